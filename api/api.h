@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API's context, one request in it, and the routes. A handler gets a call, may go away and
+ * come back any number of times, and answers exactly once with one of the api_reply functions.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include <jansson.h>
+
+#include "base/http_msg.h"
+
+struct catalog;
+struct engine;
+struct err;
+struct executor;
+struct artifact_store;
+struct git_hooks;
+struct loop;
+struct sender;
+struct store;
+struct ticker;
+
+struct api {
+    struct loop *loop;
+    struct store *store;
+    struct catalog *catalog;
+    struct engine *engine;
+    struct ticker *ticker;
+    struct sender *sender;
+    struct git_hooks *git_hooks;
+    struct artifact_store *artifacts;
+    void *pods;                  /* exec/pods.h: the pods' internal endpoint; NULL when local */
+    const char *executor_name;
+    const char *public_url;      /* how others reach us, "http://127.0.0.1:8888" */
+    const char *const *tokens;   /* hex SHA-256 of accepted bearer tokens, NULL-terminated; may be NULL */
+    const char *const *allow_hosts; /* Host header values besides the listen address; NULL-terminated */
+    int64_t started_us;
+    bool is_draining;
+};
+
+/* One request under way. `req.pool` lives until the reply has been sent. */
+struct api_call {
+    struct api *api;
+    struct http_request req;
+    struct http_response resp;
+    struct http_fields args;     /* {captures} of the route, in order */
+    void *server_;               /* server.c's business */
+};
+
+/* First capture named so; never NULL for names in the route's pattern. */
+const char *api_arg(const struct api_call *call, const char *name);
+
+/* Each ends the call. */
+void api_reply_json(struct api_call *call, int status, const json_t *body); /* borrows body */
+void api_reply_empty(struct api_call *call);                               /* 200 {} */
+void api_reply_text(struct api_call *call, int status, const char *type, const char *text);
+/* Send call->resp as it was filled. */
+void api_reply(struct api_call *call);
+/* KFP's error body and status (kfp-api.md 1.1). */
+void api_fail(struct api_call *call, const struct err *err);
+
+/* The body as a JSON object; on failure the call has been answered (400) and NULL is returned. */
+json_t *api_body_json(struct api_call *call);
+
+enum route_auth {
+    ROUTE_TOKEN,  /* needs a token when tokens are configured */
+    ROUTE_OPEN,   /* health, metrics? no: health only */
+    ROUTE_SIGNED, /* checks its own signature or token: hooks, internal */
+};
+
+struct route {
+    const char *method;
+    const char *pattern;
+    void (*handle)(struct api_call *call);
+    enum route_auth auth;
+};
+/* Every api/ file with handlers exports one table, ending with a NULL method. */
+extern const struct route routes_experiments[], routes_pipelines[], routes_runs[],
+    routes_recurring_runs[], routes_health[], routes_webhooks[], routes_git[], routes_schedules[],
+    routes_internal[];
+
+/* server.c */
+struct server;
+struct server_settings {
+    struct loop *loop;
+    struct api *api;
+    const char *listen;          /* "127.0.0.1:8888", "[::1]:0" */
+    int64_t max_body, max_headers;
+    int64_t timeout_ms;
+    int64_t max_connections;
+};
+struct server *server_new(const struct server_settings *settings, struct err *err);
+int server_port(const struct server *server);
+void server_close(struct server *server); /* stop accepting; calls under way finish */
+void server_free(struct server *server);
+
+#endif

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# Unit tests (cmocka), one program per tests/unit/<module>/test_*.c, linked with everything.
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+set(RONDO_ALL_MODULES api webhooks scheduler trigger exec run kube catalog artifact pipeline cron base)
+
+file(GLOB UNIT_TESTS CONFIGURE_DEPENDS tests/unit/*/test_*.c)
+foreach(file ${UNIT_TESTS})
+    get_filename_component(name ${file} NAME_WE)
+    get_filename_component(dir ${file} DIRECTORY)
+    get_filename_component(module ${dir} NAME)
+    add_executable(unit_${module}_${name} ${file})
+    target_link_libraries(unit_${module}_${name} PRIVATE ${RONDO_ALL_MODULES} PkgConfig::CMOCKA)
+    rondo_flags(unit_${module}_${name})
+    target_compile_definitions(unit_${module}_${name} PRIVATE
+        TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
+    add_test(NAME unit/${module}/${name} COMMAND unit_${module}_${name})
+    set_tests_properties(unit/${module}/${name} PROPERTIES LABELS unit TIMEOUT 120)
+endforeach()
+
+# Fuzz targets: with clang they are libFuzzer programs; otherwise (and in ctest always) they
+# replay their corpus in tests/fuzz/corpus/<name>/ through tests/fuzz/replay.c.
+file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(file ${FUZZ_TARGETS})
+    get_filename_component(name ${file} NAME_WE)
+    if(FUZZ)
+        add_executable(${name} ${file})
+        target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    else()
+        add_executable(${name} ${file} tests/fuzz/replay.c)
+    endif()
+    target_link_libraries(${name} PRIVATE ${RONDO_ALL_MODULES})
+    rondo_flags(${name})
+    if(NOT FUZZ)
+        add_test(NAME fuzz/${name} COMMAND ${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+        set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+    endif()
+endforeach()

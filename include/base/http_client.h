@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP client: libcurl multi on the loop. HTTP/2 where the server has it. Redirects are never
+ * followed; the environment's proxies, netrc and cookies are not used; response size is bounded.
+ */
+#ifndef BASE_HTTP_CLIENT_H
+#define BASE_HTTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct http_call;
+struct http_client;
+struct loop;
+struct sockaddr;
+
+struct http_client *http_client_new(struct loop *loop, struct err *err);
+/* Cancels everything under way. */
+void http_client_free(struct http_client *client);
+
+struct http_reply {
+    int status;
+    const char *body; /* NUL-terminated; bounded by max_body */
+    size_t body_len;
+    bool body_cut;    /* max_body was reached and cut_body was set */
+    /* First value of a response header, or NULL. Valid during the callback. */
+    const char *(*header)(const struct http_reply *reply, const char *name);
+    void *ctx_;
+    double total_s, dns_s, connect_s, tls_s;
+    const char *peer; /* address connected to */
+};
+
+struct http_call_spec {
+    const char *method;
+    const char *url;
+    const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
+    const void *body;           /* copied */
+    size_t body_len;
+    int64_t connect_timeout_ms; /* 0: 10 s */
+    int64_t timeout_ms;         /* whole call; 0: 30 s; -1: none (watch streams) */
+    int64_t idle_timeout_ms;    /* streams: give up after so long without a byte; 0: none */
+    size_t max_body;            /* 0: 1 MiB */
+    bool cut_body;              /* past max_body: cut (true) or fail with ERR_LIMIT (false) */
+    bool http_only;             /* false: only http and https anyway */
+    bool fresh_connection;      /* never reuse one (endpoints of others: no rebinding) */
+    const char *unix_socket;    /* or NULL */
+    /* TLS */
+    const char *ca_file;        /* PEM; NULL: system */
+    const char *client_cert_file, *client_key_file;
+    bool insecure_tls;
+    const char *bearer;         /* Authorization: Bearer ... */
+    /* Asked with the resolved address before connecting; false refuses (ERR_DENIED). */
+    bool (*allow_address)(void *owner, const struct sockaddr *addr);
+    /* Stream the body instead of collecting it. Non-zero aborts. */
+    int (*on_data)(void *owner, const char *data, size_t len);
+    /* For streams: the status line has arrived. */
+    void (*on_status)(void *owner, int status);
+};
+
+/* err: NULL when an HTTP response arrived whatever its status; else reply is NULL. */
+typedef void http_done_fn(void *owner, const struct http_reply *reply, const struct err *err);
+
+struct http_call *http_call_start(struct http_client *client, const struct http_call_spec *spec,
+    http_done_fn *done, void *owner);
+void http_call_cancel(struct http_call *call); /* NULL is fine */
+
+#endif

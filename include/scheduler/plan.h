@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A compiled pipeline: what kfp's IR YAML says, checked and linked, read-only and reference
+ * counted. Everything in it lives in one pool. Terms are those of pipeline_spec.proto
+ * (kubeflow/pipelines api/v2alpha1).
+ */
+#ifndef SCHEDULER_PLAN_H
+#define SCHEDULER_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+struct buf;
+struct err;
+struct pool;
+
+/* Complaints about a file: all at once, each with its place. */
+struct complaint {
+    unsigned line, column;  /* 1-based; 0 = whole file */
+    bool is_warning;
+    const char *path;       /* "root.dag.tasks.train.inputs.parameters.x" */
+    const char *text;       /* the rule and the fix */
+};
+struct complaints {
+    struct pool *pool;
+    struct complaint *items;
+    size_t count, cap;
+    size_t errors;          /* those that are not warnings */
+};
+void complaints_init(struct complaints *c);
+void complaints_done(struct complaints *c);
+/* "line 12, column 5: root.dag...: text", one per line, at most `max` of them. */
+void complaints_format(const struct complaints *c, size_t max, struct buf *out);
+
+enum value_type {
+    VALUE_STRING, VALUE_INTEGER, VALUE_DOUBLE, VALUE_BOOLEAN, VALUE_LIST, VALUE_STRUCT,
+    VALUE_TASK_FINAL_STATUS, VALUE_TASK_CONFIG,
+};
+const char *value_type_name(enum value_type type); /* "NUMBER_INTEGER" as in the proto */
+
+struct param_def {
+    const char *name;
+    enum value_type type;
+    const json_t *default_value; /* NULL: none */
+    bool is_optional;
+    const json_t *literals;      /* NULL or array */
+    const char *description;
+};
+
+struct artifact_def {
+    const char *name;
+    const char *schema_title;    /* "system.Model"; NULL when instance_schema or schema_uri is used */
+    const char *schema_version;
+    const json_t *type;          /* {"schemaTitle": ..., "schemaVersion": ...} as written */
+    const json_t *metadata;      /* NULL or object */
+    bool is_list, is_optional;
+};
+
+enum source_kind {
+    SOURCE_COMPONENT_INPUT, /* input `name` of the enclosing DAG */
+    SOURCE_TASK_OUTPUT,     /* output `key` of sibling `producer` */
+    SOURCE_CONSTANT,        /* params only */
+    SOURCE_FINAL_STATUS,    /* params only; of sibling `producer` */
+};
+struct input_binding {
+    const char *name;            /* input of the task's component (or an undeclared extra) */
+    enum source_kind kind;
+    const char *source;          /* COMPONENT_INPUT: input name */
+    int producer;                /* TASK_OUTPUT, FINAL_STATUS: index in dag.tasks */
+    const char *key;             /* TASK_OUTPUT: output name */
+    const json_t *constant;
+    const char *selector;        /* parameterExpressionSelector or NULL */
+    const struct param_def *param;       /* what the component declares; NULL for extras */
+    const struct artifact_def *artifact; /* for artifact bindings */
+};
+
+enum trigger_strategy { TRIGGER_ALL_SUCCEEDED, TRIGGER_ALL_COMPLETED };
+
+struct retry_policy {
+    int max_count;
+    int64_t backoff_ms, max_backoff_ms;
+    double factor;
+};
+
+struct task_def {
+    const char *key;             /* map key: the identity within its DAG */
+    const char *display_name;
+    const struct component *component;
+    struct input_binding *params;
+    size_t param_count;
+    struct input_binding *artifacts;
+    size_t artifact_count;
+    int *deps;                   /* indices in dag.tasks, explicit and implied, sorted, unique */
+    size_t dep_count;
+    bool cache_enabled;
+    const char *cache_key;
+    enum trigger_strategy strategy;
+    const char *condition;       /* CEL text or NULL */
+    struct retry_policy retry;
+    unsigned line;
+};
+
+/* One output of a DAG component. More than one selector = oneof. */
+struct output_selector {
+    int producer;                /* index in dag.tasks */
+    const char *key;
+};
+struct dag_output {
+    const char *name;
+    struct output_selector *selectors;
+    size_t selector_count;
+};
+
+struct dag {
+    struct task_def *tasks;      /* in topological order */
+    size_t task_count;
+    struct dag_output *params;
+    size_t param_count;
+    struct dag_output *artifacts;
+    size_t artifact_count;
+};
+
+struct env_var {
+    const char *name, *value;
+};
+struct container {
+    const char *image;
+    const char **command;
+    size_t command_count;
+    const char **args;
+    size_t arg_count;
+    struct env_var *env;
+    size_t env_count;
+    const json_t *resources;     /* as written, or NULL */
+};
+
+enum component_kind { COMPONENT_DAG, COMPONENT_CONTAINER };
+struct component {
+    const char *name;
+    enum component_kind kind;
+    struct param_def *params_in, *params_out;
+    size_t param_in_count, param_out_count;
+    struct artifact_def *artifacts_in, *artifacts_out;
+    size_t artifact_in_count, artifact_out_count;
+    const struct dag *dag;
+    const struct container *container;
+};
+const struct param_def *component_param_in(const struct component *c, const char *name);
+const struct param_def *component_param_out(const struct component *c, const char *name);
+const struct artifact_def *component_artifact_in(const struct component *c, const char *name);
+const struct artifact_def *component_artifact_out(const struct component *c, const char *name);
+
+struct plan {
+    struct pool *pool;
+    int refs;
+    const char *name;            /* pipelineInfo.name */
+    const char *display_name, *description; /* or NULL */
+    const char *schema_version, *sdk_version;
+    const char *default_root;    /* defaultPipelineRoot or NULL */
+    const struct component *root; /* always a DAG */
+    json_t *spec;                /* the PipelineSpec document as JSON (for API replies) */
+    json_t *platform;            /* the PlatformSpec document or NULL */
+    size_t task_total;           /* in all DAGs reachable from root */
+};
+void plan_ref(struct plan *plan);
+void plan_unref(struct plan *plan);
+
+/*
+ * Take an uploaded file (.yaml, .json, .zip, .tar.gz; told apart by name, then by content) and
+ * give the pipeline text in it. malloc'd.
+ */
+int package_open(const char *filename, const void *data, size_t len, char **text_out,
+    size_t *len_out, struct err *err);
+
+/*
+ * Compile pipeline text (YAML or JSON, one or more documents; bare, or wrapped as
+ * {pipeline_spec, platform_spec} in either spelling). NULL when there is any error;
+ * `complaints` (initialised by the caller) then has all of them, and possibly warnings either way.
+ */
+struct plan *plan_compile(const char *text, size_t len, struct complaints *complaints);
+/* The same from JSON as the API receives it. */
+struct plan *plan_compile_json(const json_t *spec, struct complaints *complaints);
+/* Canonical text of a spec: what is stored under its SHA-256. malloc'd JSON
+ * {"pipeline_spec":...,"platform_spec":...}; plan_compile reads it back. */
+char *plan_canonical(const struct plan *plan);
+
+/* ---- values ---- */
+
+/* Text form of a value (kfp-semantics.md 3.4): integral numbers as digits, never an exponent;
+ * lists and objects compact, keys sorted, <>& escaped. */
+void value_text(const json_t *value, struct buf *out);
+/* Coerce for an input of this type: anything -> STRING; else the kind must match exactly. New
+ * reference, or NULL and err. `what` names the place. */
+json_t *value_coerce(const json_t *value, enum value_type type, const char *what, struct err *err);
+/* Parse an output parameter file's content by type (kfp-semantics.md 10.3 step 6). */
+json_t *value_parse_output(const char *text, size_t len, enum value_type type, const char *what,
+    struct err *err);
+
+/* ---- run parameters ---- */
+
+struct macro_context {
+    const char *run_id;
+    int64_t scheduled_us, created_us;
+    int64_t index;               /* of the firing; 0 = none */
+};
+/* Expand [[ScheduledTime...]] and friends in every string within value. New reference. */
+json_t *macro_expand(const json_t *value, const struct macro_context *ctx);
+
+/*
+ * Check run parameters against the root's inputs and fill in defaults: missing, unknown, wrong
+ * kind and not-in-literals are ERR_INVALID naming the parameter, all of them at once. given may
+ * be NULL. New reference to an object with every root parameter that has a value.
+ */
+json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct err *err);
+
+/* ---- one task ---- */
+
+/* Run-level facts for {{$.pipeline_job_name}} and the like (kfp-semantics.md 3.3). */
+struct run_context {
+    const char *run_id, *run_name, *pipeline_name;
+    const char *task_key, *task_id;
+    int64_t created_us, scheduled_us;
+};
+/* Replace run-level placeholders in all strings within value. New reference. */
+json_t *placeholder_resolve_run(const json_t *value, const struct run_context *ctx);
+
+/* Evaluate a parameterExpressionSelector such as parseJson(string_value)["a"]. */
+json_t *selector_apply(const char *selector, const json_t *value, const char *what,
+    struct err *err);
+
+/*
+ * Render the container's argv: `executor_input` is the complete ExecutorInput JSON (defaults
+ * injected; every artifact already has its local "path" in `paths`), `provided` are the inputs
+ * that were passed (for IfPresent). Result: array of strings, new reference.
+ */
+struct render_context {
+    const json_t *executor_input;
+    const json_t *provided;      /* object: names that were provided (params and artifacts) */
+    /* local path of an artifact by (is_output, name); object {"in":{name:path},"out":{name:path}} */
+    const json_t *paths;
+    const struct run_context *run;
+};
+json_t *command_render(const struct container *container, const struct render_context *ctx,
+    struct err *err);
+/* The same for one string (image, resource, env value). malloc'd. */
+char *string_render(const char *text, const struct render_context *ctx, struct err *err);
+
+/*
+ * Merge the program's report into outputs: parameters (typed) and artifacts. See order.h for
+ * the report. On success *params_out is {name: value} and *artifacts_out is
+ * {name: [RuntimeArtifact]}; new references.
+ */
+int outputs_read(const struct component *component, const json_t *executor_input,
+    const json_t *report, json_t **params_out, json_t **artifacts_out, struct err *err);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recurring runs and the ticker that fires them. A tick is named by (recurring run, generation,
+ * slot); its run id is derived from that name, so firing twice is impossible by construction
+ * and claiming is one script (claim.lua): record the firing, set the next due time, admit or
+ * wait under max_concurrency, create the run, append events.
+ */
+#ifndef SCHEDULER_RECURRING_H
+#define SCHEDULER_RECURRING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+struct catalog;
+struct engine;
+struct err;
+struct loop;
+struct store;
+struct ticker;
+
+typedef void recurring_json_fn(void *owner, const json_t *record, const struct err *err);
+
+struct recurring_request {
+    const char *name;            /* display name, required */
+    const char *description;
+    const char *experiment_id;
+    const char *spec;            /* pinned spec (SHA-256), or NULL to follow pipeline_id's latest */
+    const char *pipeline_name;
+    const char *pipeline_id, *version_id;
+    const json_t *parameters;
+    const char *pipeline_root, *service_account;
+    /* exactly one of cron / interval_s; neither = once, right after creation */
+    const char *cron;
+    const char *time_zone;       /* or NULL */
+    int64_t interval_s;
+    int64_t start_us, end_us;    /* 0 = none */
+    int64_t max_concurrency;     /* 1..10 */
+    bool no_catchup, is_enabled;
+};
+
+/*
+ * Record: {"v":1,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
+ *  "version_id","parameters","pipeline_root","service_account","cron","time_zone","interval_s",
+ *  "start_us","end_us","max_concurrency","no_catchup","enabled":true,"created_us","updated_us",
+ *  "generation":1,"index":0,"last_us":0,"next_us":0,"active":0,"waiting":false,"error":""}
+ * next_us is the slot that fires next (0: never again).
+ */
+void recurring_create(struct ticker *t, const struct recurring_request *req,
+    recurring_json_fn *done, void *owner);
+void recurring_get(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
+void recurring_all(struct ticker *t, const char *experiment_id, recurring_json_fn *done,
+    void *owner);
+void recurring_set_enabled(struct ticker *t, const char *id, bool enabled,
+    recurring_json_fn *done, void *owner);
+void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
+/* Next `n` fire times (array of integers, us) of a record, from now. */
+json_t *recurring_preview(const json_t *record, int64_t now_us, size_t n);
+
+struct ticker_settings {
+    struct loop *loop;
+    struct store *store;
+    struct catalog *catalog;
+    struct engine *engine;       /* woken for each new run; may be NULL in benchmarks */
+    int64_t claim_batch;         /* ticks per script call, per shard */
+};
+struct ticker *ticker_new(const struct ticker_settings *settings);
+/* Read what is due and go. */
+void ticker_start(struct ticker *t, void (*done)(void *owner, const struct err *err), void *owner);
+void ticker_stop(struct ticker *t);
+void ticker_free(struct ticker *t);
+/* A run of this recurring run ended, or its record changed: look again. */
+void ticker_wake(struct ticker *t, const char *recurring_run_id);
+/* Told when claims wrote events to a shard. One listener. */
+void ticker_on_events(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner);
+
+struct ticker_counts {
+    int64_t fired, waited, failed;
+    int64_t recurring_runs, enabled;
+    double lateness_sum_s;
+    int64_t lateness_buckets[12]; /* <=1ms 5ms 10ms 25ms 50ms 100ms 250ms 500ms 1s 5s 30s, more */
+};
+void ticker_counts(const struct ticker *t, struct ticker_counts *out);
+
+#endif

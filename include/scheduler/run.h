@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs: their records, and the engine that carries them out. A run's records live in the shard
+ * its id names (contrib/docs/storage.md); every change and the events that report it are one
+ * script, guarded by the daemon's fencing epoch.
+ */
+#ifndef SCHEDULER_RUN_H
+#define SCHEDULER_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "scheduler/executor.h"
+
+struct artifact_store;
+struct buf;
+struct catalog;
+struct err;
+struct loop;
+struct store;
+
+enum run_state {
+    RUN_STATE_PENDING,
+    RUN_STATE_RUNNING,
+    RUN_STATE_CANCELING,
+    RUN_STATE_SUCCEEDED,
+    RUN_STATE_FAILED,
+    RUN_STATE_CANCELED, /* the KFP API shows it as FAILED: its SDK waits forever otherwise */
+};
+const char *run_state_name(enum run_state state); /* "PENDING" */
+int run_state_parse(const char *name, enum run_state *out); /* -1 unknown */
+bool run_state_is_final(enum run_state state);
+
+enum task_state {
+    TASK_STATE_WAITING,
+    TASK_STATE_RUNNING,
+    TASK_STATE_SUCCEEDED,
+    TASK_STATE_CACHED,
+    TASK_STATE_NOT_TRIGGERED, /* condition false */
+    TASK_STATE_UNSCHEDULABLE, /* upstream prevents it */
+    TASK_STATE_FAILED,
+    TASK_STATE_CANCELED,
+};
+const char *task_state_name(enum task_state state); /* "WAITING" */
+int task_state_parse(const char *name, enum task_state *out);
+bool task_state_is_final(enum task_state state);
+
+/* ---- records ---- */
+
+struct run_request {
+    const char *id;             /* NULL: a new one. Must be a valid id. */
+    const char *name;           /* display name, required */
+    const char *description;
+    const char *experiment_id;  /* required */
+    const char *spec;           /* SHA-256 of a stored spec, required */
+    const char *pipeline_name;  /* pipelineInfo.name */
+    const char *pipeline_id, *version_id; /* NULL for inline specs */
+    const json_t *parameters;   /* as sent (macros raw), or NULL */
+    const char *pipeline_root, *service_account;
+    int64_t scheduled_us;       /* 0: created */
+    const json_t *trigger;      /* {"kind":"api"|"git"|"schedule", ...} or NULL */
+};
+
+typedef void run_json_fn(void *owner, const json_t *record, const struct err *err);
+
+/*
+ * Create (by run_create.lua); the same id again gives the existing run. done gets the record:
+ * {"v":1,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
+ *  "version_id","parameters":{},"pipeline_root","service_account","recurring_run_id","index",
+ *  "trigger":{}, "state","created_us","scheduled_us","finished_us","history":[{"at_us","state",
+ *  "error"?}],"error":"...","storage":"AVAILABLE"|"ARCHIVED","outputs":{}}
+ */
+void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner);
+/* Record, with "tasks": [task records] when with_tasks. */
+void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *done, void *owner);
+/*
+ * Task record: {"id","path":"nested/train","key":"train","name","parent":"nested","kind":"container"|"dag",
+ *  "state","attempt":0,"created_us","started_us","ended_us","error":"...","exit_code",
+ *  "inputs":{"parameters":{},"artifacts":{}},"outputs":{"parameters":{},"artifacts":{}},"unique":"..."}
+ *
+ * All run records, newest last, optionally of one experiment or recurring run (NULL: any);
+ * done gets an array. Bounded by `max` newest.
+ */
+void run_all(struct store *store, const char *experiment_id, const char *recurring_run_id,
+    size_t max, run_json_fn *done, void *owner);
+void run_count(struct store *store, void (*done)(void *owner, int64_t count, const struct err *err),
+    void *owner);
+/* storage state AVAILABLE / ARCHIVED. */
+void run_set_storage(struct store *store, const char *id, const char *storage, run_json_fn *done,
+    void *owner);
+/* Live -> CANCELING (event written); final runs are left alone and succeed. Wake the engine after. */
+void run_cancel(struct store *store, const char *id, run_json_fn *done, void *owner);
+/* ERR_PRECONDITION while the run is live. */
+void run_delete(struct store *store, const char *id, run_json_fn *done, void *owner);
+
+/* ---- engine ---- */
+
+struct engine;
+struct engine_settings {
+    struct loop *loop;
+    struct store *store;
+    struct catalog *catalog;
+    struct artifact_store *artifacts;
+    struct executor executor;
+    int64_t max_steps;           /* container tasks started at once, whole daemon */
+    int64_t step_timeout_ms;     /* default time limit of a step; 0 none */
+    int64_t lost_retries;        /* how often a LOST attempt is started anew (default 2) */
+    int64_t history_max_runs;    /* finished runs kept; 0 = all */
+    int64_t history_max_age_ms;  /* 0 = for ever */
+};
+struct engine *engine_new(const struct engine_settings *settings);
+/* Load all live runs and go on with them. done once they are loaded. */
+void engine_start(struct engine *engine, void (*done)(void *owner, const struct err *err),
+    void *owner);
+/* This run was created or asked to end: look at it. Harmless when nothing changed. */
+void engine_wake(struct engine *engine, const char *run_id);
+/* Start nothing new; in-flight saves finish. Local processes go on and are adopted next time. */
+void engine_stop(struct engine *engine);
+void engine_free(struct engine *engine);
+/* Told after each successful save that ended a run (its slot is free). One listener. */
+void engine_on_run_end(struct engine *engine, void (*fn)(void *owner, const char *run_id,
+    const char *recurring_run_id), void *owner);
+/* Told after each save that wrote events to a shard. One listener. */
+void engine_on_events(struct engine *engine, void (*fn)(void *owner, unsigned shard), void *owner);
+/* Output of a task (its last attempt; live or kept). path NULL: all tasks, with headings. */
+void engine_logs(struct engine *engine, const char *run_id, const char *task_path,
+    int64_t max_bytes, void (*done)(void *owner, const char *text, size_t len,
+    const struct err *err), void *owner);
+
+struct engine_counts {
+    int64_t live_runs, running_steps, waiting_steps;
+    int64_t runs_succeeded, runs_failed, runs_canceled;   /* since start */
+    int64_t steps_succeeded, steps_failed, steps_lost;
+};
+void engine_counts(const struct engine *engine, struct engine_counts *out);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events out (subscriptions, signing, durable deliveries) and Git pushes in (triggers).
+ * Knows no HTTP server: handlers take and give http_msg values.
+ */
+#ifndef WEBHOOKS_WEBHOOKS_H
+#define WEBHOOKS_WEBHOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+struct catalog;
+struct engine;
+struct err;
+struct http_client;
+struct http_request;
+struct http_response;
+struct loop;
+struct store;
+
+typedef void webhook_json_fn(void *owner, const json_t *record, const struct err *err);
+
+/* ---- events out ---- */
+
+struct sender;
+struct sender_settings {
+    struct loop *loop;
+    struct store *store;
+    struct http_client *http;
+    const char *allow;          /* comma-separated hosts and CIDRs allowed besides public ones */
+    int64_t timeout_ms;         /* per attempt */
+    int64_t max_in_flight;
+    int64_t log_max;            /* finished deliveries kept per subscription */
+};
+struct sender *sender_new(const struct sender_settings *settings, struct err *err);
+void sender_start(struct sender *sender, void (*done)(void *owner, const struct err *err),
+    void *owner);
+void sender_stop(struct sender *sender);
+void sender_free(struct sender *sender);
+/* New events in this shard's stream. A hint; the stream is the truth. */
+void sender_wake(struct sender *sender, unsigned shard);
+
+/*
+ * Subscription: {"v":1,"id","name","url","events":["task.finished","artifact.*"],"secret":"whsec_...",
+ *  "enabled":true,"created_us"}. The secret is in the record given to the callback of create
+ * only ("shown once"); elsewhere it is left out.
+ */
+void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *done, void *owner);
+void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
+void subscription_all(struct sender *s, webhook_json_fn *done, void *owner);
+void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
+/* Deliveries of a subscription, newest first: {"id","event_id","type","state":"PENDING"|"DELIVERED"|"FAILED",
+ *  "attempts","next_us","created_us","status","error","duration_ms"}. */
+void delivery_all(struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done,
+    void *owner);
+
+struct sender_counts {
+    int64_t delivered, failed_attempts, dead, pending;
+};
+void sender_counts(const struct sender *s, struct sender_counts *out);
+
+/* ---- Git pushes in ---- */
+
+struct git_hooks;
+struct git_hooks_settings {
+    struct loop *loop;
+    struct store *store;
+    struct catalog *catalog;
+    struct engine *engine;
+};
+struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings);
+void git_hooks_free(struct git_hooks *hooks);
+
+/*
+ * Trigger: {"v":1,"id","name","forge":"github","secret":"...","repository":"owner/name" (optional),
+ *  "branches":["main","release-*"],"pipeline_id","version_id"?,"experiment_id"?,
+ *  "parameters":{"commit":{"from":"/after"},"branch":{"from":"$branch"},"lr":0.1},"enabled":true}.
+ */
+void git_trigger_create(struct git_hooks *h, const json_t *body, webhook_json_fn *done,
+    void *owner);
+void git_trigger_get(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner);
+void git_trigger_all(struct git_hooks *h, webhook_json_fn *done, void *owner);
+void git_trigger_delete(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner);
+
+/*
+ * POST /hooks/git/{id}. req stays valid until done, which fills no more than status, headers
+ * and body of *resp (allocated from req->pool). Answers only after the run is durable.
+ */
+void git_hooks_receive(struct git_hooks *h, const char *trigger_id,
+    const struct http_request *req, struct http_response *resp,
+    void (*done)(void *owner), void *owner);
+
+#endif
