@@ -231,16 +231,48 @@ json_t *selector_apply(const char *selector, const json_t *value, const char *wh
     struct err *err);
 
 /*
- * Render the container's argv: `executor_input` is the complete ExecutorInput JSON (defaults
- * injected; every artifact already has its local "path" in `paths`), `provided` are the inputs
- * that were passed (for IfPresent). Result: array of strings, new reference.
+ * From raw values to what a task gets: the optional/default/null matrix of kfp-semantics.md 3.2.
+ * raw: object binding name -> value as the source gave it; missing or null = it gave none.
+ * Constants need not be in raw: they are taken from the bindings, run-level placeholders and
+ * references to the task's other inputs ({{$.inputs.parameters['x']}}) are resolved in them
+ * (in constants only: what users supply is never scanned). Then selectors, then coercion.
+ *   *provided_out  the values that were passed (cache key, IfPresent); never a null
+ *   *params_out    the same plus defaults; for a DAG also null for optionals without a value
+ * New references. ERR_INVALID names task and input.
+ */
+int task_params_finish(const struct task_def *task, const json_t *raw,
+    const struct run_context *run, json_t **provided_out, json_t **params_out, struct err *err);
+
+/*
+ * ExecutorInput JSON (kfp-semantics.md 4.1): camelCase, empty maps left out, nulls dropped,
+ * integral numbers without ".0", outputs.outputFile always there.
+ *   params            params_out of task_params_finish
+ *   artifacts         input name -> array of RuntimeArtifact {"name","type","uri","metadata"},
+ *                     each also with "path": where the step finds it
+ *   output_artifacts  output name -> {"uri": where it is kept, "path": where the step writes it}
+ *   work_dir          outputs/<name> below it is the file of output parameter <name>,
+ *                     executor_output.json the outputFile
+ * The SDK computes an artifact's path from its uri alone, so the uri shown to the program is the
+ * local path unless the SDK maps the real uri (s3://, gs://, ...) to exactly that path;
+ * outputs_read knows this and never takes the shown uri for a new one.
+ * *paths_out (may be NULL) is what render_context.paths wants. New references.
+ */
+json_t *executor_input_build(const struct component *component, const json_t *params,
+    const json_t *artifacts, const json_t *output_artifacts, const char *work_dir,
+    json_t **paths_out);
+
+/*
+ * Render the container's argv. In one scan of each template element: IfPresent and Concat are
+ * expanded first, then placeholders; what they are replaced by is never scanned again.
+ * A reference to an input that has no value is ERR_INVALID naming it. Never an empty array.
  */
 struct render_context {
     const json_t *executor_input;
-    const json_t *provided;      /* object: names that were provided (params and artifacts) */
-    /* local path of an artifact by (is_output, name); object {"in":{name:path},"out":{name:path}} */
+    /* names that were provided; IfPresent asks it. NULL: those in executor_input. Object. */
+    const json_t *provided;      /* provided_out of task_params_finish + names of artifacts */
+    /* local path of an artifact by name: {"in":{name:path},"out":{name:path}} */
     const json_t *paths;
-    const struct run_context *run;
+    const struct run_context *run; /* may be NULL: run-level placeholders stay text */
 };
 json_t *command_render(const struct container *container, const struct render_context *ctx,
     struct err *err);
@@ -250,7 +282,10 @@ char *string_render(const char *text, const struct render_context *ctx, struct e
 /*
  * Merge the program's report into outputs: parameters (typed) and artifacts. See order.h for
  * the report. On success *params_out is {name: value} and *artifacts_out is
- * {name: [RuntimeArtifact]}; new references.
+ * {name: [RuntimeArtifact]}, RuntimeArtifact = {"name","type","uri","metadata"}; new references.
+ * uri is report.artifacts[name].uri (what the order said) unless the program set another one;
+ * an output parameter that is declared, not optional and was not written is ERR_INVALID. One
+ * that the program left out of its executor_output.json (returned None) is absent.
  */
 int outputs_read(const struct component *component, const json_t *executor_input,
     const json_t *report, json_t **params_out, json_t **artifacts_out, struct err *err);
