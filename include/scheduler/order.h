@@ -9,24 +9,44 @@
  *   "v": 1,
  *   "run_id": "...", "task_id": "...", "attempt": 0, "task": "train", "run_name": "nightly-3",
  *   "argv": ["sh", "-c", ...],               rendered; never empty
+ *   "verbatim": [7],                         optional: indexes of argv that hold {{$}}, see below
  *   "env": {"NAME": "value"},                added to the launcher's own environment
- *   "work_dir": "/abs",                      cwd and home of relative things
+ *   "work_dir": "/abs",                      cwd and home of relative things; "" = stay
  *   "make_dirs": ["/abs", ...],              created (0755) before the command starts
  *   "inputs":  [{"name": "data", "uri": "...", "path": "/abs"}],
  *   "outputs": [{"name": "model", "uri": "...", "path": "/abs"}],    artifacts
  *   "output_params": [{"name": "x", "path": "/abs"}],
  *   "output_file": "/abs/executor_output.json",
- *   "timeout_s": 0,                          0 = none
+ *   "timeout_s": 0,                          0 = none; covers everything up to the command's end
  *   "max_param_bytes": 1048576, "max_output_file_bytes": 8388608, "log_tail_bytes": 8192
  * }
+ * Parents of every output path are created by the launcher, make_dirs or not.
+ *
+ * $(NAME) in argv and env values is expanded by the launcher as a kubelet does it: names of the
+ * order's env, then of the launcher's environment; unknown ones stay; "$$" becomes "$". KFP puts
+ * {{$}} in after that, so an element that is a JSON object, or is listed in `verbatim`, is left
+ * alone.
+ *
+ * The SDK knows no file:// URIs: it takes a `uri` without gs://, s3:// or minio:// for a path. So
+ * {{$}} must carry executor_ops.artifact_path() as `uri` where the URI is a file:// one, and
+ * `outputFile` should lie in the task's folder (dsl.get_uri is its directory). The launcher maps
+ * such a path in executor_output.json back: the report's `artifacts` has the real URIs.
+ *
  * The executor adds what belongs to it:
  *   "transfer": false                        artifacts are already local files (local + folder)
- *   "transfer": {"url": "http://...", "token": "..."}   fetch and store over HTTP
+ *   "transfer": {}                           fetch and store over HTTP at the launcher's own URL
+ *   "transfer": {"url": "http://...", "token": "..."}   at another one
+ *   "artifact_root": {"uri": "file:///data/artifacts", "path": "/data/artifacts"}   local only
+ *   "venv": {"dir": "/abs/venvs", "cache": "/abs/pip", "private": "/abs/venv"}      local only
+ *   "cleanup": ["/abs", ...]                 removed when all is reported
+ *   "log_max_bytes": 0                       output past it is not passed on; 0 = all of it
+ *   "report_deadline_s": 86400               go on posting the report, and artifacts, so long
+ *   "grace_s": 10                            between SIGTERM and SIGKILL
  *
  * Report, version 1:
  * {
  *   "v": 1, "state": "SUCCEEDED" | "FAILED" | "CANCELED" | "TIMED_OUT",
- *   "exit_code": 0,                          128 + signal when killed by one
+ *   "exit_code": 0,                          128 + signal when killed by one; -1: never started
  *   "reason": "...",                         one sentence; "" when SUCCEEDED
  *   "started_us": 0, "ended_us": 0,
  *   "output_file": "{...}" | null,           raw text of executor_output.json if it exists
@@ -35,11 +55,36 @@
  *                           "digest": "sha256:..."}},   digest for single files only
  *   "log_tail": "..."
  * }
+ * exit_code 126: found but could not be executed; 127: not found.
+ *
+ * Over HTTP the launcher gets a base URL, <daemon>/internal/attempts/{run}/{task}/{attempt}, and
+ * a token that is good for this attempt only, sent as "Authorization: Bearer <token>":
+ *
+ *   GET  /order                              200 the work order
+ *   POST /running                            2xx; a hint, sent once just before the command
+ *   GET  /artifacts?uri=U&list=1             200 {"files": [{"file": "", "size": 3}, ...]};
+ *                                            "" = the artifact is this one file; 404 = nothing
+ *   GET  /artifacts?uri=U&file=F&offset=N    200 up to ORDER_PART_MAX bytes from there on, and the
+ *                                            file's size in the header X-Total
+ *   PUT  /artifacts?uri=U&file=F&offset=N    2xx; parts of ORDER_PART_MAX in order, the last one
+ *        [&final=1&total=T&sha256=HEX]       (maybe empty) with final, total and sha256;
+ *                                            409 = these bytes do not follow what is there: the
+ *                                            launcher starts the file anew at offset 0
+ *   POST /report                             2xx; the report. Repeating it is harmless
+ *
+ * U and F are percent-encoded. 408, 425, 429, 5xx, and no answer: tried again with backoff and
+ * jitter until the deadline (order: 10 minutes; the others: report_deadline_s). Any other status
+ * is final: for the order and the report 404, 409 and 410 say that the attempt is over and the
+ * launcher ends silently; else the step fails, quoting the body's "message" (or "error").
  */
 #ifndef SCHEDULER_ORDER_H
 #define SCHEDULER_ORDER_H
 
 #define ORDER_VERSION 1
 #define REPORT_VERSION 1
+
+#define ORDER_PART_MAX (4u * 1024 * 1024)
+#define ORDER_MAX_BYTES (32u * 1024 * 1024)  /* largest work order that a launcher reads */
+#define REPORT_MAX_BYTES (64u * 1024 * 1024) /* largest report that an executor accepts */
 
 #endif
