@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/err.h"
 #include "base/http_msg.h"
 
 struct catalog;
@@ -16,7 +17,9 @@ struct err;
 struct executor;
 struct artifact_store;
 struct git_hooks;
+struct http_client;
 struct loop;
+struct scheduler;
 struct sender;
 struct store;
 struct ticker;
@@ -30,6 +33,9 @@ struct api {
     struct sender *sender;
     struct git_hooks *git_hooks;
     struct artifact_store *artifacts;
+    struct scheduler *scheduler; /* for /readyz; NULL in tests */
+    struct http_client *http;    /* fetches package URLs; NULL: such requests are refused */
+    const char *const *package_hosts; /* hosts package URLs may name; NULL-terminated */
     void *pods;                  /* exec/pods.h: the pods' internal endpoint; NULL when local */
     const char *executor_name;
     const char *public_url;      /* how others reach us, "http://127.0.0.1:8888" */
@@ -37,6 +43,7 @@ struct api {
     const char *const *allow_hosts; /* Host header values besides the listen address; NULL-terminated */
     int64_t started_us;
     bool is_draining;
+    int64_t replies[6];          /* by status class: replies[2] counts 2xx */
 };
 
 /* One request under way. `req.pool` lives until the reply has been sent. */
@@ -59,13 +66,28 @@ void api_reply_text(struct api_call *call, int status, const char *type, const c
 void api_reply(struct api_call *call);
 /* KFP's error body and status (kfp-api.md 1.1). */
 void api_fail(struct api_call *call, const struct err *err);
+/* The same raised on the spot. */
+void api_fail_as(struct api_call *call, enum err_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* 501, code 12: this exists in KFP but not here (yet), or the method is wrong. */
+void api_fail_unimplemented(struct api_call *call, const char *text);
+/*
+ * Stream a reply: fn is asked for the next piece whenever the last one has been sent. It gives 1
+ * and malloc'd data, 0 at the end, or -1 (the connection is cut, so that the client notices).
+ * owner must live in call->req.pool.
+ */
+typedef int api_chunk_fn(void *owner, void **data_out, size_t *len_out);
+void api_reply_stream(struct api_call *call, const char *type, api_chunk_fn *fn, void *owner);
 
-/* The body as a JSON object; on failure the call has been answered (400) and NULL is returned. */
+/* The body as a JSON object, owned by the call; on failure the call has been answered (400) and
+ * NULL is returned. An empty body is an empty object. */
 json_t *api_body_json(struct api_call *call);
+/* Let the call's pool own this reference. Returns value. */
+json_t *api_keep(struct api_call *call, json_t *value);
 
 enum route_auth {
-    ROUTE_TOKEN,  /* needs a token when tokens are configured */
-    ROUTE_OPEN,   /* health, metrics? no: health only */
+    ROUTE_TOKEN,  /* needs a token when tokens are configured; Host and Origin are checked */
+    ROUTE_OPEN,   /* health: for anybody, also while draining */
     ROUTE_SIGNED, /* checks its own signature or token: hooks, internal */
 };
 
@@ -78,7 +100,7 @@ struct route {
 /* Every api/ file with handlers exports one table, ending with a NULL method. */
 extern const struct route routes_experiments[], routes_pipelines[], routes_runs[],
     routes_recurring_runs[], routes_health[], routes_webhooks[], routes_git[], routes_schedules[],
-    routes_internal[];
+    routes_details[], routes_internal[];
 
 /* server.c */
 struct server;
@@ -93,6 +115,8 @@ struct server_settings {
 struct server *server_new(const struct server_settings *settings, struct err *err);
 int server_port(const struct server *server);
 void server_close(struct server *server); /* stop accepting; calls under way finish */
+int server_pending(const struct server *server); /* calls that have not been answered */
+/* Drops calls under way: nothing may call back into them afterwards. */
 void server_free(struct server *server);
 
 #endif
