@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cron grammar: text to bit sets. Every complaint names the field, the text, what is allowed
+ * and, where we can guess it, what to write instead.
+ */
+#include "cron/cron.h"
+
+#include "base/err.h"
+#include "base/util.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum field_kind {
+    FIELD_SECOND,
+    FIELD_MINUTE,
+    FIELD_HOUR,
+    FIELD_DAY,
+    FIELD_MONTH,
+    FIELD_DOW,
+    FIELD_YEAR,
+};
+
+struct field_def {
+    const char *name;
+    int min, max; /* max of the day of week is 6; 7 is one more name for Sunday */
+    const char *allowed;
+    const char *const *names; /* three letters each, for min, min + 1, ... */
+    int name_count;
+};
+
+static const char *const month_names[] = {
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
+static const char *const dow_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+
+static const struct field_def field_defs[] = {
+    [FIELD_SECOND] = {"second", 0, 59, "0-59", NULL, 0},
+    [FIELD_MINUTE] = {"minute", 0, 59, "0-59", NULL, 0},
+    [FIELD_HOUR] = {"hour", 0, 23, "0-23", NULL, 0},
+    [FIELD_DAY] = {"day-of-month", 1, 31, "1-31, L, LW or 15W", NULL, 0},
+    [FIELD_MONTH] = {"month", 1, 12, "1-12 or jan-dec", month_names, 12},
+    [FIELD_DOW] = {"day-of-week", 0, 6, "0-7 (0 and 7 are Sunday) or sun-sat", dow_names, 7},
+    [FIELD_YEAR] = {"year", 1, CRON_YEAR_MAX, "1-9999", NULL, 0},
+};
+
+struct parser {
+    struct cron *cron;
+    const char *text; /* the whole expression, for messages */
+    const struct field_def *def;
+    enum field_kind kind;
+    const char *item, *item_end; /* the list element being read, for messages */
+    const char *at;
+    uint64_t bits; /* what the field has collected; years go to cron->years instead */
+    struct err *err;
+};
+
+const char *cron_show(const char *text, char out[CRON_SHOW_MAX])
+{
+    size_t n = 0;
+    for (; text[n] != '\0' && n < 60; n++) {
+        out[n] = text[n] >= ' ' && text[n] < 0x7f ? text[n] : '?';
+    }
+    snprintf(out + n, CRON_SHOW_MAX - n, "%s", text[n] != '\0' ? "..." : "");
+    return out;
+}
+
+/* "cron '...': minute field, '61': <why>" */
+static int complain(struct parser *p, const char *why)
+{
+    char text[CRON_SHOW_MAX], item[CRON_SHOW_MAX], cut[CRON_SHOW_MAX];
+    snprintf(cut, sizeof cut, "%.*s", (int)(p->item_end - p->item), p->item);
+    return err_set(p->err, ERR_INVALID, "cron '%s': %s field, '%s': %s; allowed is %s",
+        cron_show(p->text, text), p->def->name, cron_show(cut, item), why, p->def->allowed);
+}
+
+static bool at_end(const struct parser *p)
+{
+    return p->at == p->item_end;
+}
+
+static bool take(struct parser *p, char c)
+{
+    if (at_end(p) || (*p->at | 0x20) != (c | 0x20)) {
+        return false;
+    }
+    p->at++;
+    return true;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+
+static int parse_number(struct parser *p, int *out)
+{
+    int value = 0;
+    const char *start = p->at;
+    while (!at_end(p) && is_digit(*p->at)) {
+        if (p->at - start >= 6) {
+            return complain(p, "the number is too large");
+        }
+        value = value * 10 + (*p->at++ - '0');
+    }
+    if (p->at == start) {
+        return complain(p, "a number is missing");
+    }
+    *out = value;
+    return 0;
+}
+
+static int parse_name(struct parser *p, int *out)
+{
+    for (int i = 0; i < p->def->name_count; i++) {
+        if (p->item_end - p->at >= 3 && strncasecmp(p->at, p->def->names[i], 3) == 0) {
+            bool is_longer = p->item_end - p->at > 3 && is_letter(p->at[3]);
+            /* "friL" is the last Friday, not a longer name. */
+            if (is_longer && !(p->kind == FIELD_DOW && (p->at[3] | 0x20) == 'l')) {
+                return complain(p, "names have three letters");
+            }
+            p->at += 3;
+            *out = p->def->min + i;
+            return 0;
+        }
+    }
+    if ((*p->at | 0x20) == 'h') {
+        return complain(p, "'H' (a place picked by hash) is not known here, write the number");
+    }
+    return complain(p, "neither a number nor a known name");
+}
+
+/* A number or name in range. The day of week may come out as 7, so that 5-7 is a range. */
+static int parse_value(struct parser *p, int *out)
+{
+    if (at_end(p)) {
+        return complain(p, p->item == p->item_end ? "empty, a number is missing"
+                                                  : "a number is missing at the end");
+    }
+    /* "29-L": inside a range L is the last day there can be. */
+    if (p->kind == FIELD_DAY && p->at > p->item && p->at[-1] == '-' && take(p, 'l')) {
+        *out = 31;
+        return 0;
+    }
+    if (*p->at == '-' || *p->at == '+') {
+        return complain(p, "a sign has no place here");
+    }
+    int value;
+    if ((is_letter(*p->at) ? parse_name(p, &value) : parse_number(p, &value)) != 0) {
+        return -1;
+    }
+    int max = p->kind == FIELD_DOW ? 7 : p->def->max;
+    if (value < p->def->min || value > max) {
+        char why[80];
+        bool is_midnight = p->kind == FIELD_HOUR && value == 24;
+        snprintf(
+            why, sizeof why, "%d is out of range%s", value, is_midnight ? " (midnight is 0)" : "");
+        return complain(p, why);
+    }
+    *out = value;
+    return 0;
+}
+
+static void set_value(struct parser *p, int value)
+{
+    if (p->kind == FIELD_YEAR) {
+        p->cron->years[value / 64] |= UINT64_C(1) << (value % 64);
+    } else {
+        p->bits |= UINT64_C(1) << (p->kind == FIELD_DOW ? value % 7 : value);
+    }
+}
+
+/* from > to wraps around the end: 22-2 is 22, 23, 0, 1, 2. */
+static void set_range(struct parser *p, int from, int to, int step)
+{
+    int size = p->def->max - p->def->min + 1;
+    if (to < from) {
+        to += size;
+    }
+    for (int value = from; value <= to; value += step) {
+        int max = p->kind == FIELD_DOW ? 7 : p->def->max;
+        set_value(p, value > max ? value - size : value);
+    }
+}
+
+static int parse_step(struct parser *p, int *step)
+{
+    if (at_end(p) || !is_digit(*p->at)) {
+        return complain(p, "after '/' comes a number");
+    }
+    if (parse_number(p, step) != 0) {
+        return -1;
+    }
+    int size = p->def->max - p->def->min + 1;
+    if (*step == 0) {
+        return complain(p, "a step of 0 never moves, use 1 or more");
+    }
+    if (*step > size) {
+        char why[160];
+        snprintf(why, sizeof why,
+            "a step of %d is longer than the whole field (%d), so it would start afresh each "
+            "time; for a long even interval use '@every 90m'",
+            *step, size);
+        return complain(p, why);
+    }
+    return 0;
+}
+
+/* "L", "L-3", "LW", "L-3W" */
+static int parse_last_day(struct parser *p)
+{
+    int back = 0;
+    if (take(p, '-') && parse_number(p, &back) != 0) {
+        return -1;
+    }
+    if (back > 30) {
+        return complain(p, "no month has so many days");
+    }
+    uint32_t bit = UINT32_C(1) << back;
+    if (take(p, 'w')) {
+        p->cron->weekday_near_last |= bit;
+    } else {
+        p->cron->days_from_last |= bit;
+    }
+    p->cron->has_special_days = true;
+    return at_end(p) ? 0 : complain(p, "unexpected text after 'L'");
+}
+
+/* After "n" or "n-m" in the day of week: "L", "#L" or "#3" */
+static int parse_dow_special(struct parser *p, int from, int to)
+{
+    int nth = 0; /* 0: the last */
+    bool is_numbered = take(p, '#');
+    if (!take(p, 'l') && is_numbered) {
+        if (parse_number(p, &nth) != 0) {
+            return -1;
+        }
+        if (nth < 1 || nth > 5) {
+            return complain(p, "after '#' comes 1 to 5 or L");
+        }
+    }
+    uint8_t *set = nth > 0 ? &p->cron->dow_nth[nth - 1] : &p->cron->dow_last;
+    for (int dow = from; dow <= (to < from ? to + 7 : to); dow++) {
+        *set |= (uint8_t)(1U << (dow % 7));
+    }
+    p->cron->has_special_days = true;
+    return at_end(p) ? 0 : complain(p, "unexpected text at the end");
+}
+
+/* The elements that are more than a set of numbers; *special_out tells if this was one. */
+static int parse_special_start(struct parser *p, bool *special_out)
+{
+    *special_out = true;
+    if (p->kind == FIELD_DAY && take(p, 'l')) {
+        return parse_last_day(p);
+    }
+    if (p->kind == FIELD_DOW && p->item_end - p->at >= 1 && (*p->at | 0x20) == 'l') {
+        if (p->item_end - p->at != 2 || p->at[1] < '0' || p->at[1] > '7') {
+            return complain(p, "the last Friday of the month is '5L', the last Saturday '6L'");
+        }
+        p->cron->dow_last |= (uint8_t)(1U << ((p->at[1] - '0') % 7));
+        p->cron->has_special_days = true;
+        return 0;
+    }
+    *special_out = false;
+    return 0;
+}
+
+static int parse_item(struct parser *p)
+{
+    bool is_special;
+    int rc = parse_special_start(p, &is_special);
+    if (is_special) {
+        return rc;
+    }
+    int from = p->def->min, to = p->def->max, step = 1;
+    bool is_single = false;
+    if (!take(p, '*') && !take(p, '?')) {
+        if (parse_value(p, &from) != 0) {
+            return -1;
+        }
+        is_single = true;
+        to = from;
+        if (p->kind == FIELD_DAY && take(p, 'w')) {
+            if (!at_end(p)) {
+                return complain(p, "'W' stands alone, as in 15W");
+            }
+            p->cron->weekday_near |= UINT32_C(1) << from;
+            p->cron->has_special_days = true;
+            return 0;
+        }
+        if (take(p, '-')) {
+            is_single = false;
+            if (parse_value(p, &to) != 0) {
+                return -1;
+            }
+        }
+        if (p->kind == FIELD_DOW && !at_end(p) && (*p->at == '#' || (*p->at | 0x20) == 'l')) {
+            return parse_dow_special(p, from, to);
+        }
+    }
+    if (take(p, '/')) {
+        if (parse_step(p, &step) != 0) {
+            return -1;
+        }
+        if (is_single) {
+            from = p->kind == FIELD_DOW ? from % 7 : from;
+            to = p->def->max; /* "5/15" is 5-59/15 */
+        }
+    }
+    if (!at_end(p)) {
+        char why[64];
+        snprintf(why, sizeof why, "unexpected '%c'", *p->at > ' ' && *p->at < 0x7f ? *p->at : '?');
+        return complain(p, why);
+    }
+    if (p->kind == FIELD_DOW && from == 7 && to < 7) {
+        from = 0; /* 7-2 is Sunday to Tuesday */
+    }
+    set_range(p, from, to, step);
+    return 0;
+}
+
+static int parse_field(struct parser *p, enum field_kind kind, const char *from, const char *end)
+{
+    p->kind = kind;
+    p->def = &field_defs[kind];
+    p->bits = 0;
+    bool is_star = *from == '*' || *from == '?';
+    if (kind == FIELD_DOW && *from == '+') {
+        p->cron->dow_is_and = true;
+        from++;
+    }
+    bool is_any_year = kind == FIELD_YEAR && end - from == 1 && is_star;
+    if (kind == FIELD_YEAR && !is_any_year) {
+        p->cron->years = xcalloc(CRON_YEAR_WORDS, sizeof p->cron->years[0]);
+    }
+    for (const char *item = from; !is_any_year; item = p->item_end + 1) {
+        const char *comma = memchr(item, ',', (size_t)(end - item));
+        p->item = p->at = item;
+        p->item_end = comma != NULL ? comma : end;
+        if (parse_item(p) != 0) {
+            return -1;
+        }
+        if (comma == NULL) {
+            break;
+        }
+    }
+    struct cron *cron = p->cron;
+    switch (kind) {
+    case FIELD_SECOND:
+        cron->seconds = p->bits;
+        break;
+    case FIELD_MINUTE:
+        cron->minutes = p->bits;
+        break;
+    case FIELD_HOUR:
+        cron->hours = (uint32_t)p->bits;
+        break;
+    case FIELD_DAY:
+        cron->days = (uint32_t)p->bits;
+        cron->day_is_star = is_star;
+        break;
+    case FIELD_MONTH:
+        cron->months = (uint16_t)p->bits;
+        break;
+    case FIELD_DOW:
+        cron->dow = (uint8_t)p->bits;
+        cron->dow_is_star = is_star;
+        break;
+    case FIELD_YEAR:
+        break;
+    }
+    if (kind <= FIELD_HOUR && is_star) {
+        cron->is_interval = true;
+    }
+    return 0;
+}
+
+static int parse_fields(struct parser *p)
+{
+    const char *from[8], *end[8];
+    int count = 0;
+    for (const char *at = p->text + strspn(p->text, " \t"); *at != '\0';) {
+        size_t len = strcspn(at, " \t");
+        if (count < 8) {
+            from[count] = at;
+            end[count] = at + len;
+        }
+        count++;
+        at += len;
+        at += strspn(at, " \t");
+    }
+    if (count < 5 || count > 7) {
+        char text[CRON_SHOW_MAX];
+        return err_set(p->err, ERR_INVALID,
+            "cron '%s': %d field%s; write 5 (minute hour day month weekday), 6 (second first), "
+            "7 (second first, year last) or a word like '@daily' or '@every 90s'",
+            cron_show(p->text, text), count, count == 1 ? "" : "s");
+    }
+    int first = count == 5 ? FIELD_MINUTE : FIELD_SECOND;
+    p->cron->seconds = 1;
+    for (int i = 0; i < count; i++) {
+        if (parse_field(p, (enum field_kind)(first + i), from[i], end[i]) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static const char *descriptor(const char *word)
+{
+    static const struct {
+        const char *word, *fields;
+    } table[] = {
+        {"@yearly", "0 0 1 1 *"},
+        {"@annually", "0 0 1 1 *"},
+        {"@monthly", "0 0 1 * *"},
+        {"@weekly", "0 0 * * 0"},
+        {"@daily", "0 0 * * *"},
+        {"@midnight", "0 0 * * *"},
+        {"@hourly", "0 * * * *"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (strcasecmp(word, table[i].word) == 0) {
+            return table[i].fields;
+        }
+    }
+    return NULL;
+}
+
+static int parse_descriptor(struct parser *p, const char *word)
+{
+    char text[CRON_SHOW_MAX];
+    const char *fields = descriptor(word);
+    if (fields == NULL) {
+        bool is_reboot = strcasecmp(word, "@reboot") == 0;
+        return err_set(p->err, ERR_INVALID,
+            "cron '%s': %s; known are @yearly @annually @monthly @weekly @daily @midnight @hourly "
+            "and '@every 90s'",
+            cron_show(word, text),
+            is_reboot ? "a schedule is about time, there is no reboot here" : "unknown word");
+    }
+    p->text = fields;
+    return parse_fields(p);
+}
+
+/* Why no date ever matches, in the words of whoever wrote it. */
+static int refuse_never(const struct cron *cron, const char *text, struct err *err)
+{
+    char shown[CRON_SHOW_MAX];
+    cron_show(text, shown);
+    static const char *const full_names[] = {"January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December"};
+    bool is_plain = !cron->has_special_days && cron->days != 0 && cron->months != 0;
+    int day = is_plain ? __builtin_ctz(cron->days) : 0;
+    if (day > 29 && __builtin_popcount(cron->months) == 1) {
+        return err_set(err, ERR_INVALID,
+            "cron '%s': never fires: day %d does not exist in %s; for the last day write 'L'",
+            shown, day, full_names[__builtin_ctz(cron->months) - 1]);
+    }
+    if (day > 29) {
+        return err_set(err, ERR_INVALID,
+            "cron '%s': never fires: day %d does not exist in any of the given months; for the "
+            "last day write 'L'",
+            shown, day);
+    }
+    if (day == 29 && cron->years != NULL) {
+        return err_set(err, ERR_INVALID,
+            "cron '%s': never fires: no such date in the given years (29 February needs a leap "
+            "year)",
+            shown);
+    }
+    return err_set(err, ERR_INVALID,
+        "cron '%s': never fires: no date matches its day-of-month, month, day-of-week%s together",
+        shown, cron->years != NULL ? " and year" : "");
+}
+
+int cron_parse(struct cron *cron, const char *text, struct err *err)
+{
+    struct err own = ERR_INIT;
+    *cron = (struct cron){0};
+    struct parser p = {.cron = cron, .text = text, .err = &own};
+    const char *word = text + strspn(text, " \t");
+    int rc = *word == '@' ? parse_descriptor(&p, word) : parse_fields(&p);
+    if (rc == 0) {
+        int64_t from = cron->years == NULL ? 0 : INT64_MIN;
+        if (cron_next_wall(cron, from) == CRON_NEVER) {
+            rc = refuse_never(cron, text, &own);
+        }
+    }
+    if (rc != 0) {
+        cron_done(cron);
+        if (err != NULL) {
+            err_copy(err, &own);
+        }
+    }
+    return rc;
+}
+
+void cron_done(struct cron *cron)
+{
+    free(cron->years);
+    cron->years = NULL;
+}
