@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Joins the parts of rondod: data folder, Redis, executor, scheduler, webhooks, HTTP; starts
+ * them in order, and ends them in the opposite one.
+ */
+#include "api/daemon.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "api/settings.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/http_client.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/secret.h"
+#include "base/store.h"
+#include "base/util.h"
+#include "scheduler/artifact.h"
+#include "scheduler/exec.h"
+#include "scheduler/private_redis.h"
+#include "scheduler/recurring.h"
+#include "scheduler/run.h"
+#include "scheduler/schedule.h"
+#include "scheduler/scheduler.h"
+#include "webhooks/webhooks.h"
+
+#define LIST_MAX 256
+#define TOKENS_FILE_MAX (1 << 20)
+#define DRAIN_MS 300
+#define DRAIN_CHECK_MS 10
+#define START_RETRY_MS 1000
+
+struct daemon {
+    const struct settings *set;
+    char *data; /* absolute */
+    int lock_fd;
+    struct loop *loop;
+    struct event *signals[2];
+    struct private_redis *redis;
+    struct store *store;
+    struct http_client *http;
+    struct artifact_store *artifacts;
+    struct executor executor;
+    struct scheduler *scheduler;
+    struct sender *sender;
+    struct git_hooks *git_hooks;
+    struct api api;
+    struct server *server;
+    char *public_url;
+    char **hosts, **package_hosts, **tokens;
+    struct timer drain, sender_retry;
+    int64_t drain_until_us;
+    bool is_stopping;
+    int exit_code;
+};
+
+/* ---- small parts ---- */
+
+static char **list_split(const char *text, const char *separators)
+{
+    char **list = xcalloc(LIST_MAX + 1, sizeof *list);
+    CLEANUP(cleanup_free) char *copy = xstrdup(text != NULL ? text : "");
+    char *rest = copy, *one;
+    size_t n = 0;
+    while ((one = strsep(&rest, separators)) != NULL && n < LIST_MAX) {
+        one += strspn(one, " \t\r");
+        one[strcspn(one, " \t\r#")] = '\0';
+        if (one[0] != '\0') {
+            list[n++] = xstrdup(one);
+        }
+    }
+    return list;
+}
+
+static void list_free(char **list)
+{
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        free(list[i]);
+    }
+    free(list);
+}
+
+static int load_tokens(struct daemon *d, struct err *err)
+{
+    if (d->set->tokens_file == NULL) {
+        return 0;
+    }
+    CLEANUP(cleanup_free) char *text = file_read(d->set->tokens_file, TOKENS_FILE_MAX, NULL, err);
+    if (text == NULL) {
+        return err_wrap(err, "tokens-file");
+    }
+    d->tokens = list_split(text, "\n");
+    for (size_t i = 0; d->tokens[i] != NULL; i++) {
+        unsigned char digest[SHA256_LEN];
+        if (strlen(d->tokens[i]) != SHA256_HEX_LEN ||
+            hex_decode(d->tokens[i], SHA256_HEX_LEN, digest, sizeof digest) < 0) {
+            return err_set(err, ERR_INVALID,
+                "tokens-file: entry %zu is not 64 hex digits; make one with: printf %%s \"$TOKEN\" "
+                "| sha256sum",
+                i + 1);
+        }
+    }
+    if (d->tokens[0] == NULL) {
+        return err_set(err, ERR_INVALID, "tokens-file: %s holds no token", d->set->tokens_file);
+    }
+    return 0;
+}
+
+/* Two daemons in one folder would fight over its Redis and its steps. */
+static int open_data(struct daemon *d, struct err *err)
+{
+    if (dir_make(d->set->data, 0700, err) != 0) {
+        return err_wrap(err, "data");
+    }
+    d->data = realpath(d->set->data, NULL);
+    if (d->data == NULL) {
+        return err_errno(err, errno, "data: %s", d->set->data);
+    }
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/lock", d->data);
+    d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (d->lock_fd < 0) {
+        return err_errno(err, errno, "data: %s", path);
+    }
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return err_set(err, ERR_CONFLICT,
+            "data: another rondod uses the folder %s; stop it or give "
+            "another --data",
+            d->data);
+    }
+    return 0;
+}
+
+/* Beside us, as in a build folder; or in ../lib/rondo, as installed. */
+static char *find_launcher(const struct settings *set)
+{
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (set->launcher != NULL || n <= 0) {
+        return xstrdup(set->launcher != NULL ? set->launcher : "rondo-launcher");
+    }
+    self[n] = '\0';
+    const char *dir = dirname(self);
+    char *beside = xasprintf("%s/rondo-launcher", dir);
+    if (access(beside, X_OK) == 0) {
+        return beside;
+    }
+    free(beside);
+    return xasprintf("%s/../lib/rondo/rondo-launcher", dir);
+}
+
+/* ---- stopping ---- */
+
+static void drain_step(void *owner)
+{
+    struct daemon *d = owner;
+    if ((d->server != NULL && server_pending(d->server) > 0) &&
+        clock_mono_us() < d->drain_until_us) {
+        timer_start_ms(&d->drain, DRAIN_CHECK_MS);
+        return;
+    }
+    loop_stop(d->loop);
+}
+
+static void daemon_stop(struct daemon *d, int exit_code, const char *why)
+{
+    if (d->is_stopping) {
+        return;
+    }
+    LOG_INFO("stopping", "reason=%s", LOG_Q(why));
+    d->is_stopping = true;
+    d->exit_code = exit_code;
+    d->api.is_draining = true;
+    if (d->server != NULL) {
+        server_close(d->server);
+    }
+    scheduler_stop(d->scheduler);
+    sender_stop(d->sender);
+    timer_stop(&d->sender_retry);
+    d->drain_until_us = clock_mono_us() + DRAIN_MS * US_PER_MS;
+    timer_start_ms(&d->drain, DRAIN_CHECK_MS);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *owner)
+{
+    (void)what;
+    daemon_stop(owner, 0, sig == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+static void on_redis_exit(void *owner, int status)
+{
+    struct daemon *d = owner;
+    if (!d->is_stopping) {
+        LOG_ERROR("the private redis-server ended; see DATA/redis/redis.log", "status=%d", status);
+        daemon_stop(d, 1, "redis-server ended");
+    }
+}
+
+static void on_fenced(void *owner)
+{
+    daemon_stop(owner, 1, "another daemon took over");
+}
+
+/* ---- starting ---- */
+
+static void start_sender(void *owner);
+
+static void on_sender_started(void *owner, const struct err *err)
+{
+    struct daemon *d = owner;
+    if (err != NULL) {
+        LOG_WARN("webhooks wait for Redis", "error=%s", LOG_Q(err->msg));
+        timer_start_ms(&d->sender_retry, START_RETRY_MS);
+        return;
+    }
+    LOG_INFO("ready", "url=%s executor=%s", d->public_url, d->api.executor_name);
+}
+
+static void start_sender(void *owner)
+{
+    struct daemon *d = owner;
+    sender_start(d->sender, on_sender_started, d);
+}
+
+static void on_scheduler_started(void *owner, const struct err *err)
+{
+    struct daemon *d = owner;
+    if (err != NULL) {
+        LOG_ERROR("cannot start", "error=%s", LOG_Q(err->msg));
+        daemon_stop(d, 1, "start failed");
+        return;
+    }
+    start_sender(d);
+}
+
+static void on_events(void *owner, unsigned shard)
+{
+    sender_wake(((struct daemon *)owner)->sender, shard);
+}
+
+static int make_store(struct daemon *d, struct err *err)
+{
+    if (d->set->redis == NULL) {
+        d->redis = private_redis_start(d->loop, d->data, on_redis_exit, d, err);
+        if (d->redis == NULL) {
+            return -1;
+        }
+    }
+    struct store_settings settings = {
+        .url = d->redis != NULL ? private_redis_url(d->redis) : d->set->redis,
+        .command_timeout_ms = d->set->redis_timeout_ms,
+        .shards = (unsigned)d->set->shards,
+        .prefix = "rondo",
+    };
+    d->store = store_new(d->loop, &settings, err);
+    return d->store != NULL ? 0 : -1;
+}
+
+static int make_executor(struct daemon *d, struct err *err)
+{
+    CLEANUP(cleanup_free)
+    char *root = d->set->artifact_root != NULL ? xstrdup(d->set->artifact_root)
+                                               : xasprintf("file://%s/artifacts", d->data);
+    d->artifacts = artifact_store_new(root, err);
+    if (d->artifacts == NULL) {
+        return err_wrap(err, "artifact-root");
+    }
+    if (strcmp(d->set->executor, "noop") == 0) {
+        executor_noop_new(d->loop, &d->executor);
+        return 0;
+    }
+    CLEANUP(cleanup_free) char *launcher = find_launcher(d->set);
+    struct local_settings local = {
+        .data_dir = d->data,
+        .launcher = launcher,
+        .artifacts = d->artifacts,
+        .step_env = d->set->step_env,
+        .log_max_bytes = d->set->log_max,
+        .kill_on_free = strcmp(d->set->on_stop, "kill") == 0,
+    };
+    return executor_local_new(d->loop, &local, &d->executor, err);
+}
+
+static int make_scheduler(struct daemon *d, struct err *err)
+{
+    const struct settings *set = d->set;
+    struct scheduler_settings settings = {
+        .loop = d->loop,
+        .store = d->store,
+        .artifacts = d->artifacts,
+        .executor = d->executor,
+        .max_steps = set->max_steps,
+        .step_timeout_ms = set->step_timeout_ms,
+        .lost_retries = set->lost_retries,
+        .history_max_runs = set->history_max_runs,
+        .history_max_age_ms = set->history_max_age_ms,
+        .claim_batch = set->claim_batch,
+    };
+    d->scheduler = scheduler_new(&settings);
+    scheduler_on_fenced(d->scheduler, on_fenced, d);
+    struct sender_settings sender = {
+        .loop = d->loop,
+        .store = d->store,
+        .http = d->http,
+        .allow = set->webhook_allow,
+        .timeout_ms = set->webhook_timeout_ms,
+        .max_in_flight = set->webhook_in_flight,
+        .log_max = set->webhook_log,
+    };
+    d->sender = sender_new(&sender, err);
+    if (d->sender == NULL) {
+        return -1;
+    }
+    engine_on_events(scheduler_engine(d->scheduler), on_events, d);
+    ticker_on_events(scheduler_ticker(d->scheduler), on_events, d);
+    struct git_hooks_settings git = {
+        .loop = d->loop,
+        .store = d->store,
+        .catalog = scheduler_catalog(d->scheduler),
+        .engine = scheduler_engine(d->scheduler),
+    };
+    d->git_hooks = git_hooks_new(&git);
+    return 0;
+}
+
+static int write_port(const struct daemon *d, struct err *err)
+{
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/port", d->data);
+    CLEANUP(cleanup_free) char *text = xasprintf("%d\n", server_port(d->server));
+    return file_write_atomic(path, text, strlen(text), 0644, err);
+}
+
+static int make_server(struct daemon *d, struct err *err)
+{
+    const struct settings *set = d->set;
+    d->hosts = list_split(set->allow_hosts, ",");
+    d->package_hosts = list_split(set->package_hosts, ",");
+    d->api = (struct api){
+        .loop = d->loop,
+        .store = d->store,
+        .catalog = scheduler_catalog(d->scheduler),
+        .engine = scheduler_engine(d->scheduler),
+        .ticker = scheduler_ticker(d->scheduler),
+        .sender = d->sender,
+        .git_hooks = d->git_hooks,
+        .artifacts = d->artifacts,
+        .scheduler = d->scheduler,
+        .http = d->http,
+        .package_hosts = (const char *const *)d->package_hosts,
+        .executor_name = d->executor.ops->name,
+        .tokens = (const char *const *)d->tokens,
+        .allow_hosts = (const char *const *)d->hosts,
+        .started_us = clock_now_us(),
+    };
+    struct server_settings settings = {
+        .loop = d->loop,
+        .api = &d->api,
+        .listen = set->listen,
+        .max_body = set->max_body,
+        .max_headers = set->max_headers,
+        .timeout_ms = set->http_timeout_ms,
+        .max_connections = set->max_connections,
+    };
+    d->server = server_new(&settings, err);
+    if (d->server == NULL) {
+        return -1;
+    }
+    const char *colon = strrchr(set->listen, ':');
+    int host_len = colon != NULL ? (int)(colon - set->listen) : (int)strlen(set->listen);
+    d->public_url = set->public_url != NULL ? xstrdup(set->public_url)
+                                            : xasprintf("http://%.*s:%d", host_len, set->listen,
+                                                  server_port(d->server));
+    d->api.public_url = d->public_url;
+    return write_port(d, err);
+}
+
+static int daemon_make(struct daemon *d, struct err *err)
+{
+    zone_set_dir(d->set->zoneinfo);
+    if (open_data(d, err) != 0 || load_tokens(d, err) != 0) {
+        return -1;
+    }
+    d->loop = loop_new(err);
+    if (d->loop == NULL) {
+        return -1;
+    }
+    timer_init(&d->drain, d->loop, drain_step, d);
+    timer_init(&d->sender_retry, d->loop, start_sender, d);
+    d->signals[0] = evsignal_new(loop_base(d->loop), SIGTERM, on_signal, d);
+    d->signals[1] = evsignal_new(loop_base(d->loop), SIGINT, on_signal, d);
+    (void)event_add(d->signals[0], NULL);
+    (void)event_add(d->signals[1], NULL);
+    d->http = http_client_new(d->loop, err);
+    if (d->http == NULL || make_store(d, err) != 0 || make_executor(d, err) != 0 ||
+        make_scheduler(d, err) != 0 || make_server(d, err) != 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static void daemon_free(struct daemon *d)
+{
+    server_free(d->server);
+    git_hooks_free(d->git_hooks);
+    sender_free(d->sender);
+    scheduler_free(d->scheduler);
+    if (d->executor.ops != NULL) {
+        d->executor.ops->free(d->executor.self);
+    }
+    artifact_store_free(d->artifacts);
+    store_free(d->store);
+    private_redis_stop(d->redis);
+    http_client_free(d->http);
+    timer_done(&d->drain);
+    timer_done(&d->sender_retry);
+    for (size_t i = 0; i < ARRAY_LEN(d->signals); i++) {
+        if (d->signals[i] != NULL) {
+            event_free(d->signals[i]);
+        }
+    }
+    loop_free(d->loop);
+    zone_drop_all();
+    if (d->data != NULL) {
+        CLEANUP(cleanup_free) char *port = xasprintf("%s/port", d->data);
+        if (d->server != NULL) {
+            (void)unlink(port);
+        }
+    }
+    cleanup_fd(&d->lock_fd);
+    free(d->data);
+    free(d->public_url);
+    list_free(d->hosts);
+    list_free(d->package_hosts);
+    list_free(d->tokens);
+}
+
+int daemon_run(const struct settings *settings)
+{
+    struct daemon d = {.set = settings, .lock_fd = -1};
+    struct err err = ERR_INIT;
+    if (daemon_make(&d, &err) != 0) {
+        LOG_ERROR("cannot start", "error=%s", LOG_Q(err.msg));
+        d.exit_code = 1;
+    } else {
+        LOG_INFO("rondod " RONDO_VERSION " listens", "url=%s data=%s", d.public_url, LOG_Q(d.data));
+        scheduler_start(d.scheduler, on_scheduler_started, &d);
+        loop_run(d.loop);
+    }
+    daemon_free(&d);
+    return d.exit_code;
+}

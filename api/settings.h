@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's settings: one table for flags, environment, file, help and documentation. */
+#ifndef API_SETTINGS_H
+#define API_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct err;
+
+struct settings {
+    /* general */
+    char *data;
+    char *log_level, *log_format;
+    /* http */
+    char *listen, *public_url, *allow_hosts, *tokens_file, *package_hosts;
+    bool insecure;
+    int64_t max_body, max_headers, http_timeout_ms, max_connections;
+    /* redis */
+    char *redis;
+    int64_t redis_timeout_ms, shards;
+    /* scheduling */
+    char *zoneinfo;
+    int64_t claim_batch;
+    /* steps */
+    char *executor, *artifact_root, *launcher, *step_env, *on_stop;
+    int64_t max_steps, step_timeout_ms, lost_retries, log_max;
+    /* kubernetes */
+    char *kubeconfig, *namespace_, *launcher_image, *service_account, *internal_url;
+    int64_t pod_start_timeout_ms;
+    /* history */
+    int64_t history_max_runs, history_max_age_ms;
+    /* webhooks */
+    char *webhook_allow;
+    int64_t webhook_timeout_ms, webhook_in_flight, webhook_log;
+};
+
+/* From flags, RONDO_* and --config; err names the option, the rule and the fix. */
+int settings_load(struct settings *settings, int argc, char **argv, struct err *err);
+void settings_free(struct settings *settings);
+void settings_help(struct buf *out);
+void settings_print(const struct settings *settings, struct buf *out);
+
+#endif

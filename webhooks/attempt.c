@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One attempt at one delivery: sign, POST, judge the answer, record it. 2xx is success; 410
+ * disables the subscription; anything else is tried again by the schedule below until it ends.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/http_client.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/util.h"
+#include "webhooks/egress.h"
+#include "webhooks/sender.h"
+#include "webhooks/signature.h"
+#include "webhooks_scripts.h"
+
+#define PER_SUBSCRIPTION 16
+#define CONNECT_TIMEOUT_MS 5000
+#define ANSWER_MAX (16 * 1024)
+#define ERROR_MAX 300
+#define POSTPONE_US (1 * US_PER_S)
+#define RETRY_AFTER_MAX_S (24 * 3600)
+#define SAVE_RETRY_MS 500
+
+struct attempt {
+    struct outbox *outbox;
+    struct attempt *prev, *next;
+    struct http_call *call;
+    struct store_call *save_call;
+    struct timer save_retry;
+    char *delivery, *subscription, *type;
+    int64_t made;    /* attempts before this one */
+    bool is_counted; /* in its subscription's in_flight */
+    /* how it ended */
+    const char *state;
+    int64_t next_us;
+    int status;
+    int64_t duration_ms;
+    char error[ERROR_MAX];
+};
+
+/* About three days in all, as Standard Webhooks advises. */
+static const int64_t schedule_s[] = {
+    5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
+
+int64_t attempt_backoff_ms(int64_t made)
+{
+    if (made < 1 || (size_t)made > ARRAY_LEN(schedule_s)) {
+        return made < 1 ? 0 : -1;
+    }
+    int64_t base = schedule_s[made - 1] * 1000;
+    uint32_t r;
+    random_bytes(&r, sizeof r);
+    return base - base / 10 + (int64_t)(r % (uint32_t)(base / 5 + 1));
+}
+
+static void attempt_free(struct attempt *a)
+{
+    struct sender *s = a->outbox->sender;
+    if (a->prev != NULL) {
+        a->prev->next = a->next;
+    } else {
+        s->attempts = a->next;
+    }
+    if (a->next != NULL) {
+        a->next->prev = a->prev;
+    }
+    http_call_cancel(a->call);
+    store_cancel(a->save_call);
+    timer_done(&a->save_retry);
+    free(a->delivery);
+    free(a->subscription);
+    free(a->type);
+    free(a);
+}
+
+static void attempt_save(void *owner);
+
+/* The slot is free again: whoever waited for it may look. */
+static void attempt_ended(struct attempt *a)
+{
+    struct outbox *o = a->outbox;
+    struct sender *s = o->sender;
+    struct subscription *sub = map_get(s->subscriptions, a->subscription);
+    if (sub != NULL && a->is_counted) {
+        sub->in_flight--;
+    }
+    bool was_full = s->in_flight >= s->set.max_in_flight;
+    s->in_flight--;
+    attempt_free(a);
+    if (was_full) {
+        for (unsigned i = 0; i < s->outbox_count; i++) {
+            outbox_claim(&s->outboxes[i]);
+        }
+    } else {
+        outbox_claim(o);
+    }
+}
+
+static void on_saved(void *owner, redisReply *reply, const struct err *err)
+{
+    (void)reply;
+    struct attempt *a = owner;
+    a->save_call = NULL;
+    FAULT("webhook.done.after");
+    if (err != NULL && err_is_transient(err)) {
+        timer_start_ms(&a->save_retry, SAVE_RETRY_MS);
+        return;
+    }
+    if (err != NULL) {
+        LOG_WARN(
+            "delivery result not recorded", "delivery=%s error=%s", a->delivery, LOG_Q(err->msg));
+    }
+    attempt_ended(a);
+}
+
+static void attempt_save(void *owner)
+{
+    struct attempt *a = owner;
+    struct sender *s = a->outbox->sender;
+    struct store_args *args = store_args_new();
+    store_key(args, "%sdeliveries", a->outbox->prefix);
+    store_arg(args, a->outbox->prefix);
+    store_arg_i(args, store_epoch(s->set.store));
+    store_arg(args, a->delivery);
+    store_arg_i(args, clock_now_us());
+    store_arg(args, a->state);
+    store_arg_i(args, a->next_us);
+    store_arg_i(args, a->made + 1);
+    store_arg_i(args, a->status);
+    store_arg(args, a->error);
+    store_arg_i(args, a->duration_ms);
+    store_arg_i(args, s->set.log_max);
+    FAULT("webhook.done.before");
+    a->save_call = store_eval(s->set.store, &script_delivery_done, args, on_saved, a);
+}
+
+static void disable(struct sender *s, struct subscription *sub, const char *why)
+{
+    LOG_WARN("webhook subscription disabled", "subscription=%s reason=%s", sub->id, LOG_Q(why));
+    sub->is_enabled = false;
+    free(sub->disabled_reason);
+    sub->disabled_reason = xstrdup(why);
+    json_t *record = subscription_json(sub, true);
+    char *text = jtext(record);
+    store_cmd(s->set.store, NULL, NULL, "HSET %ssubscriptions %s %s",
+        store_catalog_prefix(s->set.store), sub->id, text);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    json_decref(record);
+}
+
+/* Whole seconds only; the date form is rare and waiting by our own schedule is right then. */
+static int64_t retry_after_ms(const struct http_reply *reply)
+{
+    const char *text = reply->header(reply, "Retry-After");
+    int64_t seconds = 0;
+    if (text == NULL || parse_i64(text, 0, RETRY_AFTER_MAX_S, "Retry-After", &seconds, NULL) != 0) {
+        return 0;
+    }
+    return seconds * 1000;
+}
+
+static void attempt_failed(struct attempt *a, int64_t at_least_ms)
+{
+    struct sender *s = a->outbox->sender;
+    int64_t wait_ms = attempt_backoff_ms(a->made + 1);
+    s->counts.failed_attempts++;
+    if (wait_ms < 0) {
+        a->state = "FAILED";
+        s->counts.dead++;
+        LOG_WARN("webhook given up", "delivery=%s subscription=%s attempts=%lld error=%s",
+            a->delivery, a->subscription, (long long)a->made + 1, LOG_Q(a->error));
+        return;
+    }
+    if (wait_ms < at_least_ms) {
+        wait_ms = at_least_ms;
+    }
+    a->state = "PENDING";
+    a->next_us = clock_now_us() + wait_ms * US_PER_MS;
+    LOG_INFO("webhook failed, will be tried again",
+        "delivery=%s subscription=%s attempt=%lld in_ms=%lld error=%s", a->delivery,
+        a->subscription, (long long)a->made + 1, (long long)wait_ms, LOG_Q(a->error));
+}
+
+static void attempt_judge(struct attempt *a, const struct http_reply *reply)
+{
+    struct sender *s = a->outbox->sender;
+    a->status = reply->status;
+    a->duration_ms = (int64_t)(reply->total_s * 1000.0);
+    if (reply->status >= 200 && reply->status < 300) {
+        a->state = "DELIVERED";
+        s->counts.delivered++;
+        LOG_INFO("webhook delivered", "delivery=%s subscription=%s type=%s status=%d ms=%lld",
+            a->delivery, a->subscription, a->type, reply->status, (long long)a->duration_ms);
+        return;
+    }
+    snprintf(a->error, sizeof a->error, "the receiver answered %d", reply->status);
+    struct subscription *sub = map_get(s->subscriptions, a->subscription);
+    if (reply->status == 410 && sub != NULL) {
+        disable(s, sub, "the receiver answered 410 Gone");
+        a->state = "FAILED";
+        s->counts.failed_attempts++;
+        s->counts.dead++;
+        return;
+    }
+    attempt_failed(a, retry_after_ms(reply));
+}
+
+static void on_answer(void *owner, const struct http_reply *reply, const struct err *err)
+{
+    struct attempt *a = owner;
+    a->call = NULL;
+    FAULT("webhook.post.after");
+    if (err == NULL) {
+        attempt_judge(a, reply);
+    } else {
+        snprintf(a->error, sizeof a->error, "%.*s", ERROR_MAX - 1, err->msg);
+        if (err->code == ERR_DENIED) {
+            /* A refused address is permanent: walking the schedule would change nothing. */
+            a->state = "FAILED";
+            a->outbox->sender->counts.failed_attempts++;
+            a->outbox->sender->counts.dead++;
+            LOG_WARN("webhook refused", "delivery=%s subscription=%s error=%s", a->delivery,
+                a->subscription, LOG_Q(a->error));
+        } else {
+            attempt_failed(a, 0);
+        }
+    }
+    attempt_save(a);
+}
+
+static bool allow_address(void *owner, const struct sockaddr *addr)
+{
+    const struct attempt *a = owner;
+    const struct sender *s = a->outbox->sender;
+    const struct subscription *sub = map_get(s->subscriptions, a->subscription);
+    return sub != NULL &&
+           (egress_allows_host(s->egress, sub->host) || egress_allows_address(s->egress, addr));
+}
+
+static void attempt_post(struct attempt *a, const struct subscription *sub, const char *body)
+{
+    struct sender *s = a->outbox->sender;
+    int64_t now_s = clock_now_us() / US_PER_S;
+    size_t len = strlen(body);
+    CLEANUP(cleanup_free)
+    char *signature = signature_make(&sub->secret, a->delivery, now_s, body, len);
+    CLEANUP(cleanup_free) char *id_line = xasprintf("webhook-id: %s", a->delivery);
+    CLEANUP(cleanup_free) char *time_line = xasprintf("webhook-timestamp: %lld", (long long)now_s);
+    CLEANUP(cleanup_free) char *sign_line = xasprintf("webhook-signature: %s", signature);
+    const char *headers[] = {"Content-Type: application/json", "User-Agent: rondo/" RONDO_VERSION,
+        id_line, time_line, sign_line, NULL};
+    struct http_call_spec spec = {
+        .method = "POST",
+        .url = sub->url,
+        .headers = headers,
+        .body = body,
+        .body_len = len,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .timeout_ms = s->set.timeout_ms,
+        .max_body = ANSWER_MAX,
+        .cut_body = true,
+        .fresh_connection = true,
+        .allow_address = allow_address,
+    };
+    FAULT("webhook.post.before");
+    a->call = http_call_start(s->set.http, &spec, on_answer, a);
+}
+
+void attempt_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields)
+{
+    struct sender *s = outbox->sender;
+    struct attempt *a = xcalloc(1, sizeof *a);
+    const char *type = reply_field(fields, "type"), *body = reply_field(fields, "body");
+    const char *subscription = reply_field(fields, "subscription");
+    const char *attempts = reply_field(fields, "attempts");
+    a->outbox = outbox;
+    a->delivery = xstrdup(delivery_id);
+    a->subscription = xstrdup(subscription != NULL ? subscription : "");
+    a->type = xstrdup(type != NULL ? type : "");
+    (void)parse_i64(attempts != NULL ? attempts : "0", 0, 1000, "attempts", &a->made, NULL);
+    timer_init(&a->save_retry, s->set.loop, attempt_save, a);
+    a->next = s->attempts;
+    if (a->next != NULL) {
+        a->next->prev = a;
+    }
+    s->attempts = a;
+    s->in_flight++;
+
+    struct subscription *sub = map_get(s->subscriptions, a->subscription);
+    if (sub == NULL || !sub->is_enabled || body == NULL) {
+        a->state = "FAILED";
+        snprintf(a->error, sizeof a->error, "%s",
+            sub == NULL ? "the subscription was deleted" : "the subscription is disabled");
+        attempt_save(a);
+        return;
+    }
+    if (sub->in_flight >= PER_SUBSCRIPTION) {
+        a->state = "POSTPONED"; /* one slow receiver must not hold all the slots */
+        a->next_us = clock_now_us() + POSTPONE_US;
+        attempt_save(a);
+        return;
+    }
+    sub->in_flight++;
+    a->is_counted = true;
+    attempt_post(a, sub, body);
+}
+
+void attempt_cancel_all(struct sender *sender)
+{
+    while (sender->attempts != NULL) {
+        attempt_free(sender->attempts);
+    }
+    sender->in_flight = 0;
+}

@@ -1,0 +1,31 @@
+-- Turn a batch of events into deliveries and move the cursor, once.
+-- KEYS[1]  shard prefix with "events_cursor" appended (names the slot)
+-- ARGV[1]  shard prefix          ARGV[2]  epoch
+-- ARGV[3]  cursor as we know it  ARGV[4]  new cursor
+-- ARGV[5]  now_us
+-- then for each: delivery id, subscription id, event id, type, body
+-- Result: number of new deliveries; CONFLICT if the cursor has moved.
+local p = ARGV[1]
+if redis.call('GET', p .. 'epoch') ~= ARGV[2] then
+    return redis.error_reply('FENCED another daemon owns this shard')
+end
+local cursor = redis.call('GET', p .. 'events_cursor') or '0-0'
+if cursor ~= ARGV[3] then
+    return redis.error_reply('CONFLICT the cursor is at ' .. cursor)
+end
+local now, made, at = ARGV[5], 0, 6
+while at <= #ARGV do
+    local id, sub, event, kind, body = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+    at = at + 5
+    local key = p .. 'delivery:' .. id
+    if redis.call('EXISTS', key) == 0 then
+        redis.call('HSET', key, 'v', '1', 'subscription', sub, 'event', event, 'type', kind, 'body', body,
+            'created_us', now, 'state', 'PENDING', 'attempts', '0')
+        redis.call('ZADD', p .. 'deliveries', now, id)
+        made = made + 1
+    end
+end
+redis.call('SET', p .. 'events_cursor', ARGV[4])
+-- Everything up to the cursor has been handled; nothing else reads the stream.
+redis.call('XTRIM', p .. 'events', 'MINID', ARGV[4])
+return made

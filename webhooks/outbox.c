@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One shard's outbox: the event stream is turned into deliveries (one script moves the cursor
+ * and stores them), and due deliveries are claimed for sending. Nothing here is remembered only
+ * in memory: after a crash both loops go on from Redis.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/util.h"
+#include "webhooks/sender.h"
+#include "webhooks_scripts.h"
+
+#define EVENTS_PER_PUMP 100
+#define CLAIM_MAX 32
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 5000
+#define LEASE_SLACK_US (10 * US_PER_S)
+
+static int64_t backoff_next(int64_t *backoff_ms)
+{
+    int64_t now = *backoff_ms < BACKOFF_MIN_MS ? BACKOFF_MIN_MS : *backoff_ms;
+    *backoff_ms = now * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : now * 2;
+    uint16_t jitter;
+    random_bytes(&jitter, sizeof jitter);
+    return now + jitter % (now / 2 + 1);
+}
+
+/* ---- events -> deliveries ---- */
+
+static void pump_failed(struct outbox *o, const struct err *err)
+{
+    if (err->code == ERR_CONFLICT) {
+        free(STEAL(o->cursor)); /* read it again and go on */
+        o->pump_backoff_ms = 0;
+    } else if (err->code == ERR_DENIED) {
+        LOG_WARN("webhook outbox stops: this shard has another owner", "shard=%u", o->shard);
+        return;
+    } else {
+        LOG_DEBUG("webhook outbox waits", "shard=%u error=%s", o->shard, LOG_Q(err->msg));
+    }
+    timer_start_ms(&o->pump_retry, backoff_next(&o->pump_backoff_ms));
+}
+
+static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
+{
+    (void)reply;
+    struct outbox *o = owner;
+    o->pump_call = NULL;
+    FAULT("webhook.enqueue.after");
+    if (err != NULL) {
+        pump_failed(o, err);
+        return;
+    }
+    o->pump_backoff_ms = 0;
+    outbox_claim(o);
+    outbox_pump(o); /* until the stream is empty */
+}
+
+/* The message all attempts send: the same bytes each time, whatever happens meanwhile. */
+static char *message_body(const json_t *event)
+{
+    char at[CLOCK_TEXT_MAX];
+    clock_format_us(jget_i64(event, "time_us", 0), at);
+    json_t *body = json_pack("{s:s,s:s,s:O}", "type", jget_str(event, "type", ""), "timestamp", at,
+        "data", json_object_get(event, "data"));
+    char *text = jtext(body);
+    json_decref(body);
+    return text;
+}
+
+/* Add one event's deliveries to the script's arguments. */
+static void add_deliveries(struct outbox *o, const json_t *event, struct store_args *args)
+{
+    const char *type = jget_str(event, "type", NULL), *event_id = jget_str(event, "id", NULL);
+    if (type == NULL || event_id == NULL || !id_is_valid(event_id)) {
+        LOG_ERROR("event without id or type in the stream", "shard=%u", o->shard);
+        return;
+    }
+    CLEANUP(cleanup_free) char *body = NULL;
+    struct map_iter it = {0};
+    const char *id;
+    void *value;
+    while (map_next(o->sender->subscriptions, &it, &id, &value)) {
+        if (!subscription_wants(value, type)) {
+            continue;
+        }
+        if (body == NULL) {
+            body = message_body(event);
+        }
+        struct id delivery;
+        id_derive(&delivery, event_id, id);
+        store_arg(args, delivery.text);
+        store_arg(args, id);
+        store_arg(args, event_id);
+        store_arg(args, type);
+        store_arg(args, body);
+    }
+}
+
+/* XRANGE reply: [[id, [field, value, ...]], ...] */
+static void on_events(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->pump_call = NULL;
+    if (err != NULL) {
+        pump_failed(o, err);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
+        o->pump_backoff_ms = 0;
+        if (o->pump_again) {
+            outbox_pump(o);
+        }
+        return;
+    }
+    const redisReply *newest = reply->element[reply->elements - 1];
+    CLEANUP(cleanup_free) char *last = xstrdup(reply_str(newest->element[0]));
+    struct store_args *args = store_args_new();
+    store_key(args, "%sevents_cursor", o->prefix);
+    store_arg(args, o->prefix);
+    store_arg_i(args, store_epoch(o->sender->set.store));
+    store_arg(args, o->cursor);
+    store_arg(args, last);
+    store_arg_i(args, clock_now_us());
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *entry = reply->element[i];
+        const char *text = reply_field(entry->element[1], "e");
+        json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
+        if (event != NULL) {
+            add_deliveries(o, event, args);
+        } else {
+            LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard,
+                reply_str(entry->element[0]));
+        }
+        json_decref(event);
+    }
+    free(o->cursor);
+    o->cursor = STEAL(last);
+    FAULT("webhook.enqueue.before");
+    o->pump_call =
+        store_eval(o->sender->set.store, &script_deliveries_enqueue, args, on_enqueued, o);
+}
+
+static void pump_read(struct outbox *o)
+{
+    o->pump_again = false;
+    o->pump_call = store_cmd(o->sender->set.store, on_events, o, "XRANGE %sevents (%s + COUNT %d",
+        o->prefix, o->cursor, EVENTS_PER_PUMP);
+}
+
+static void on_cursor(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->pump_call = NULL;
+    if (err != NULL) {
+        pump_failed(o, err);
+        return;
+    }
+    const char *cursor = reply_str(reply);
+    free(o->cursor);
+    o->cursor = xstrdup(cursor != NULL ? cursor : "0-0");
+    pump_read(o);
+}
+
+void outbox_pump(struct outbox *o)
+{
+    if (!o->sender->is_running) {
+        return;
+    }
+    if (o->pump_call != NULL) {
+        o->pump_again = true;
+        return;
+    }
+    timer_stop(&o->pump_retry);
+    if (o->cursor == NULL) {
+        o->pump_call =
+            store_cmd(o->sender->set.store, on_cursor, o, "GET %sevents_cursor", o->prefix);
+    } else {
+        pump_read(o);
+    }
+}
+
+/* ---- deliveries -> attempts ---- */
+
+static void on_claimed(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->claim_call = NULL;
+    if (err != NULL) {
+        if (err->code != ERR_DENIED) {
+            timer_start_ms(&o->claim_timer, backoff_next(&o->claim_backoff_ms));
+        }
+        return;
+    }
+    o->claim_backoff_ms = 0;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
+        return;
+    }
+    int64_t next_us = reply_int(reply->element[0], -1);
+    for (size_t i = 1; i < reply->elements; i++) {
+        const redisReply *row = reply->element[i];
+        attempt_start(o, reply_str(row->element[0]), row->element[1]);
+    }
+    if (reply->elements > 1 || o->claim_again) {
+        outbox_claim(o);
+    } else if (next_us >= 0) {
+        timer_start_at(&o->claim_timer, next_us);
+    }
+}
+
+void outbox_claim(struct outbox *o)
+{
+    struct sender *s = o->sender;
+    if (!s->is_running || s->in_flight >= s->set.max_in_flight) {
+        return; /* attempt.c looks again when one has ended */
+    }
+    if (o->claim_call != NULL) {
+        o->claim_again = true;
+        return;
+    }
+    o->claim_again = false;
+    timer_stop(&o->claim_timer);
+    int64_t now = clock_now_us(), room = s->set.max_in_flight - s->in_flight;
+    struct store_args *args = store_args_new();
+    store_key(args, "%sdeliveries", o->prefix);
+    store_arg(args, o->prefix);
+    store_arg_i(args, store_epoch(s->set.store));
+    store_arg_i(args, now);
+    store_arg_i(args, now + s->set.timeout_ms * US_PER_MS + LEASE_SLACK_US);
+    store_arg_i(args, room < CLAIM_MAX ? room : CLAIM_MAX);
+    o->claim_call = store_eval(s->set.store, &script_deliveries_claim, args, on_claimed, o);
+}

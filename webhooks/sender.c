@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sender: its subscriptions and one outbox per shard. The records in Redis are the truth;
+ * those in memory follow each successful write.
+ */
+#include "webhooks/sender.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/util.h"
+#include "webhooks/egress.h"
+#include "webhooks_scripts.h"
+
+#define SUBSCRIPTIONS_MAX 10000
+#define LIST_MAX 1000
+
+/* One API operation under way. */
+struct request {
+    struct sender *sender;
+    webhook_json_fn *done;
+    void *owner;
+    struct subscription *subscription; /* create */
+    char *id;                          /* delete, deliveries */
+    json_t *rows;                      /* deliveries */
+    unsigned waiting;                  /* shards still to answer */
+    struct err err;
+};
+
+static struct request *request_new(struct sender *s, webhook_json_fn *done, void *owner)
+{
+    struct request *r = xcalloc(1, sizeof *r);
+    r->sender = s;
+    r->done = done;
+    r->owner = owner;
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    subscription_free(r->subscription);
+    json_decref(r->rows);
+    free(r->id);
+    free(r);
+}
+
+static void request_fail_now(void *owner)
+{
+    struct request *r = owner;
+    r->done(r->owner, NULL, &r->err);
+    request_free(r);
+}
+
+static void request_answer_now(void *owner)
+{
+    struct request *r = owner;
+    r->done(r->owner, r->rows, NULL);
+    request_free(r);
+}
+
+static void free_subscription(void *s)
+{
+    subscription_free(s);
+}
+
+static void outbox_timer_pump(void *owner)
+{
+    outbox_pump(owner);
+}
+
+static void outbox_timer_claim(void *owner)
+{
+    outbox_claim(owner);
+}
+
+struct sender *sender_new(const struct sender_settings *settings, struct err *err)
+{
+    struct egress *egress = egress_new(settings->allow, err);
+    if (egress == NULL) {
+        return NULL;
+    }
+    struct sender *s = xcalloc(1, sizeof *s);
+    s->set = *settings;
+    s->egress = egress;
+    s->subscriptions = map_new(free_subscription);
+    s->outbox_count = store_shards(settings->store);
+    s->outboxes = xcalloc(s->outbox_count, sizeof *s->outboxes);
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        struct outbox *o = &s->outboxes[i];
+        o->sender = s;
+        o->shard = i;
+        o->prefix = store_shard_prefix(settings->store, i);
+        timer_init(&o->pump_retry, settings->loop, outbox_timer_pump, o);
+        timer_init(&o->claim_timer, settings->loop, outbox_timer_claim, o);
+    }
+    return s;
+}
+
+static void sender_started(struct sender *s, const struct err *err)
+{
+    void (*started)(void *, const struct err *) = s->started;
+    s->started = NULL;
+    if (started != NULL) {
+        started(s->started_owner, err);
+    }
+}
+
+static void on_loaded(void *owner, redisReply *reply, const struct err *err)
+{
+    struct sender *s = owner;
+    s->load_call = NULL;
+    if (err != NULL) {
+        sender_started(s, err);
+        return;
+    }
+    for (size_t i = 1; i < reply->elements; i += 2) {
+        struct err bad = ERR_INIT;
+        json_t *record = json_loads(reply_str(reply->element[i]), 0, NULL);
+        struct subscription *sub = record != NULL ? subscription_from_record(record, &bad) : NULL;
+        json_decref(record);
+        if (sub != NULL) {
+            map_put(s->subscriptions, sub->id, sub);
+        } else {
+            LOG_ERROR("webhook subscription unreadable, left alone", "id=%s error=%s",
+                reply_str(reply->element[i - 1]), LOG_Q(bad.msg));
+        }
+    }
+    s->is_running = true;
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        outbox_pump(&s->outboxes[i]);
+        outbox_claim(&s->outboxes[i]);
+    }
+    sender_started(s, NULL);
+}
+
+void sender_start(struct sender *s, void (*done)(void *owner, const struct err *err), void *owner)
+{
+    s->started = done;
+    s->started_owner = owner;
+    s->load_call = store_cmd(
+        s->set.store, on_loaded, s, "HGETALL %ssubscriptions", store_catalog_prefix(s->set.store));
+}
+
+void sender_stop(struct sender *s)
+{
+    s->is_running = false;
+    store_cancel(STEAL(s->load_call));
+    attempt_cancel_all(s);
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        struct outbox *o = &s->outboxes[i];
+        store_cancel(STEAL(o->pump_call));
+        store_cancel(STEAL(o->claim_call));
+        timer_stop(&o->pump_retry);
+        timer_stop(&o->claim_timer);
+    }
+}
+
+void sender_free(struct sender *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    sender_stop(s);
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        timer_done(&s->outboxes[i].pump_retry);
+        timer_done(&s->outboxes[i].claim_timer);
+        free(s->outboxes[i].cursor);
+    }
+    free(s->outboxes);
+    map_free(s->subscriptions);
+    egress_free(s->egress);
+    free(s);
+}
+
+void sender_wake(struct sender *s, unsigned shard)
+{
+    if (shard < s->outbox_count) {
+        outbox_pump(&s->outboxes[shard]);
+    }
+}
+
+/* ---- subscriptions ---- */
+
+static void on_created(void *owner, redisReply *reply, const struct err *err)
+{
+    (void)reply;
+    struct request *r = owner;
+    if (err != NULL) {
+        r->done(r->owner, NULL, err);
+        request_free(r);
+        return;
+    }
+    json_t *record = subscription_json(r->subscription, true);
+    struct subscription *sub = STEAL(r->subscription);
+    LOG_INFO("webhook subscription created", "subscription=%s url=%s", sub->id, LOG_Q(sub->url));
+    map_put(r->sender->subscriptions, sub->id, sub);
+    r->done(r->owner, record, NULL);
+    json_decref(record);
+    request_free(r);
+}
+
+void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    if (map_count(s->subscriptions) >= SUBSCRIPTIONS_MAX) {
+        err_set(
+            &r->err, ERR_LIMIT, "more than %d subscriptions; delete one first", SUBSCRIPTIONS_MAX);
+    } else {
+        r->subscription = subscription_from_body(body, s->egress, &r->err);
+    }
+    if (r->subscription == NULL) {
+        loop_defer_once(s->set.loop, request_fail_now, r);
+        return;
+    }
+    json_t *record = subscription_json(r->subscription, true);
+    char *text = jtext(record);
+    store_cmd(s->set.store, on_created, r, "HSET %ssubscriptions %s %s",
+        store_catalog_prefix(s->set.store), r->subscription->id, text);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    json_decref(record);
+}
+
+void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    const struct subscription *sub = map_get(s->subscriptions, id);
+    if (sub == NULL) {
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", id);
+        loop_defer_once(s->set.loop, request_fail_now, r);
+        return;
+    }
+    r->rows = subscription_json(sub, false);
+    loop_defer_once(s->set.loop, request_answer_now, r);
+}
+
+static int by_created(const void *a, const void *b)
+{
+    const struct subscription *x = *(const struct subscription *const *)a;
+    const struct subscription *y = *(const struct subscription *const *)b;
+    return x->created_us < y->created_us ? -1 : x->created_us > y->created_us;
+}
+
+void subscription_all(struct sender *s, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    size_t count = map_count(s->subscriptions), n = 0;
+    const struct subscription **all = xcalloc(count + 1, sizeof *all);
+    struct map_iter it = {0};
+    void *value;
+    while (map_next(s->subscriptions, &it, NULL, &value)) {
+        all[n++] = value;
+    }
+    qsort(all, n, sizeof *all, by_created);
+    r->rows = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(r->rows, subscription_json(all[i], false));
+    }
+    free(all);
+    loop_defer_once(s->set.loop, request_answer_now, r);
+}
+
+static void drop_deliveries(struct sender *s, const char *id)
+{
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        struct store_args *args = store_args_new();
+        store_key(args, "%sdeliveries", s->outboxes[i].prefix);
+        store_arg(args, s->outboxes[i].prefix);
+        store_arg(args, id);
+        store_eval(s->set.store, &script_deliveries_drop, args, NULL, NULL);
+    }
+}
+
+static void on_deleted(void *owner, redisReply *reply, const struct err *err)
+{
+    struct request *r = owner;
+    if (err == NULL && reply_int(reply, 0) == 0) {
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
+        err = &r->err;
+    }
+    if (err == NULL) {
+        LOG_INFO("webhook subscription deleted", "subscription=%s", r->id);
+        map_remove(r->sender->subscriptions, r->id);
+        drop_deliveries(r->sender, r->id);
+        r->rows = json_object();
+    }
+    r->done(r->owner, r->rows, err);
+    request_free(r);
+}
+
+void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    r->id = xstrdup(id);
+    store_cmd(s->set.store, on_deleted, r, "HDEL %ssubscriptions %s",
+        store_catalog_prefix(s->set.store), id);
+}
+
+/* ---- deliveries ---- */
+
+static json_t *delivery_json(const redisReply *row)
+{
+    static const char *const names[] = {"id", "event_id", "type", "state", "attempts", "created_us",
+        "next_us", "status", "error", "duration_ms"};
+    json_t *out = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(names) && i < row->elements; i++) {
+        const char *text = reply_str(row->element[i]);
+        int64_t number;
+        if (text == NULL || text[0] == '\0') {
+            continue;
+        }
+        bool is_number = i >= 4 && i != 8;
+        if (is_number && parse_i64(text, INT64_MIN, INT64_MAX, names[i], &number, NULL) == 0) {
+            json_object_set_new(out, names[i], json_integer(number));
+        } else {
+            json_object_set_new(out, names[i], json_string(text));
+        }
+    }
+    return out;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    int64_t x = jget_i64(*(json_t *const *)a, "created_us", 0);
+    int64_t y = jget_i64(*(json_t *const *)b, "created_us", 0);
+    return x > y ? -1 : x < y;
+}
+
+static json_t *sorted_rows(const json_t *rows)
+{
+    size_t n = json_array_size(rows);
+    json_t **all = xcalloc(n + 1, sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        all[i] = json_array_get(rows, i);
+    }
+    qsort(all, n, sizeof *all, newest_first);
+    json_t *out = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append(out, all[i]);
+    }
+    free(all);
+    return out;
+}
+
+static void on_deliveries(void *owner, redisReply *reply, const struct err *err)
+{
+    struct request *r = owner;
+    if (err != NULL) {
+        err_copy(&r->err, err);
+    } else {
+        for (size_t i = 0; i < reply->elements; i++) {
+            json_array_append_new(r->rows, delivery_json(reply->element[i]));
+        }
+    }
+    if (--r->waiting > 0) {
+        return;
+    }
+    if (r->err.code != ERR_NONE) {
+        r->done(r->owner, NULL, &r->err);
+    } else {
+        json_t *rows = sorted_rows(r->rows);
+        r->done(r->owner, rows, NULL);
+        json_decref(rows);
+    }
+    request_free(r);
+}
+
+void delivery_all(
+    struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    if (!map_has(s->subscriptions, subscription_id)) {
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", subscription_id);
+        loop_defer_once(s->set.loop, request_fail_now, r);
+        return;
+    }
+    r->rows = json_array();
+    r->waiting = s->outbox_count;
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        struct store_args *args = store_args_new();
+        store_key(args, "%sdeliveries", s->outboxes[i].prefix);
+        store_arg(args, s->outboxes[i].prefix);
+        store_arg(args, subscription_id);
+        store_arg_i(args, (int64_t)(max < LIST_MAX ? max : LIST_MAX));
+        store_eval(s->set.store, &script_deliveries_list, args, on_deliveries, r);
+    }
+}
+
+void sender_counts(const struct sender *s, struct sender_counts *out)
+{
+    *out = s->counts;
+    out->pending = s->in_flight;
+}

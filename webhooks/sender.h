@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sender's insides, shared by the files of this folder. */
+#ifndef WEBHOOKS_SENDER_H
+#define WEBHOOKS_SENDER_H
+
+#include "base/loop.h"
+#include "base/store.h"
+#include "webhooks/subscription.h"
+#include "webhooks/webhooks.h"
+
+struct attempt;
+struct egress;
+struct map;
+struct store_call;
+
+/* One shard's part of the outbox. */
+struct outbox {
+    struct sender *sender;
+    unsigned shard;
+    const char *prefix;
+    /* events -> deliveries */
+    struct store_call *pump_call;
+    char *cursor; /* last known; NULL: read it first */
+    bool pump_again;
+    struct timer pump_retry;
+    int64_t pump_backoff_ms;
+    /* deliveries -> attempts */
+    struct store_call *claim_call;
+    bool claim_again;
+    struct timer claim_timer;
+    int64_t claim_backoff_ms;
+};
+
+struct sender {
+    struct sender_settings set;
+    struct egress *egress;
+    struct outbox *outboxes;
+    unsigned outbox_count;
+    struct map *subscriptions; /* id -> struct subscription */
+    struct attempt *attempts;  /* under way */
+    int64_t in_flight;
+    bool is_running;
+    struct store_call *load_call;
+    void (*started)(void *owner, const struct err *err);
+    void *started_owner;
+    struct sender_counts counts;
+};
+
+/* outbox.c: read new events of the shard and make deliveries of them. */
+void outbox_pump(struct outbox *outbox);
+/* outbox.c: look for due deliveries and start attempts. */
+void outbox_claim(struct outbox *outbox);
+
+/* attempt.c: POST one delivery; fields is the HGETALL reply, borrowed for the call. */
+void attempt_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields);
+void attempt_cancel_all(struct sender *sender);
+
+/* Delay before attempt number `made` + 1, with jitter; -1: give up. */
+int64_t attempt_backoff_ms(int64_t made);
+
+#endif
