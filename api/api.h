@@ -33,17 +33,19 @@ struct api {
     struct sender *sender;
     struct git_hooks *git_hooks;
     struct artifact_store *artifacts;
-    struct scheduler *scheduler; /* for /readyz; NULL in tests */
-    struct http_client *http;    /* fetches package URLs; NULL: such requests are refused */
+    struct scheduler *scheduler;      /* for /readyz; NULL in tests */
+    struct http_client *http;         /* fetches package URLs; NULL: such requests are refused */
     const char *const *package_hosts; /* hosts package URLs may name; NULL-terminated */
-    void *pods;                  /* exec/pods.h: the pods' internal endpoint; NULL when local */
+    void *pods; /* exec/pods.h: the pods' internal endpoint; NULL when local */
     const char *executor_name;
-    const char *public_url;      /* how others reach us, "http://127.0.0.1:8888" */
-    const char *const *tokens;   /* hex SHA-256 of accepted bearer tokens, NULL-terminated; may be NULL */
-    const char *const *allow_hosts; /* Host header values besides the listen address; NULL-terminated */
+    const char *public_url; /* how others reach us, "http://127.0.0.1:8888" */
+    const char *const
+        *tokens; /* hex SHA-256 of accepted bearer tokens, NULL-terminated; may be NULL */
+    const char *const
+        *allow_hosts; /* Host header values besides the listen address; NULL-terminated */
     int64_t started_us;
     bool is_draining;
-    int64_t replies[6];          /* by status class: replies[2] counts 2xx */
+    int64_t replies[6]; /* by status class: replies[2] counts 2xx */
 };
 
 /* One request under way. `req.pool` lives until the reply has been sent. */
@@ -51,8 +53,8 @@ struct api_call {
     struct api *api;
     struct http_request req;
     struct http_response resp;
-    struct http_fields args;     /* {captures} of the route, in order */
-    void *server_;               /* server.c's business */
+    struct http_fields args; /* {captures} of the route, in order */
+    void *server_;           /* server.c's business */
 };
 
 /* First capture named so; never NULL for names in the route's pattern. */
@@ -60,7 +62,7 @@ const char *api_arg(const struct api_call *call, const char *name);
 
 /* Each ends the call. */
 void api_reply_json(struct api_call *call, int status, const json_t *body); /* borrows body */
-void api_reply_empty(struct api_call *call);                               /* 200 {} */
+void api_reply_empty(struct api_call *call);                                /* 200 {} */
 void api_reply_text(struct api_call *call, int status, const char *type, const char *text);
 /* Send call->resp as it was filled. */
 void api_reply(struct api_call *call);
@@ -69,6 +71,8 @@ void api_fail(struct api_call *call, const struct err *err);
 /* The same raised on the spot. */
 void api_fail_as(struct api_call *call, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with a text of any length. */
+void api_fail_long(struct api_call *call, enum err_code code, const char *text);
 /* 501, code 12: this exists in KFP but not here (yet), or the method is wrong. */
 void api_fail_unimplemented(struct api_call *call, const char *text);
 /*
@@ -107,14 +111,14 @@ struct server;
 struct server_settings {
     struct loop *loop;
     struct api *api;
-    const char *listen;          /* "127.0.0.1:8888", "[::1]:0" */
+    const char *listen; /* "127.0.0.1:8888", "[::1]:0" */
     int64_t max_body, max_headers;
     int64_t timeout_ms;
     int64_t max_connections;
 };
 struct server *server_new(const struct server_settings *settings, struct err *err);
 int server_port(const struct server *server);
-void server_close(struct server *server); /* stop accepting; calls under way finish */
+void server_close(struct server *server);        /* stop accepting; calls under way finish */
 int server_pending(const struct server *server); /* calls that have not been answered */
 /* Drops calls under way: nothing may call back into them afterwards. */
 void server_free(struct server *server);

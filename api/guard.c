@@ -65,8 +65,8 @@ static const char *url_authority(const char *url, size_t *len_out)
     return start;
 }
 
-int guard_host(const struct api *api, const char *listen, const struct http_request *req,
-    struct err *err)
+int guard_host(
+    const struct api *api, const char *listen, const struct http_request *req, struct err *err)
 {
     const char *text = http_header(req, "Host");
     if (text == NULL) {
@@ -133,8 +133,8 @@ int guard_token(const struct api *api, const struct http_request *req, struct er
     }
     const char *header = http_header(req, "Authorization");
     if (header == NULL) {
-        return err_set(err, ERR_UNAUTHENTICATED,
-            "no token: send the header 'Authorization: Bearer TOKEN'");
+        return err_set(
+            err, ERR_UNAUTHENTICATED, "no token: send the header 'Authorization: Bearer TOKEN'");
     }
     if (strncasecmp(header, "Bearer ", 7) != 0 ||
         http_fields_times(&req->headers, "Authorization") != 1) {

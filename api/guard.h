@@ -14,8 +14,8 @@ struct err;
 struct http_request;
 
 /* Host must be an IP address, localhost, the listen address, public_url's or an allowed one. */
-int guard_host(const struct api *api, const char *listen, const struct http_request *req,
-    struct err *err);
+int guard_host(
+    const struct api *api, const char *listen, const struct http_request *req, struct err *err);
 /* Origin, when there is one, must be the host that was asked, or public_url. */
 int guard_origin(const struct api *api, const struct http_request *req, struct err *err);
 /* A bearer token whose SHA-256 is listed; passes when none are listed. */

@@ -141,6 +141,13 @@ void api_fail(struct api_call *call, const struct err *err)
     reply_error(call, code, status, err->msg);
 }
 
+void api_fail_long(struct api_call *call, enum err_code code, const char *text)
+{
+    int status;
+    int number = grpc_code(code, &status);
+    reply_error(call, number, status, text);
+}
+
 void api_fail_as(struct api_call *call, enum err_code code, const char *fmt, ...)
 {
     struct err err = {.code = code};

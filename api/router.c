@@ -56,8 +56,8 @@ static const struct route *find_route(struct api_call *call, bool *path_known_ou
     return NULL;
 }
 
-static int check_caller(const struct api_call *call, const char *listen, enum route_auth auth,
-    struct err *err)
+static int check_caller(
+    const struct api_call *call, const char *listen, enum route_auth auth, struct err *err)
 {
     if (auth != ROUTE_TOKEN) {
         return 0;

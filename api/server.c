@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -373,8 +374,8 @@ static int split_listen(const char *listen, char **host_out, char **port_out, st
 {
     const char *colon = strrchr(listen, ':');
     if (colon == NULL || colon[1] == '\0') {
-        return err_set(err, ERR_INVALID,
-            "listen: '%s' has no port; write for example 127.0.0.1:8888", listen);
+        return err_set(
+            err, ERR_INVALID, "listen: '%s' has no port; write for example 127.0.0.1:8888", listen);
     }
     const char *start = listen;
     size_t len = (size_t)(colon - listen);
@@ -459,16 +460,16 @@ struct server *server_new(const struct server_settings *settings, struct err *er
                                                  EVHTTP_REQ_HEAD);
     evhttp_set_max_body_size(server->http, (ev_ssize_t)settings->max_body);
     evhttp_set_max_headers_size(server->http, (ev_ssize_t)settings->max_headers);
-    struct timeval timeout = {.tv_sec = settings->timeout_ms / 1000,
-        .tv_usec = settings->timeout_ms % 1000 * 1000};
+    struct timeval timeout = {
+        .tv_sec = settings->timeout_ms / 1000, .tv_usec = settings->timeout_ms % 1000 * 1000};
     evhttp_set_timeout_tv(server->http, &timeout);
     evhttp_set_default_content_type(server->http, NULL);
     /* Read a refused body to its end: otherwise the reset overtakes the reply. */
     evhttp_set_flags(server->http, EVHTTP_SERVER_LINGERING_CLOSE);
     evhttp_set_gencb(server->http, on_request, server);
     evhttp_set_bevcb(server->http, on_accept, server);
-    struct evconnlistener *listener = evconnlistener_new(base, NULL, NULL,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    struct evconnlistener *listener =
+        evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     server->bound = evhttp_bind_listener(server->http, listener);
     server->listener = listener;
     return server;

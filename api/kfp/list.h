@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lists as KFP has them: page_size, page_token, sort_by and filter (kfp-api.md section 3), over
+ * an array of our own records. Which names a resource offers is a table.
+ */
+#ifndef API_KFP_LIST_H
+#define API_KFP_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+struct err;
+struct http_request;
+struct pool;
+
+enum list_kind { LIST_TEXT, LIST_TIME };
+
+struct list_field {
+    const char *key; /* as in sort_by and filter; NULL ends the table */
+    enum list_kind kind;
+    const char *member;                        /* of the record; instants are us */
+    const char *(*text)(const json_t *record); /* instead of member, for LIST_TEXT */
+};
+
+struct list_spec {
+    const char *resource; /* goes into the page token */
+    const struct list_field *fields;
+    bool has_tags; /* filter by "tags.<key>" */
+};
+
+struct list_query;
+
+/* Read the query parameters; the result lives in the pool. */
+struct list_query *list_query_parse(struct pool *pool, const struct list_spec *spec,
+    const struct http_request *req, struct err *err);
+/* Does the order or the filter look at this key? */
+bool list_query_uses(const struct list_query *query, const char *key);
+/* Newest first and unfiltered, and how many rows from the newest are needed at most. */
+bool list_query_is_newest(const struct list_query *query, size_t *need_out);
+
+/*
+ * Filter, sort and cut. Gives a new array of (references to) records, the number of all that
+ * match, and the next page's token (in the pool) or NULL.
+ */
+json_t *list_page(const struct list_query *query, const json_t *records, int64_t *total_out,
+    const char **token_out);
+
+/* Envelope: {key: items, total_size, next_page_token}, zero values left out. Takes items. */
+json_t *list_envelope(const char *key, json_t *items, int64_t total, const char *token);
+
+#endif
