@@ -63,13 +63,17 @@ struct run_request {
     const json_t *trigger;      /* {"kind":"api"|"git"|"schedule", ...} or NULL */
 };
 
+/* The run's `doc` (contrib/docs/storage.md) of a request whose id is set; new reference. Whoever
+ * creates runs in a script of his own fills in recurring_run_id and index. */
+json_t *run_doc(const struct run_request *req);
+
 typedef void run_json_fn(void *owner, const json_t *record, const struct err *err);
 
 /*
  * Create (by run_create.lua); the same id again gives the existing run. done gets the record:
  * {"v":1,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
  *  "version_id","parameters":{},"pipeline_root","service_account","recurring_run_id","index",
- *  "trigger":{}, "state","created_us","scheduled_us","finished_us","history":[{"at_us","state",
+ *  "trigger":{}, "state","created_us","scheduled_us","started_us","finished_us","history":[{"at_us","state",
  *  "error"?}],"error":"...","storage":"AVAILABLE"|"ARCHIVED","outputs":{}}
  */
 void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner);
@@ -78,7 +82,8 @@ void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *
 /*
  * Task record: {"id","path":"nested/train","key":"train","name","parent":"nested","kind":"container"|"dag",
  *  "state","attempt":0,"created_us","started_us","ended_us","error":"...","exit_code",
- *  "inputs":{"parameters":{},"artifacts":{}},"outputs":{"parameters":{},"artifacts":{}},"unique":"..."}
+ *  "inputs":{"parameters":{},"artifacts":{}},"outputs":{"parameters":{},"artifacts":{}},"unique":"...",
+ *  "log_tail"} and more, see storage.md. Artifacts are {name: [{"id","name","type","uri","metadata"}]}.
  *
  * All run records, newest last, optionally of one experiment or recurring run (NULL: any);
  * done gets an array. Bounded by `max` newest.

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: which runs are in memory, who gets the next free slot, and the calls of run.h. What
+ * happens inside one run is in step.c, attempt.c and save.c; reading runs in is load.c.
+ */
+#include "run/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/store.h"
+#include "base/util.h"
+
+#define RELIST_MS 500
+
+/* ---- slots ---- */
+
+void engine_ring_add(struct live *run)
+{
+    struct engine *engine = run->engine;
+    if (run->ring_next != NULL) {
+        return;
+    }
+    if (engine->ring == NULL) {
+        run->ring_next = run->ring_prev = run;
+        engine->ring = run;
+        return;
+    }
+    /* Behind all others: just before the one whose turn it is. */
+    struct live *next = engine->ring;
+    run->ring_next = next;
+    run->ring_prev = next->ring_prev;
+    next->ring_prev->ring_next = run;
+    next->ring_prev = run;
+}
+
+void engine_ring_remove(struct live *run)
+{
+    struct engine *engine = run->engine;
+    if (run->ring_next == NULL) {
+        return;
+    }
+    if (engine->ring == run) {
+        engine->ring = run->ring_next == run ? NULL : run->ring_next;
+    }
+    run->ring_prev->ring_next = run->ring_next;
+    run->ring_next->ring_prev = run->ring_prev;
+    run->ring_prev = run->ring_next = NULL;
+}
+
+void engine_slot_take(struct task *task)
+{
+    task->holds_slot = true;
+    task->run->engine->running++;
+}
+
+void engine_fill(struct engine *engine)
+{
+    int64_t max = engine->set.max_steps > 0 ? engine->set.max_steps : INT64_MAX;
+    while (!engine->is_stopping && engine->running < max && engine->ring != NULL) {
+        struct live *run = engine->ring;
+        engine->ring = run->ring_next;
+        struct task *task = queue_pop(run);
+        if (task != NULL && task->state == TASK_STATE_WAITING) {
+            engine_slot_take(task);
+            attempt_begin(task);
+        }
+    }
+}
+
+static void engine_on_fill(void *owner)
+{
+    engine_fill(owner);
+}
+
+void engine_slot_release(struct task *task)
+{
+    struct engine *engine = task->run->engine;
+    if (!task->holds_slot) {
+        return;
+    }
+    task->holds_slot = false;
+    engine->running--;
+    if (engine->ring != NULL) {
+        loop_defer(engine->set.loop, &engine->fill, engine_on_fill, engine);
+    }
+}
+
+/* ---- runs ---- */
+
+struct live *engine_find(struct engine *engine, const char *run_id)
+{
+    return map_get(engine->runs, run_id);
+}
+
+static void release_slots(struct task *task)
+{
+    if (task == NULL) {
+        return;
+    }
+    engine_slot_release(task);
+    for (size_t i = 0; i < task->child_count; i++) {
+        release_slots(task->children[i]);
+    }
+}
+
+void engine_forget_run(struct live *run)
+{
+    struct engine *engine = run->engine;
+    run->is_gone = true;
+    release_slots(run->root);
+    while (queue_pop(run) != NULL) {
+    }
+    map_remove(engine->runs, run->id.text);
+    live_free(run);
+}
+
+void engine_drop_run(struct live *run, const char *why)
+{
+    LOG_ERROR("run is given up by this daemon", "run=%s reason=%s", run->id.text, LOG_Q(why));
+    engine_forget_run(run);
+}
+
+void engine_wrote_events(struct live *run)
+{
+    struct engine *engine = run->engine;
+    if (engine->events != NULL) {
+        engine->events(engine->events_owner, run->shard);
+    }
+}
+
+void engine_run_ended(struct live *run)
+{
+    struct engine *engine = run->engine;
+    struct id id = run->id;
+    char *rr CLEANUP(cleanup_free) = xstrdup(live_text(run, "recurring_run_id"));
+    engine->counts.runs_succeeded += run->state == RUN_STATE_SUCCEEDED;
+    engine->counts.runs_failed += run->state == RUN_STATE_FAILED;
+    engine->counts.runs_canceled += run->state == RUN_STATE_CANCELED;
+    engine_forget_run(run);
+    if (engine->run_end != NULL) {
+        engine->run_end(engine->run_end_owner, id.text, rr);
+    }
+}
+
+/* ---- the executor's news ---- */
+
+static struct task *find_attempt(struct engine *engine, const struct attempt_name *name)
+{
+    struct live *run = engine_find(engine, name->run_id);
+    struct task *task = run == NULL ? NULL : map_get(run->by_id, name->task_id);
+    if (task == NULL || task->state != TASK_STATE_RUNNING || !task->is_started ||
+        task->tries - 1 != name->attempt) {
+        LOG_DEBUG("news of an attempt that is over", "run=%s task=%s attempt=%d", name->run_id,
+            name->task_id, name->attempt);
+        return NULL;
+    }
+    return task;
+}
+
+static void engine_on_running(void *owner, const struct attempt_name *name)
+{
+    struct task *task = find_attempt(owner, name);
+    if (task != NULL) {
+        LOG_DEBUG("step is running", "run=%s task=%s attempt=%d", name->run_id, LOG_Q(task->path),
+            name->attempt);
+    }
+}
+
+static void engine_on_done(
+    void *owner, const struct attempt_name *name, const struct attempt_result *result)
+{
+    struct task *task = find_attempt(owner, name);
+    if (task != NULL) {
+        attempt_on_done(task, result);
+    }
+}
+
+static void nobody_on_running(void *owner UNUSED, const struct attempt_name *name UNUSED)
+{
+}
+
+static void nobody_on_done(void *owner UNUSED, const struct attempt_name *name UNUSED,
+    const struct attempt_result *result UNUSED)
+{
+}
+
+/* ---- waking ---- */
+
+static void engine_on_look(void *owner, redisReply *reply, const struct err *err);
+
+static void engine_look(struct live *run)
+{
+    if (run->look != NULL) {
+        run->look_again = true;
+        return;
+    }
+    struct store *store = run->engine->set.store;
+    run->look_again = false;
+    run->look = store_cmd(store, engine_on_look, run, "HGET %srun:%s state",
+        store_shard_prefix(store, run->shard), run->id.text);
+}
+
+static void engine_on_look(void *owner, redisReply *reply, const struct err *err)
+{
+    struct live *run = owner;
+    run->look = NULL;
+    if (err == NULL && str_eq(reply_str(reply), "CANCELING")) {
+        run_begin_cancel(run);
+    }
+    /* While Redis is away a command waits for it, so asking again at once is no busy loop. */
+    if (run->look_again || (err != NULL && err_is_transient(err))) {
+        engine_look(run);
+    }
+}
+
+void engine_wake(struct engine *engine, const char *run_id)
+{
+    if (engine->is_stopping || run_id == NULL || !id_is_valid(run_id)) {
+        return;
+    }
+    struct live *run = engine_find(engine, run_id);
+    if (run == NULL) {
+        load_add(engine, run_id, NULL, NULL);
+    } else if (!run_state_is_final(run->state)) {
+        engine_look(run);
+    }
+}
+
+/* ---- start and end ---- */
+
+/* engine_start under way: the live sets of all shards are being read. */
+struct listing {
+    struct engine *engine;
+    struct shard_list {
+        struct listing *listing;
+        unsigned shard;
+        struct store_call *call;
+        struct timer retry;
+    } * shards;
+    size_t pending; /* shards and loads */
+    int64_t found;
+    void (*done)(void *owner, const struct err *err);
+    void *owner;
+};
+
+static void listing_free(struct listing *listing)
+{
+    if (listing == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < store_shards(listing->engine->set.store); i++) {
+        store_cancel(listing->shards[i].call);
+        timer_done(&listing->shards[i].retry);
+    }
+    free(listing->shards);
+    free(listing);
+}
+
+static void listing_drop_one(void *owner)
+{
+    struct engine *engine = owner;
+    struct listing *listing = engine->listing;
+    if (listing == NULL || --listing->pending > 0) {
+        return;
+    }
+    engine->listing = NULL;
+    LOG_INFO("live runs are loaded", "count=%lld", (long long)listing->found);
+    void (*done)(void *owner, const struct err *err) = listing->done;
+    void *done_owner = listing->owner;
+    listing_free(listing);
+    if (done != NULL) {
+        done(done_owner, NULL);
+    }
+}
+
+static void listing_on_ids(void *owner, redisReply *reply, const struct err *err)
+{
+    struct shard_list *list = owner;
+    struct listing *listing = list->listing;
+    list->call = NULL;
+    if (err != NULL) {
+        LOG_WARN("live runs cannot be read, trying again", "shard=%u reason=%s", list->shard,
+            LOG_Q(err->msg));
+        timer_start_ms(&list->retry, RELIST_MS);
+        return;
+    }
+    struct engine *engine = listing->engine;
+    for (size_t i = 0; i < reply->elements; i++) {
+        const char *id = reply_str(reply->element[i]);
+        if (id != NULL && id_is_valid(id) && engine_find(engine, id) == NULL) {
+            listing->pending++;
+            listing->found++;
+            load_add(engine, id, listing_drop_one, engine);
+        }
+    }
+    listing_drop_one(engine);
+}
+
+static void listing_ask(void *owner)
+{
+    struct shard_list *list = owner;
+    struct store *store = list->listing->engine->set.store;
+    list->call = store_cmd(
+        store, listing_on_ids, list, "ZRANGE %slive 0 -1", store_shard_prefix(store, list->shard));
+}
+
+void engine_start(
+    struct engine *engine, void (*done)(void *owner, const struct err *err), void *owner)
+{
+    unsigned shards = store_shards(engine->set.store);
+    struct listing *listing = xcalloc(1, sizeof(*listing));
+    listing->engine = engine;
+    listing->shards = xcalloc(shards, sizeof(*listing->shards));
+    listing->pending = shards;
+    listing->done = done;
+    listing->owner = owner;
+    engine->listing = listing;
+    for (unsigned i = 0; i < shards; i++) {
+        struct shard_list *list = &listing->shards[i];
+        list->listing = listing;
+        list->shard = i;
+        timer_init(&list->retry, engine->set.loop, listing_ask, list);
+        listing_ask(list);
+    }
+    engine->janitor = janitor_new(engine);
+}
+
+struct engine *engine_new(const struct engine_settings *settings)
+{
+    struct engine *engine = xcalloc(1, sizeof(*engine));
+    engine->set = *settings;
+    engine->runs = map_new(NULL);
+    engine->loads = map_new(NULL);
+    struct executor_listener listener = {
+        .on_running = engine_on_running,
+        .on_done = engine_on_done,
+        .owner = engine,
+    };
+    settings->executor.ops->listen(settings->executor.self, &listener);
+    return engine;
+}
+
+void engine_stop(struct engine *engine)
+{
+    engine->is_stopping = true;
+    janitor_free(engine->janitor);
+    engine->janitor = NULL;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    struct executor_listener nobody = {.on_running = nobody_on_running, .on_done = nobody_on_done};
+    engine->set.executor.ops->listen(engine->set.executor.self, &nobody);
+    engine->is_stopping = true;
+    listing_free(engine->listing);
+    engine->listing = NULL;
+    janitor_free(engine->janitor);
+    log_readers_free(engine);
+    load_free_all(engine);
+    struct map_iter it = {0};
+    const char *key;
+    void *value;
+    while (map_next(engine->runs, &it, &key, &value)) {
+        struct live *run = value;
+        run->is_gone = true;
+        live_free(run);
+    }
+    map_free(engine->runs);
+    loop_defer_cancel(engine->set.loop, &engine->fill);
+    free(engine);
+}
+
+void engine_on_run_end(struct engine *engine,
+    void (*fn)(void *owner, const char *run_id, const char *recurring_run_id), void *owner)
+{
+    engine->run_end = fn;
+    engine->run_end_owner = owner;
+}
+
+void engine_on_events(struct engine *engine, void (*fn)(void *owner, unsigned shard), void *owner)
+{
+    engine->events = fn;
+    engine->events_owner = owner;
+}
+
+void engine_counts(const struct engine *engine, struct engine_counts *out)
+{
+    *out = engine->counts;
+    out->live_runs = (int64_t)(map_count(engine->runs) + map_count(engine->loads));
+    out->running_steps = engine->running;
+    out->waiting_steps = engine->queued;
+}

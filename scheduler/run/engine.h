@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's own struct, for its files. See live.h for runs in memory. */
+#ifndef SCHEDULER_RUN_ENGINE_H
+#define SCHEDULER_RUN_ENGINE_H
+
+#include "base/loop.h"
+#include "run/live.h"
+#include "scheduler/run.h"
+
+struct janitor;
+struct load;
+
+struct engine {
+    struct engine_settings set;
+    struct map *runs;        /* id -> struct live */
+    struct map *loads;       /* id -> struct load */
+    struct live *ring;       /* next run to be given a slot; a circle */
+    int64_t running, queued; /* attempts that hold a slot; tasks that wait for one */
+    struct engine_counts counts;
+    bool is_stopping;
+    struct deferred fill; /* a slot became free */
+
+    void (*run_end)(void *owner, const char *run_id, const char *recurring_run_id);
+    void *run_end_owner;
+    void (*events)(void *owner, unsigned shard);
+    void *events_owner;
+
+    struct load *load_first, *load_last; /* waiting for their turn */
+    unsigned loads_under_way;
+    struct listing *listing; /* engine_start */
+    struct janitor *janitor;
+    struct log_reader *log_readers;
+};
+
+/* ---- engine.c ---- */
+
+/* Give free slots to runs in turn. */
+void engine_fill(struct engine *engine);
+/* The run has tasks in its queue / has none any more. */
+void engine_ring_add(struct live *run);
+void engine_ring_remove(struct live *run);
+void engine_slot_take(struct task *task);
+void engine_slot_release(struct task *task);
+/* Out of memory, with its timers; its attempts go on. */
+void engine_forget_run(struct live *run);
+/* A save was refused because another daemon owns the shard, or the run is gone. */
+void engine_drop_run(struct live *run, const char *why);
+/* A save that ended the run was done. */
+void engine_run_ended(struct live *run);
+void engine_wrote_events(struct live *run);
+struct live *engine_find(struct engine *engine, const char *run_id);
+
+/* ---- load.c ---- */
+
+/* Read a run, compile its plan, put it into the engine. One load per run at a time. */
+void load_add(struct engine *engine, const char *run_id, void (*done)(void *owner), void *owner);
+void load_free_all(struct engine *engine);
+
+/* ---- history.c ---- */
+
+struct janitor *janitor_new(struct engine *engine);
+void janitor_free(struct janitor *janitor);
+/* Look now (tests). */
+void janitor_look(struct janitor *janitor);
+
+/* ---- engine_logs.c ---- */
+
+void log_readers_free(struct engine *engine);
+
+#endif

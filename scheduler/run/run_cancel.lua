@@ -1,0 +1,22 @@
+-- Ask a live run to end. A run that has ended or was asked already is left alone.
+-- KEYS: 1 epoch, 2 run:<id>, 3 events
+-- ARGV: 1 epoch, 2 id, 3 history entry, 4 event
+-- Result: the run's fields and values, flat. FENCED, NOSUCH.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return redis.error_reply('FENCED another daemon has taken over this shard')
+end
+local fields = redis.call('HMGET', KEYS[2], 'state', 'history')
+local state, history = fields[1], fields[2]
+if not state then
+    return redis.error_reply('NOSUCH run ' .. ARGV[2] .. ' does not exist')
+end
+if state == 'PENDING' or state == 'RUNNING' then
+    if not history or #history < 3 then
+        history = '[' .. ARGV[3] .. ']'
+    else
+        history = history:sub(1, -2) .. ',' .. ARGV[3] .. ']'
+    end
+    redis.call('HSET', KEYS[2], 'state', 'CANCELING', 'history', history)
+    redis.call('XADD', KEYS[3], '*', 'e', ARGV[4])
+end
+return redis.call('HGETALL', KEYS[2])

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs one at a time: create, read, archive, ask to end, delete. Lists are in run_list.c. What
+ * the engine does to a run is saved by save.c.
+ */
+#include "scheduler/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/store.h"
+#include "run/record.h"
+#include "run_scripts.h"
+
+/* One call under way. */
+struct run_op {
+    struct store *store;
+    char id[ID_LEN + 1];
+    bool with_tasks;
+    run_json_fn *done;
+    void *owner;
+};
+
+static struct run_op *run_op_new(
+    struct store *store, const char *id, run_json_fn *done, void *owner)
+{
+    struct run_op *op = xcalloc(1, sizeof(*op));
+    op->store = store;
+    memcpy(op->id, id, ID_LEN);
+    op->done = done;
+    op->owner = owner;
+    return op;
+}
+
+/* Ends the operation. */
+static void run_op_finish(struct run_op *op, const json_t *record, const struct err *err)
+{
+    run_json_fn *done = op->done;
+    void *owner = op->owner;
+    free(op);
+    if (done != NULL) {
+        done(owner, record, err);
+    }
+}
+
+/* For scripts that answer with the run's hash. */
+static void run_op_on_hash(void *owner, redisReply *reply, const struct err *err)
+{
+    struct run_op *op = owner;
+    struct err local = ERR_INIT;
+    json_t *record CLEANUP(json_decrefp) =
+        err != NULL ? NULL : record_from_reply(reply, op->id, &local);
+    run_op_finish(op, record, err != NULL ? err : record == NULL ? &local : NULL);
+}
+
+/* Ids that are not valid have no shard: answer from the loop that there is no such run. */
+static void run_op_on_bad_id(void *owner, redisReply *reply UNUSED, const struct err *err UNUSED)
+{
+    struct err local = ERR_INIT;
+    err_set(&local, ERR_NOT_FOUND, "this is not the id of a run; ids are UUIDs in lower case");
+    run_op_finish(owner, NULL, &local);
+}
+
+static bool run_op_id_ok(struct store *store, const char *id, run_json_fn *done, void *owner)
+{
+    if (id != NULL && id_is_valid(id)) {
+        return true;
+    }
+    struct run_op *op = xcalloc(1, sizeof(*op));
+    op->done = done;
+    op->owner = owner;
+    store_cmd(store, run_op_on_bad_id, op, "PING");
+    return false;
+}
+
+static void set_text(json_t *doc, const char *key, const char *value)
+{
+    json_object_set_new(doc, key, json_string(value == NULL ? "" : value));
+}
+
+static void set_object(json_t *doc, const char *key, const json_t *value)
+{
+    json_object_set_new(doc, key, json_is_object(value) ? json_deep_copy(value) : json_object());
+}
+
+json_t *run_doc(const struct run_request *req)
+{
+    json_t *doc = json_object();
+    set_text(doc, "id", req->id);
+    set_text(doc, "name", req->name);
+    set_text(doc, "description", req->description);
+    set_text(doc, "experiment_id", req->experiment_id);
+    set_text(doc, "spec", req->spec);
+    set_text(doc, "pipeline_name", req->pipeline_name);
+    set_text(doc, "pipeline_id", req->pipeline_id);
+    set_text(doc, "version_id", req->version_id);
+    set_object(doc, "parameters", req->parameters);
+    set_text(doc, "pipeline_root", req->pipeline_root);
+    set_text(doc, "service_account", req->service_account);
+    set_text(doc, "recurring_run_id", "");
+    json_object_set_new(doc, "index", json_integer(0));
+    set_object(doc, "trigger", req->trigger);
+    return doc;
+}
+
+static void run_on_created(void *owner, redisReply *reply, const struct err *err)
+{
+    FAULT("run.create.after");
+    run_op_on_hash(owner, reply, err);
+}
+
+void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner)
+{
+    struct run_request full = *req;
+    struct id fresh;
+    if (full.id == NULL) {
+        id_new(&fresh);
+        full.id = fresh.text;
+    }
+    if (!run_op_id_ok(store, full.id, done, owner)) {
+        return;
+    }
+    int64_t now_us = clock_now_us();
+    json_t *doc CLEANUP(json_decrefp) = run_doc(&full);
+    char *text CLEANUP(cleanup_free) = jtext(doc);
+    char *entry CLEANUP(cleanup_free) = record_history_entry(now_us, RUN_STATE_PENDING, NULL);
+    char *history CLEANUP(cleanup_free) = xasprintf("[%s]", entry);
+    const char *prefix = store_id_prefix(store, full.id);
+    struct store_args *args = store_args_new();
+    store_key(args, "%sepoch", prefix);
+    store_key(args, "%srun:%s", prefix, full.id);
+    store_key(args, "%sruns", prefix);
+    store_key(args, "%slive", prefix);
+    store_key(args, "%sexperiment:%s:runs", prefix, full.experiment_id);
+    store_arg_i(args, store_epoch(store));
+    store_arg(args, full.id);
+    store_arg(args, text);
+    store_arg_i(args, now_us);
+    store_arg_i(args, full.scheduled_us > 0 ? full.scheduled_us : now_us);
+    store_arg(args, history);
+    FAULT("run.create.before");
+    store_eval(
+        store, &script_run_create, args, run_on_created, run_op_new(store, full.id, done, owner));
+}
+
+static void run_on_got(void *owner, redisReply *reply, const struct err *err)
+{
+    struct run_op *op = owner;
+    if (err != NULL) {
+        run_op_finish(op, NULL, err);
+        return;
+    }
+    struct err local = ERR_INIT;
+    json_t *record CLEANUP(json_decrefp) = NULL;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        err_set(&local, ERR_INTERNAL, "run %s: run_get.lua answered in an unknown shape", op->id);
+    } else {
+        record = record_from_reply(reply->element[0], op->id, &local);
+    }
+    if (record != NULL && op->with_tasks &&
+        record_add_tasks(record, reply->element[1], &local) != 0) {
+        run_op_finish(op, NULL, &local);
+        return;
+    }
+    run_op_finish(op, record, record == NULL ? &local : NULL);
+}
+
+void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *done, void *owner)
+{
+    if (!run_op_id_ok(store, id, done, owner)) {
+        return;
+    }
+    struct run_op *op = run_op_new(store, id, done, owner);
+    op->with_tasks = with_tasks;
+    const char *prefix = store_id_prefix(store, id);
+    struct store_args *args = store_args_new();
+    store_key(args, "%srun:%s", prefix, id);
+    store_key(args, "%srun:%s:tasks", prefix, id);
+    store_arg(args, id);
+    store_arg(args, with_tasks ? "1" : "0");
+    store_eval(store, &script_run_get, args, run_on_got, op);
+}
+
+void run_set_storage(
+    struct store *store, const char *id, const char *storage, run_json_fn *done, void *owner)
+{
+    if (!run_op_id_ok(store, id, done, owner)) {
+        return;
+    }
+    const char *prefix = store_id_prefix(store, id);
+    struct store_args *args = store_args_new();
+    store_key(args, "%sepoch", prefix);
+    store_key(args, "%srun:%s", prefix, id);
+    store_arg_i(args, store_epoch(store));
+    store_arg(args, id);
+    store_arg(args, storage);
+    store_eval(
+        store, &script_run_set_storage, args, run_op_on_hash, run_op_new(store, id, done, owner));
+}
+
+static void run_on_cancel_saved(void *owner, redisReply *reply, const struct err *err)
+{
+    FAULT("run.cancel.after");
+    run_op_on_hash(owner, reply, err);
+}
+
+/* The event names the run's experiment and so on, which never change: read first, then write. */
+static void run_cancel_with(void *owner, const json_t *record, const struct err *err)
+{
+    struct run_op *op = owner;
+    if (err != NULL) {
+        run_op_finish(op, NULL, err);
+        return;
+    }
+    int64_t now_us = clock_now_us();
+    char *entry CLEANUP(cleanup_free) = record_history_entry(now_us, RUN_STATE_CANCELING, NULL);
+    char *event CLEANUP(cleanup_free) =
+        record_event(record, "run.canceling", "run.canceling", now_us, json_object());
+    const char *prefix = store_id_prefix(op->store, op->id);
+    struct store_args *args = store_args_new();
+    store_key(args, "%sepoch", prefix);
+    store_key(args, "%srun:%s", prefix, op->id);
+    store_key(args, "%sevents", prefix);
+    store_arg_i(args, store_epoch(op->store));
+    store_arg(args, op->id);
+    store_arg(args, entry);
+    store_arg(args, event);
+    FAULT("run.cancel.before");
+    store_eval(op->store, &script_run_cancel, args, run_on_cancel_saved, op);
+}
+
+void run_cancel(struct store *store, const char *id, run_json_fn *done, void *owner)
+{
+    if (run_op_id_ok(store, id, done, owner)) {
+        run_get(store, id, false, run_cancel_with, run_op_new(store, id, done, owner));
+    }
+}
+
+static void run_on_deleted(void *owner, redisReply *reply UNUSED, const struct err *err)
+{
+    run_op_finish(owner, NULL, err);
+}
+
+/* Its indexes are named in its record, which never changes: read first, then delete. */
+static void run_delete_with(void *owner, const json_t *record, const struct err *err)
+{
+    struct run_op *op = owner;
+    if (err != NULL) {
+        run_op_finish(op, NULL, err);
+        return;
+    }
+    const char *prefix = store_id_prefix(op->store, op->id);
+    const char *rr = jget_str(record, "recurring_run_id", "");
+    struct store_args *args = store_args_new();
+    store_key(args, "%sepoch", prefix);
+    store_key(args, "%srun:%s", prefix, op->id);
+    store_key(args, "%srun:%s:tasks", prefix, op->id);
+    store_key(args, "%sruns", prefix);
+    store_key(args, "%sfinished", prefix);
+    store_key(args, "%slive", prefix);
+    store_key(args, "%sexperiment:%s:runs", prefix, jget_str(record, "experiment_id", ""));
+    if (rr[0] != '\0') {
+        store_key(args, "%srr:%s:runs", prefix, rr);
+        store_key(args, "%srr:%s:active", prefix, rr);
+    }
+    store_arg_i(args, store_epoch(op->store));
+    store_arg(args, op->id);
+    store_eval(op->store, &script_run_delete, args, run_on_deleted, op);
+}
+
+void run_delete(struct store *store, const char *id, run_json_fn *done, void *owner)
+{
+    if (run_op_id_ok(store, id, done, owner)) {
+        run_get(store, id, false, run_delete_with, run_op_new(store, id, done, owner));
+    }
+}

@@ -1,0 +1,72 @@
+-- Save what the engine has done to one run: changed tasks, the run's own state, and the events
+-- that report it, all or nothing. Saves are numbered; one that was done before is not repeated,
+-- so a save whose answer was lost may simply be sent again.
+--
+-- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 events, 5 live, 6 finished,
+--       and for a recurring run's: 7 rr:<id>, 8 rr:<id>:active, 9 due
+-- ARGV: 1 epoch, 2 run id, 3 number of this save,
+--       4 new state or "", 5 history entries for it (joined by commas), 6 "1" when it is final,
+--       7 started_us, 8 finished_us, 9 error, 10 outputs, 11 recurring run id or "",
+--       12 number of tasks, then path and record of each,
+--       number of events, then each
+-- Result: {0 saved | 1 was saved before, state now}. FENCED, NOSUCH.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return redis.error_reply('FENCED another daemon has taken over this shard')
+end
+local fields = redis.call('HMGET', KEYS[2], 'state', 'rev', 'history')
+local state, rev, history = fields[1], tonumber(fields[2] or '0') or 0, fields[3]
+if not state then
+    return redis.error_reply('NOSUCH run ' .. ARGV[2] .. ' does not exist')
+end
+if rev >= tonumber(ARGV[3]) then
+    return {1, state}
+end
+redis.call('HSET', KEYS[2], 'rev', ARGV[3])
+
+local at = 12
+local count = tonumber(ARGV[at])
+for _ = 1, count do
+    redis.call('HSET', KEYS[3], ARGV[at + 1], ARGV[at + 2])
+    at = at + 2
+end
+at = at + 1
+count = tonumber(ARGV[at])
+for i = 1, count do
+    redis.call('XADD', KEYS[4], '*', 'e', ARGV[at + i])
+end
+
+local new, final = ARGV[4], ARGV[6] == '1'
+if new == '' then
+    return {0, state}
+end
+redis.call('HSET', KEYS[2], 'started_us', ARGV[7])
+if not final then
+    -- Somebody may have asked the run to end while it was starting: that request stays.
+    if state ~= 'PENDING' then
+        return {0, state}
+    end
+end
+if not history or #history < 3 then
+    history = '[' .. ARGV[5] .. ']'
+else
+    history = history:sub(1, -2) .. ',' .. ARGV[5] .. ']'
+end
+redis.call('HSET', KEYS[2], 'state', new, 'history', history)
+if not final then
+    return {0, new}
+end
+
+redis.call('HSET', KEYS[2], 'finished_us', ARGV[8], 'error', ARGV[9], 'outputs', ARGV[10])
+redis.call('ZREM', KEYS[5], ARGV[2])
+redis.call('ZADD', KEYS[6], ARGV[8], ARGV[2])
+if ARGV[11] ~= '' then
+    redis.call('SREM', KEYS[8], ARGV[2])
+    local rr = redis.call('HMGET', KEYS[7], 'waiting', 'enabled', 'next_us')
+    if rr[1] == '1' then
+        redis.call('HSET', KEYS[7], 'waiting', 0)
+        if rr[2] == '1' and tonumber(rr[3] or '0') > 0 then
+            redis.call('ZADD', KEYS[9], rr[3], ARGV[11])
+        end
+    end
+end
+return {0, new}
