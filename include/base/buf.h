@@ -30,7 +30,7 @@ int buf_add(struct buf *buf, const void *data, size_t len);
 int buf_adds(struct buf *buf, const char *text);
 int buf_addc(struct buf *buf, char c);
 int buf_addf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int buf_vaddf(struct buf *buf, const char *fmt, va_list ap);
+int buf_vaddf(struct buf *buf, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /* The text, never NULL. */
 const char *buf_str(const struct buf *buf);

@@ -54,6 +54,6 @@ void jset_str(json_t *obj, const char *key, const char *value);
 /* "2026-11-23T09:30:00Z". */
 void jset_time(json_t *obj, const char *key, int64_t us);
 
-void json_decrefp(json_t **value); /* for CLEANUP */
+/* For CLEANUP, jansson has json_decrefp(json_t **). */
 
 #endif

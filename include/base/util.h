@@ -56,6 +56,11 @@ bool str_ends(const char *text, const char *suffix);
 /* Both NULL, or equal. */
 bool str_eq(const char *a, const char *b);
 
+/* Length of the UTF-8 character at text (1..4), 0 if there is none; never reads past len. */
+size_t utf8_step(const char *text, size_t len);
+/* In place: control characters (but newline and tab) and what is not UTF-8 become '?'. */
+void text_sanitise(char *text);
+
 /* Read a whole file of at most max bytes; NUL-terminated, length in *len_out (may be NULL). */
 char *file_read(const char *path, size_t max, size_t *len_out, struct err *err) MUST_CHECK;
 /* Write data to path atomically: temporary file beside it, fsync, rename, fsync folder. */
