@@ -11,6 +11,7 @@
 #define BASE_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -37,9 +38,11 @@ struct timer {
     struct loop *loop;
     loop_fn *fn;
     void *owner;
-    void *event_;               /* this file's business, as all below */
+    void *event_; /* this file's business, as all below */
     int64_t at_us_;
-    bool is_instant_, is_armed_;
+    uint64_t order_;
+    size_t slot_;
+    int state_;
     struct timer *prev_, *next_;
 };
 void timer_init(struct timer *timer, struct loop *loop, loop_fn *fn, void *owner);

@@ -56,8 +56,7 @@ struct script {
     const char *text;
     char sha1[41]; /* filled at first use */
 };
-extern struct script *const all_scripts[]; /* NULL-terminated, generated */
-/* Generated as `extern struct script script_<name>;` in "scripts.h". */
+/* Generated as `extern struct script script_<name>;` in "<module>_scripts.h". */
 
 struct store_args; /* builder: keys first, then arguments */
 struct store_args *store_args_new(void);
