@@ -82,5 +82,7 @@ void spec_put(struct catalog *c, const struct plan *plan, char sha_out[65], cata
  */
 typedef void catalog_plan_fn(void *owner, struct plan *plan, const struct err *err);
 void spec_plan(struct catalog *c, const char *sha, catalog_plan_fn *done, void *owner);
+/* This owner's spec_plan calls get no answer any more. Not from within such an answer. */
+void spec_plan_cancel(struct catalog *c, const void *owner);
 
 #endif

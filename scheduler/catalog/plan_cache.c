@@ -228,6 +228,27 @@ void plan_cache_get(struct plan_cache *cache, const char *sha, catalog_plan_fn *
     entry_wait(e, done, owner);
 }
 
+void plan_cache_cancel(struct plan_cache *cache, const void *owner)
+{
+    struct map_iter it = {0};
+    const char *key;
+    void *value;
+    while (map_next(cache->entries, &it, &key, &value)) {
+        struct plan_entry *e = value;
+        struct plan_waiter **link = &e->waiters;
+        while (*link != NULL) {
+            struct plan_waiter *waiter = *link;
+            if (waiter->owner == owner) {
+                *link = waiter->next;
+                free(waiter);
+            } else {
+                link = &waiter->next;
+            }
+        }
+        e->waiters_end = link;
+    }
+}
+
 size_t plan_cache_bytes(const struct plan_cache *cache)
 {
     return cache->bytes;

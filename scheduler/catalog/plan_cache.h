@@ -21,6 +21,8 @@ struct plan_cache *plan_cache_new(struct loop *loop, struct store *store, size_t
 void plan_cache_free(struct plan_cache *cache);
 /* Answers from the loop; the plan is borrowed for the call. */
 void plan_cache_get(struct plan_cache *cache, const char *sha, catalog_plan_fn *done, void *owner);
+/* This owner gets no answer any more. Not to be called from within one. */
+void plan_cache_cancel(struct plan_cache *cache, const void *owner);
 size_t plan_cache_bytes(const struct plan_cache *cache);
 size_t plan_cache_count(const struct plan_cache *cache);
 

@@ -26,3 +26,8 @@ void spec_plan(struct catalog *c, const char *sha, catalog_plan_fn *done, void *
 {
     plan_cache_get(c->plans, sha, done, owner);
 }
+
+void spec_plan_cancel(struct catalog *c, const void *owner)
+{
+    plan_cache_cancel(c->plans, owner);
+}
