@@ -13,8 +13,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/store.h"
 #include "base/util.h"
 #include "run/engine.h"
+#include "run/record.h"
 #include "scheduler/artifact.h"
 #include "scheduler/catalog.h"
 
@@ -24,12 +26,12 @@
 #define URI_MAX_BYTES 8192
 
 struct load {
-    struct engine *engine; /* NULL: the engine is gone, only the answer is waited for */
+    struct engine *engine;
     char id[ID_LEN + 1];
     json_t *record;
     bool is_under_way;
-    bool is_asking;  /* a callback of run_get or spec_plan is to come */
-    bool look_again; /* woken meanwhile: what was read may be old */
+    struct store_call *call; /* reading the record */
+    bool look_again;         /* woken meanwhile: what was read may be old */
     struct timer retry;
     int64_t backoff_ms;
     void (*done)(void *owner);
@@ -180,11 +182,6 @@ static void load_begin_failed(struct load *load, const struct err *err)
 static void load_on_plan(void *owner, struct plan *plan, const struct err *err)
 {
     struct load *load = owner;
-    load->is_asking = false;
-    if (load->engine == NULL) {
-        load_free(load);
-        return;
-    }
     if (err != NULL && err_is_transient(err)) {
         load_retry(load, err);
         return;
@@ -197,21 +194,21 @@ static void load_on_plan(void *owner, struct plan *plan, const struct err *err)
     load_finish(load);
 }
 
-static void load_on_record(void *owner, const json_t *record, const struct err *err)
+static void load_on_record(void *owner, redisReply *reply, const struct err *err)
 {
     struct load *load = owner;
-    load->is_asking = false;
-    if (load->engine == NULL) {
-        load_free(load);
-        return;
-    }
+    struct err local = ERR_INIT;
+    load->call = NULL;
     if (err != NULL && err_is_transient(err)) {
         load_retry(load, err);
         return;
     }
+    json_t *record CLEANUP(json_decrefp) =
+        err != NULL ? NULL : record_answer(reply, load->id, true, &local);
     enum run_state state;
-    if (err != NULL) {
-        LOG_WARN("run cannot be read", "run=%s reason=%s", load->id, LOG_Q(err->msg));
+    if (record == NULL) {
+        LOG_ERROR("run cannot be read", "run=%s reason=%s", load->id,
+            LOG_Q(err != NULL ? err->msg : local.msg));
         load_finish(load);
     } else if (run_state_parse(jget_str(record, "state", ""), &state) != 0) {
         LOG_ERROR("run has an unknown state", "run=%s state=%s", load->id,
@@ -221,16 +218,15 @@ static void load_on_record(void *owner, const json_t *record, const struct err *
         load_finish(load);
     } else {
         json_decref(load->record);
-        load->record = json_incref((json_t *)record);
-        load->is_asking = true;
-        spec_plan(load->engine->set.catalog, jget_str(record, "spec", ""), load_on_plan, load);
+        load->record = STEAL(record);
+        spec_plan(
+            load->engine->set.catalog, jget_str(load->record, "spec", ""), load_on_plan, load);
     }
 }
 
 static void load_send(struct load *load)
 {
-    load->is_asking = true;
-    run_get(load->engine->set.store, load->id, true, load_on_record, load);
+    load->call = record_ask(load->engine->set.store, load->id, true, load_on_record, load);
 }
 
 void load_add(struct engine *engine, const char *run_id, void (*done)(void *owner), void *owner)
@@ -265,13 +261,9 @@ void load_free_all(struct engine *engine)
     void *value;
     while (map_next(engine->loads, &it, &key, &value)) {
         struct load *load = value;
-        if (load->is_asking) { /* run_get and spec_plan cannot be cancelled: freed by the answer */
-            load->engine = NULL;
-            timer_done(&load->retry);
-            memset(&load->retry, 0, sizeof(load->retry));
-        } else {
-            load_free(load);
-        }
+        store_cancel(load->call);
+        spec_plan_cancel(engine->set.catalog, load);
+        load_free(load);
     }
     map_free(engine->loads);
 }

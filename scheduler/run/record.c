@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/store.h"
+#include "run_scripts.h"
 
 #define RECORD_VERSION 1
 
@@ -141,6 +142,31 @@ int record_add_tasks(json_t *record, const redisReply *reply, struct err *err)
     free(tasks);
     json_object_set_new(record, "tasks", list);
     return result;
+}
+
+struct store_call *record_ask(
+    struct store *store, const char *id, bool with_tasks, store_done_fn *done, void *owner)
+{
+    const char *prefix = store_id_prefix(store, id);
+    struct store_args *args = store_args_new();
+    store_key(args, "%srun:%s", prefix, id);
+    store_key(args, "%srun:%s:tasks", prefix, id);
+    store_arg(args, id);
+    store_arg(args, with_tasks ? "1" : "0");
+    return store_eval(store, &script_run_get, args, done, owner);
+}
+
+json_t *record_answer(const redisReply *reply, const char *id, bool with_tasks, struct err *err)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        err_set(err, ERR_INTERNAL, "run %s: run_get.lua answered in an unknown shape", id);
+        return NULL;
+    }
+    json_t *record CLEANUP(json_decrefp) = record_from_reply(reply->element[0], id, err);
+    if (record == NULL || (with_tasks && record_add_tasks(record, reply->element[1], err) != 0)) {
+        return NULL;
+    }
+    return STEAL(record);
 }
 
 char *record_history_entry(int64_t at_us, enum run_state state, const char *error)

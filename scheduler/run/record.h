@@ -7,17 +7,26 @@
 #define SCHEDULER_RUN_RECORD_H
 
 #include <stdint.h>
-#include <hiredis/hiredis.h>
 #include <jansson.h>
 
+#include "base/store.h"
 #include "scheduler/run.h"
 
 struct err;
+struct store_call;
 
 /* A run's hash (flat reply) as a record; new reference, NULL and err when it is not one. */
 json_t *record_from_reply(const redisReply *reply, const char *id, struct err *err);
 /* Task records (array of texts) appended to record as "tasks", in order of path. */
 int record_add_tasks(json_t *record, const redisReply *reply, struct err *err);
+
+/*
+ * Ask for a run by run_get.lua, and read the answer. New reference, NULL and err when the run is
+ * not there or cannot be read.
+ */
+struct store_call *record_ask(
+    struct store *store, const char *id, bool with_tasks, store_done_fn *done, void *owner);
+json_t *record_answer(const redisReply *reply, const char *id, bool with_tasks, struct err *err);
 
 /* History entry {"at_us","state","error"?} as text. malloc'd. */
 char *record_history_entry(int64_t at_us, enum run_state state, const char *error);

@@ -156,17 +156,7 @@ static void run_on_got(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     struct err local = ERR_INIT;
-    json_t *record CLEANUP(json_decrefp) = NULL;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-        err_set(&local, ERR_INTERNAL, "run %s: run_get.lua answered in an unknown shape", op->id);
-    } else {
-        record = record_from_reply(reply->element[0], op->id, &local);
-    }
-    if (record != NULL && op->with_tasks &&
-        record_add_tasks(record, reply->element[1], &local) != 0) {
-        run_op_finish(op, NULL, &local);
-        return;
-    }
+    json_t *record CLEANUP(json_decrefp) = record_answer(reply, op->id, op->with_tasks, &local);
     run_op_finish(op, record, record == NULL ? &local : NULL);
 }
 
@@ -177,13 +167,7 @@ void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *
     }
     struct run_op *op = run_op_new(store, id, done, owner);
     op->with_tasks = with_tasks;
-    const char *prefix = store_id_prefix(store, id);
-    struct store_args *args = store_args_new();
-    store_key(args, "%srun:%s", prefix, id);
-    store_key(args, "%srun:%s:tasks", prefix, id);
-    store_arg(args, id);
-    store_arg(args, with_tasks ? "1" : "0");
-    store_eval(store, &script_run_get, args, run_on_got, op);
+    record_ask(store, id, with_tasks, run_on_got, op);
 }
 
 void run_set_storage(
