@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command line's commands share: the command table's rows, options, the API client. */
+#ifndef API_CLI_CLI_H
+#define API_CLI_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct plan;
+
+/* Exit codes. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct cli {
+    const char *host;  /* base URL of the daemon */
+    const char *token; /* bearer token or NULL */
+    bool is_json;      /* -o json */
+};
+
+struct command {
+    const char *name; /* "cron add" */
+    const char *args; /* "FILE [--name NAME]" */
+    const char *help; /* one line */
+    int (*run)(struct cli *cli, int argc, char **argv);
+};
+extern const struct command command_run, command_runs, command_terminate, command_upload,
+    command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
+    command_cron_disable, command_cron_rm, command_next, command_lint, command_logs,
+    command_webhook_add, command_webhook_list, command_webhook_rm, command_webhook_deliveries,
+    command_git_add, command_git_list, command_git_rm, command_listen;
+
+/* ---- options of one command ---- */
+
+struct cli_option {
+    const char *name;   /* "--name" or "-n"; a NULL name ends the table */
+    const char **value; /* takes a value, last one wins; or NULL */
+    bool *flag;         /* or NULL */
+    json_t *list;       /* repeated values are appended as strings; or NULL */
+};
+/*
+ * Take the options out of argv; what remains are the words, of which there must be min to max.
+ * Prints a usage line to standard error and returns -1 otherwise.
+ */
+int cli_options(const struct command *command, int *argc, char **argv,
+    const struct cli_option *options, int min, int max);
+int cli_usage(const struct command *command, const char *problem);
+/* "rondo: message" on standard error. Returns code. */
+int cli_fail(int code, const struct err *err);
+
+/* ---- the API ---- */
+
+/*
+ * One request; the reply's JSON (new reference) or NULL and err: the daemon's own message for
+ * 4xx and 5xx. body may be NULL. Path begins with '/'.
+ */
+json_t *client_json(const struct cli *cli, const char *method, const char *path,
+    const json_t *body, struct err *err);
+/* The reply as text (logs). malloc'd. */
+char *client_text(const struct cli *cli, const char *path, struct err *err);
+/* multipart/form-data with one file in `uploadfile`. */
+json_t *client_upload(const struct cli *cli, const char *path, const char *filename,
+    const void *data, size_t len, struct err *err);
+/* Percent-encode for a query. malloc'd. */
+char *client_encode(const char *text);
+
+/* ---- helpers ---- */
+
+/* "k=v" list -> parameters object, typed by the plan's inputs (NULL: JSON if it parses). */
+json_t *cli_parameters(const json_t *pairs, const struct plan *plan, struct err *err);
+/* Read and compile a pipeline file; complaints go to standard error. NULL: already told. */
+struct plan *cli_compile(const char *file);
+/* The pipeline of this name (its record), or NULL; err is set only for real trouble. */
+json_t *cli_find_pipeline(const struct cli *cli, const char *name, struct err *err);
+/* Upload plan as a new pipeline or as a new version of the one with this name. New reference to
+ * {"pipeline_id", "pipeline_version_id"}. */
+json_t *cli_upload(const struct cli *cli, const char *file, const struct plan *plan,
+    const char *name, struct err *err);
+
+/* Print value as -o json does. */
+void cli_print_json(const json_t *value);
+/* A table: columns are "HEADING:member" of each row; "a.b" goes into objects. */
+void cli_print_table(const json_t *rows, const char *const *columns);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rondo cron: recurring runs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cli/cli.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/util.h"
+#include "scheduler/plan.h"
+#include "scheduler/schedule.h"
+
+#define ROOT "/apis/v2beta1/recurringruns"
+#define PAGE "200"
+
+static void print_next_times(const json_t *record)
+{
+    size_t i;
+    const json_t *at;
+    json_array_foreach(json_object_get(record, "next_run_times"), i, at)
+    {
+        printf("%s%s", i == 0 ? "fires next at " : ", ", json_string_value(at));
+    }
+    if (json_array_size(json_object_get(record, "next_run_times")) > 0) {
+        putchar('\n');
+    }
+}
+
+/* All recurring runs, page by page. New reference to {"recurringRuns": [...]}. */
+static json_t *list_all(const struct cli *cli, struct err *err)
+{
+    json_t *all = json_array();
+    CLEANUP(cleanup_free) char *token = xstrdup("");
+    do {
+        CLEANUP(cleanup_free) char *encoded = client_encode(token);
+        CLEANUP(cleanup_free)
+        char *path = xasprintf(ROOT "?page_size=" PAGE "&page_token=%s", encoded);
+        json_t *page = client_json(cli, "GET", path, NULL, err);
+        if (page == NULL) {
+            json_decref(all);
+            return NULL;
+        }
+        json_array_extend(all, json_object_get(page, "recurringRuns"));
+        free(token);
+        token = xstrdup(jget_str(page, "next_page_token", ""));
+        json_decref(page);
+    } while (token[0] != '\0');
+    return json_pack("{s:o}", "recurringRuns", all);
+}
+
+static json_t *find_by_name(const struct cli *cli, const char *name, struct err *err)
+{
+    json_t *list = list_all(cli, err), *found = NULL;
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(list, "recurringRuns"), i, item)
+    {
+        if (str_eq(jget_str(item, "display_name", NULL), name)) {
+            found = json_incref(item);
+            break;
+        }
+    }
+    json_decref(list);
+    return found;
+}
+
+struct add_options {
+    const char *cron, *every, *zone, *name, *concurrency, *start, *end, *experiment;
+    bool no_catchup, is_disabled, if_missing;
+    json_t *pairs;
+};
+
+/* Checked offline first, so that a mistake is told before anything is uploaded. */
+static json_t *trigger_body(const struct add_options *o, struct err *err)
+{
+    int64_t every_ms = 0;
+    json_t *inner;
+    if ((o->cron != NULL) == (o->every != NULL)) {
+        err_set(err, ERR_INVALID, "give either --cron \"0 9 * * 1-5\" or --every 10m");
+        return NULL;
+    }
+    if (o->every != NULL) {
+        if (parse_duration_ms(o->every, "--every", &every_ms, err) != 0) {
+            return NULL;
+        }
+        if (every_ms < 1000 || every_ms % 1000 != 0) {
+            err_set(err, ERR_INVALID, "--every: whole seconds, at least one");
+            return NULL;
+        }
+        inner = json_pack("{s:I}", "interval_second", (json_int_t)(every_ms / 1000));
+    } else {
+        struct schedule *schedule = schedule_parse_cron(o->cron, o->zone, err);
+        if (schedule == NULL) {
+            return NULL;
+        }
+        schedule_free(schedule);
+        zone_drop_all();
+        inner = json_pack("{s:s}", "cron", o->cron);
+        jset_str(inner, "time_zone", o->zone);
+    }
+    jset_str(inner, "start_time", o->start);
+    jset_str(inner, "end_time", o->end);
+    return json_pack("{s:o}", o->every != NULL ? "periodic_schedule" : "cron_schedule", inner);
+}
+
+static json_t *create(
+    const struct cli *cli, const struct add_options *o, const char *file, struct err *err)
+{
+    json_t *trigger = trigger_body(o, err);
+    struct plan *plan = trigger != NULL ? cli_compile(file) : NULL;
+    json_t *parameters = plan != NULL ? cli_parameters(o->pairs, plan, err) : NULL;
+    json_t *ids = NULL, *record = NULL;
+    int64_t concurrency = 1;
+    if (trigger != NULL && plan == NULL) {
+        err_set(err, ERR_INVALID, "%s: see the complaints above", file);
+    }
+    if (parameters != NULL &&
+        parse_i64(o->concurrency, 1, 10, "--max-concurrency", &concurrency, err) == 0) {
+        ids = cli_upload(cli, file, plan, plan->name, err);
+    }
+    if (ids != NULL) {
+        json_t *body = json_pack("{s:s,s:O,s:{s:O},s:O,s:I,s:s,s:b}", "display_name",
+            o->name != NULL ? o->name : plan->name, "pipeline_version_reference", ids,
+            "runtime_config", "parameters", parameters, "trigger", trigger, "max_concurrency",
+            (json_int_t)concurrency, "mode", o->is_disabled ? "DISABLE" : "ENABLE", "no_catchup",
+            o->no_catchup);
+        jset_str(body, "experiment_id", o->experiment);
+        record = client_json(cli, "POST", ROOT, body, err);
+        json_decref(body);
+    }
+    json_decref(ids);
+    json_decref(parameters);
+    json_decref(trigger);
+    plan_unref(plan);
+    return record;
+}
+
+static int run_add(struct cli *cli, int argc, char **argv)
+{
+    struct add_options o = {.concurrency = "1", .pairs = json_array()};
+    const struct cli_option options[] = {{"--cron", &o.cron, NULL, NULL},
+        {"--every", &o.every, NULL, NULL}, {"--tz", &o.zone, NULL, NULL},
+        {"--name", &o.name, NULL, NULL}, {"--max-concurrency", &o.concurrency, NULL, NULL},
+        {"--start", &o.start, NULL, NULL}, {"--end", &o.end, NULL, NULL},
+        {"--experiment-id", &o.experiment, NULL, NULL}, {"--no-catchup", NULL, &o.no_catchup, NULL},
+        {"--disabled", NULL, &o.is_disabled, NULL}, {"--if-missing", NULL, &o.if_missing, NULL},
+        {"-p", NULL, NULL, o.pairs}, {NULL, NULL, NULL, NULL}};
+    struct err err = ERR_INIT;
+    int code = CLI_USAGE;
+    json_t *record = NULL;
+    if (cli_options(&command_cron_add, &argc, argv, options, 1, 1) != 0) {
+        goto out;
+    }
+    if (o.if_missing && o.name != NULL) {
+        record = find_by_name(cli, o.name, &err);
+    }
+    if (record == NULL && err.code == ERR_NONE) {
+        record = create(cli, &o, argv[0], &err);
+    }
+    if (record == NULL) {
+        code = cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
+    } else {
+        code = CLI_OK;
+        if (cli->is_json) {
+            cli_print_json(record);
+        } else {
+            printf("recurring run %s\n", jget_str(record, "recurring_run_id", ""));
+            print_next_times(record);
+        }
+    }
+out:
+    json_decref(record);
+    json_decref(o.pairs);
+    return code;
+}
+
+const struct command command_cron_add = {"cron add",
+    "FILE (--cron EXPR [--tz ZONE] | --every 10m) [--name NAME] [-p NAME=VALUE]...\n"
+    "         [--max-concurrency N] [--no-catchup] [--start T] [--end T] [--disabled] "
+    "[--if-missing]",
+    "Run a pipeline again and again", run_add};
+
+static int run_list(struct cli *cli, int argc, char **argv)
+{
+    if (cli_options(&command_cron_list, &argc, argv, NULL, 0, 0) != 0) {
+        return CLI_USAGE;
+    }
+    struct err err = ERR_INIT;
+    json_t *list = list_all(cli, &err);
+    if (list == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    static const char *const columns[] = {"RECURRING RUN ID:recurring_run_id", "NAME:display_name",
+        "STATUS:status", "CRON:trigger.cron_schedule.cron",
+        "EVERY (S):trigger.periodic_schedule.interval_second", "NEXT:next_run_times", NULL};
+    if (cli->is_json) {
+        cli_print_json(list);
+    } else {
+        cli_print_table(json_object_get(list, "recurringRuns"), columns);
+    }
+    json_decref(list);
+    return CLI_OK;
+}
+
+const struct command command_cron_list = {"cron list", "", "List recurring runs", run_list};
+
+static int change(struct cli *cli, const struct command *command, int argc, char **argv,
+    const char *method, const char *verb)
+{
+    if (cli_options(command, &argc, argv, NULL, 1, 1) != 0) {
+        return CLI_USAGE;
+    }
+    struct err err = ERR_INIT;
+    CLEANUP(cleanup_free) char *id = client_encode(argv[0]);
+    CLEANUP(cleanup_free) char *path = xasprintf(ROOT "/%s%s", id, verb);
+    json_t *reply = client_json(cli, method, path, NULL, &err);
+    if (reply == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
+        cli_print_json(reply);
+    }
+    json_decref(reply);
+    return CLI_OK;
+}
+
+static int run_enable(struct cli *cli, int argc, char **argv)
+{
+    return change(cli, &command_cron_enable, argc, argv, "POST", ":enable");
+}
+
+static int run_disable(struct cli *cli, int argc, char **argv)
+{
+    return change(cli, &command_cron_disable, argc, argv, "POST", ":disable");
+}
+
+static int run_rm(struct cli *cli, int argc, char **argv)
+{
+    return change(cli, &command_cron_rm, argc, argv, "DELETE", "");
+}
+
+const struct command command_cron_enable = {
+    "cron enable", "ID", "Let a recurring run fire again", run_enable};
+const struct command command_cron_disable = {
+    "cron disable", "ID", "Keep a recurring run from firing; active runs go on", run_disable};
+const struct command command_cron_rm = {
+    "cron rm", "ID", "Delete a recurring run; its runs stay", run_rm};

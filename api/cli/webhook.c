@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rondo webhook and rondo git: subscriptions out, triggers in. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cli/cli.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/util.h"
+
+#define SUBSCRIPTIONS "/apis/rondo/v1/subscriptions"
+#define TRIGGERS "/apis/rondo/v1/triggers/git"
+
+static json_t *split(const char *text)
+{
+    json_t *list = json_array();
+    CLEANUP(cleanup_free) char *copy = xstrdup(text);
+    char *rest = copy, *one;
+    while ((one = strsep(&rest, ",")) != NULL) {
+        if (one[0] != '\0') {
+            json_array_append_new(list, json_string(one));
+        }
+    }
+    return list;
+}
+
+static int show(struct cli *cli, const char *path, const char *member, const char *const *columns)
+{
+    struct err err = ERR_INIT;
+    json_t *list = client_json(cli, "GET", path, NULL, &err);
+    if (list == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
+        cli_print_json(list);
+    } else {
+        cli_print_table(json_object_get(list, member), columns);
+    }
+    json_decref(list);
+    return CLI_OK;
+}
+
+static int delete_one(
+    struct cli *cli, const struct command *command, int argc, char **argv, const char *root)
+{
+    if (cli_options(command, &argc, argv, NULL, 1, 1) != 0) {
+        return CLI_USAGE;
+    }
+    struct err err = ERR_INIT;
+    CLEANUP(cleanup_free) char *id = client_encode(argv[0]);
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/%s", root, id);
+    json_t *reply = client_json(cli, "DELETE", path, NULL, &err);
+    if (reply == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    json_decref(reply);
+    return CLI_OK;
+}
+
+static int add(struct cli *cli, const char *root, const json_t *body, const char *what)
+{
+    struct err err = ERR_INIT;
+    json_t *record = client_json(cli, "POST", root, body, &err);
+    if (record == NULL) {
+        return cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
+        cli_print_json(record);
+    } else {
+        printf("%s %s\nsecret %s\n(the secret is shown this once)\n", what,
+            jget_str(record, "id", ""), jget_str(record, "secret", ""));
+    }
+    json_decref(record);
+    return CLI_OK;
+}
+
+static int run_webhook_add(struct cli *cli, int argc, char **argv)
+{
+    const char *events = NULL, *name = NULL, *secret = NULL;
+    const struct cli_option options[] = {{"--events", &events, NULL, NULL},
+        {"--name", &name, NULL, NULL}, {"--secret", &secret, NULL, NULL}, {NULL, NULL, NULL, NULL}};
+    if (cli_options(&command_webhook_add, &argc, argv, options, 1, 1) != 0) {
+        return CLI_USAGE;
+    }
+    json_t *body = json_pack("{s:s}", "url", argv[0]);
+    jset_str(body, "name", name);
+    jset_str(body, "secret", secret);
+    if (events != NULL) {
+        json_object_set_new(body, "events", split(events));
+    }
+    int code = add(cli, SUBSCRIPTIONS, body, "subscription");
+    json_decref(body);
+    return code;
+}
+
+const struct command command_webhook_add = {"webhook add",
+    "URL [--events task.finished,artifact.*] [--name NAME] [--secret whsec_...]",
+    "Send events to this address, signed (Standard Webhooks)", run_webhook_add};
+
+static int run_webhook_list(struct cli *cli, int argc, char **argv)
+{
+    static const char *const columns[] = {
+        "SUBSCRIPTION ID:id", "NAME:name", "URL:url", "ENABLED:enabled", NULL};
+    return cli_options(&command_webhook_list, &argc, argv, NULL, 0, 0) != 0
+               ? CLI_USAGE
+               : show(cli, SUBSCRIPTIONS, "subscriptions", columns);
+}
+
+const struct command command_webhook_list = {
+    "webhook list", "", "List webhook subscriptions", run_webhook_list};
+
+static int run_webhook_rm(struct cli *cli, int argc, char **argv)
+{
+    return delete_one(cli, &command_webhook_rm, argc, argv, SUBSCRIPTIONS);
+}
+
+const struct command command_webhook_rm = {"webhook rm", "ID",
+    "Delete a webhook subscription and what it has not yet got", run_webhook_rm};
+
+static int run_webhook_deliveries(struct cli *cli, int argc, char **argv)
+{
+    static const char *const columns[] = {"DELIVERY ID:id", "TYPE:type", "STATE:state",
+        "ATTEMPTS:attempts", "STATUS:status", "ERROR:error", NULL};
+    if (cli_options(&command_webhook_deliveries, &argc, argv, NULL, 1, 1) != 0) {
+        return CLI_USAGE;
+    }
+    CLEANUP(cleanup_free) char *id = client_encode(argv[0]);
+    CLEANUP(cleanup_free) char *path = xasprintf(SUBSCRIPTIONS "/%s/deliveries", id);
+    return show(cli, path, "deliveries", columns);
+}
+
+const struct command command_webhook_deliveries = {"webhook deliveries", "ID",
+    "List what was sent to a subscription, newest first", run_webhook_deliveries};
+
+static int run_git_add(struct cli *cli, int argc, char **argv)
+{
+    const char *name = NULL, *branches = NULL, *repository = NULL, *secret = NULL;
+    json_t *pairs = json_array();
+    const struct cli_option options[] = {{"--name", &name, NULL, NULL},
+        {"--branches", &branches, NULL, NULL}, {"--repository", &repository, NULL, NULL},
+        {"--secret", &secret, NULL, NULL}, {"-p", NULL, NULL, pairs}, {NULL, NULL, NULL, NULL}};
+    struct err err = ERR_INIT;
+    int code = CLI_USAGE;
+    json_t *pipeline = NULL, *parameters = NULL, *body = NULL;
+    if (cli_options(&command_git_add, &argc, argv, options, 1, 1) != 0) {
+        goto out;
+    }
+    pipeline = cli_find_pipeline(cli, argv[0], &err);
+    if (pipeline == NULL && err.code == ERR_NONE) {
+        err_set(&err, ERR_NOT_FOUND, "there is no pipeline '%s'; see rondo pipelines", argv[0]);
+    }
+    parameters = pipeline != NULL ? cli_parameters(pairs, NULL, &err) : NULL;
+    if (parameters == NULL) {
+        code = cli_fail(CLI_FAILED, &err);
+        goto out;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(parameters, key, value)
+    {
+        const char *text = json_string_value(value);
+        if (text != NULL && (text[0] == '$' || text[0] == '/')) {
+            json_object_set_new(parameters, key, json_pack("{s:s}", "from", text));
+        }
+    }
+    body = json_pack("{s:s,s:O}", "pipeline_id", jget_str(pipeline, "pipeline_id", ""),
+        "parameters", parameters);
+    jset_str(body, "name", name);
+    jset_str(body, "repository", repository);
+    jset_str(body, "secret", secret);
+    if (branches != NULL) {
+        json_object_set_new(body, "branches", split(branches));
+    }
+    code = add(cli, TRIGGERS, body, "trigger");
+out:
+    json_decref(body);
+    json_decref(parameters);
+    json_decref(pipeline);
+    json_decref(pairs);
+    return code;
+}
+
+const struct command command_git_add = {"git add",
+    "PIPELINE [--branches main,release/**] [--repository OWNER/NAME] [--name NAME]\n"
+    "         [-p commit='$commit']... [--secret TEXT]",
+    "Start a pipeline on pushes; point GitHub's webhook at HOST/hooks/git/ID", run_git_add};
+
+static int run_git_list(struct cli *cli, int argc, char **argv)
+{
+    static const char *const columns[] = {"TRIGGER ID:id", "NAME:name", "REPOSITORY:repository",
+        "BRANCHES:branches", "PIPELINE ID:pipeline_id", "ENABLED:enabled", NULL};
+    return cli_options(&command_git_list, &argc, argv, NULL, 0, 0) != 0
+               ? CLI_USAGE
+               : show(cli, TRIGGERS, "triggers", columns);
+}
+
+const struct command command_git_list = {"git list", "", "List Git triggers", run_git_list};
+
+static int run_git_rm(struct cli *cli, int argc, char **argv)
+{
+    return delete_one(cli, &command_git_rm, argc, argv, TRIGGERS);
+}
+
+const struct command command_git_rm = {"git rm", "ID", "Delete a Git trigger", run_git_rm};
