@@ -17,6 +17,11 @@
 static const char *const names[] = {
     "git.run.after",
     "git.run.before",
+    "local.done.before",
+    "local.forget.middle",
+    "local.order.after",
+    "local.order.before",
+    "local.spawn.after",
     "run.attempt.after_forget",
     "run.attempt.after_start",
     "run.attempt.before_forget",
