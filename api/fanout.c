@@ -8,10 +8,19 @@
 
 #define IN_FLIGHT 64
 
-static void begin_more(struct fanout *f)
+/* Items may end while they begin; the last thing done here may free f. */
+static void step(struct fanout *f)
 {
+    if (f->is_stepping) {
+        return;
+    }
+    f->is_stepping = true;
     while (f->begun < f->count && f->begun - f->ended < IN_FLIGHT && f->err.code == ERR_NONE) {
         f->begin(&f->items[f->begun++]);
+    }
+    f->is_stepping = false;
+    if (f->ended == f->begun && (f->begun == f->count || f->err.code != ERR_NONE)) {
+        f->done(f);
     }
 }
 
@@ -28,11 +37,7 @@ void fanout_run(struct api_call *call, size_t count, void (*begin)(struct fanout
     for (size_t i = 0; i < count; i++) {
         f->items[i] = (struct fanout_item){.fanout = f, .index = i};
     }
-    if (count == 0) {
-        done(f);
-        return;
-    }
-    begin_more(f);
+    step(f);
 }
 
 void fanout_item_done(void *owner, const json_t *record, const struct err *err)
@@ -47,8 +52,5 @@ void fanout_item_done(void *owner, const json_t *record, const struct err *err)
     } else {
         item->result = api_keep(f->call, json_incref((json_t *)record));
     }
-    begin_more(f);
-    if (f->ended == f->begun && (f->begun == f->count || f->err.code != ERR_NONE)) {
-        f->done(f);
-    }
+    step(f);
 }

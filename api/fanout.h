@@ -6,6 +6,7 @@
 #ifndef API_FANOUT_H
 #define API_FANOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <jansson.h>
 
@@ -28,6 +29,7 @@ struct fanout {
     struct fanout_item *items;
     size_t count, begun, ended;
     struct err err;
+    bool is_stepping;
 };
 
 /* With nothing to do, done is called at once. */

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /apis/v2beta1/runs: create, get, list. What changes a run that exists is in run_actions.c. */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/pool.h"
+
+#include "scheduler/catalog.h"
+#include "scheduler/plan.h"
+#include "scheduler/run.h"
+
+#include "api/api.h"
+#include "api/fanout.h"
+#include "api/kfp/list.h"
+#include "api/kfp/run_actions.h"
+#include "api/kfp/run_view.h"
+#include "api/kfp/source.h"
+#include "api/kfp/view.h"
+
+/* Lists that are filtered or sorted otherwise than newest first look at so many newest runs. */
+#define SCAN_MAX 20000
+
+static const struct kfp_field run_fields[] = {
+    {"experiment_id", KFP_STRING, NULL, NULL, 0},
+    {"run_id", KFP_STRING, NULL, NULL, 0},
+    {"display_name", KFP_STRING, NULL, NULL, 0},
+    {"storage_state", KFP_ENUM, NULL, kfp_storage_states, 0},
+    {"description", KFP_STRING, NULL, NULL, 0},
+    {"pipeline_version_id", KFP_STRING, NULL, NULL, 1},
+    {"pipeline_spec", KFP_STRUCT, NULL, NULL, 1},
+    {"pipeline_version_reference", KFP_MESSAGE, &kfp_version_reference, NULL, 1},
+    {"runtime_config", KFP_MESSAGE, &kfp_runtime_config, NULL, 0},
+    {"service_account", KFP_STRING, NULL, NULL, 0},
+    {"created_at", KFP_OUTPUT, NULL, NULL, 0},
+    {"scheduled_at", KFP_TIME, NULL, NULL, 0},
+    {"finished_at", KFP_OUTPUT, NULL, NULL, 0},
+    {"state", KFP_OUTPUT, NULL, NULL, 0},
+    {"error", KFP_OUTPUT, NULL, NULL, 0},
+    {"run_details", KFP_OUTPUT, NULL, NULL, 0},
+    {"recurring_run_id", KFP_OUTPUT, NULL, NULL, 0},
+    {"state_history", KFP_OUTPUT, NULL, NULL, 0},
+    {"plugins_input", KFP_STRUCT, NULL, NULL, 0},
+    {"plugins_output", KFP_STRUCT, NULL, NULL, 0},
+    {0},
+};
+static const struct kfp_message run_message = {run_fields};
+
+static const struct list_field list_fields[] = {
+    {"created_at", LIST_TIME, "created_us", NULL},
+    {"id", LIST_TEXT, "id", NULL},
+    {"run_id", LIST_TEXT, "id", NULL},
+    {"name", LIST_TEXT, "name", NULL},
+    {"display_name", LIST_TEXT, "name", NULL},
+    {"description", LIST_TEXT, "description", NULL},
+    {"finished_at", LIST_TIME, "finished_us", NULL},
+    {"scheduled_at", LIST_TIME, "scheduled_us", NULL},
+    {"storage_state", LIST_TEXT, "storage", NULL},
+    {"state", LIST_TEXT, NULL, view_run_state},
+    {"status", LIST_TEXT, NULL, view_run_status},
+    {"namespace", LIST_TEXT, "namespace", NULL},
+    {"experiment_id", LIST_TEXT, "experiment_id", NULL},
+    {"recurring_run_id", LIST_TEXT, "recurring_run_id", NULL},
+    {0},
+};
+static const struct list_spec list_spec = {"runs", list_fields, false};
+
+/* ---- create ---- */
+
+struct create {
+    struct api_call *call;
+    const json_t *in;
+    struct experiment_lookup experiment;
+    struct source source;
+};
+
+static void reply_created(void *owner, const json_t *record, const struct err *err)
+{
+    struct create *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    api_reply_json(op->call, 200, api_keep(op->call, view_run(record, op->source.plan)));
+}
+
+static void on_created(void *owner, const json_t *record, const struct err *err)
+{
+    struct create *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    const char *id = jget_str(record, "id", "");
+    engine_wake(op->call->api->engine, id);
+    if (strcmp(jget_str(op->in, "storage_state", ""), "ARCHIVED") == 0) {
+        run_set_storage(op->call->api->store, id, "ARCHIVED", reply_created, op);
+        return;
+    }
+    reply_created(op, record, NULL);
+}
+
+static const char *non_empty(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+static void on_source(void *owner)
+{
+    struct create *op = owner;
+    struct api_call *call = op->call;
+    struct err err = ERR_INIT;
+    const json_t *config = json_object_get(op->in, "runtime_config");
+    const json_t *parameters = json_object_get(config, "parameters");
+    json_t *bound = plan_bind_params(op->source.plan, parameters, &err);
+    if (bound == NULL) {
+        api_fail(call, &err);
+        return;
+    }
+    json_decref(bound); /* the engine binds again, with macros expanded */
+
+    json_t *trigger = api_keep(call, json_object());
+    json_object_set_new(trigger, "kind", json_string("api"));
+    const struct run_request request = {
+        .id = non_empty(jget_str(op->in, "run_id", NULL)),
+        .name = jget_str(op->in, "display_name", ""),
+        .description = jget_str(op->in, "description", ""),
+        .experiment_id = op->experiment.id,
+        .spec = op->source.sha,
+        .pipeline_name = op->source.plan->name,
+        .pipeline_id = op->source.pipeline_id,
+        .version_id = op->source.version_id,
+        .parameters = parameters,
+        .pipeline_root = non_empty(jget_str(config, "pipeline_root", NULL)),
+        .service_account = non_empty(jget_str(op->in, "service_account", NULL)),
+        .scheduled_us = jget_i64(op->in, "scheduled_at", 0),
+        .trigger = trigger,
+    };
+    run_create(call->api->store, &request, on_created, op);
+}
+
+static void on_experiment(void *owner)
+{
+    struct create *op = owner;
+    source_resolve(&op->source, op->call, op->in, on_source, op);
+}
+
+static int check_create(const json_t *in, struct err *err)
+{
+    const char *id = jget_str(in, "run_id", "");
+    if (jget_str(in, "display_name", "")[0] == '\0') {
+        return err_set(err, ERR_INVALID, "display_name: missing");
+    }
+    if (id[0] != '\0' && !id_is_valid(id)) {
+        return err_set(err, ERR_INVALID,
+            "run_id: '%.80s' is not a UUID in lower case; leave it out to get one", id);
+    }
+    if (json_object_size(json_object_get(in, "plugins_input")) > 0 ||
+        json_object_get(in, "plugins_output") != NULL) {
+        return err_set(err, ERR_INVALID,
+            "plugins_input, plugins_output: plugins are not built; leave them out");
+    }
+    return 0;
+}
+
+static void handle_create(struct api_call *call)
+{
+    struct err err = ERR_INIT;
+    const json_t *in = kfp_body(call, &run_message);
+    if (in == NULL) {
+        return;
+    }
+    if (check_create(in, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
+    struct create *op = pool_alloc(call->req.pool, sizeof *op);
+    op->call = call;
+    op->in = in;
+    experiment_lookup(
+        &op->experiment, call, jget_str(in, "experiment_id", NULL), on_experiment, op);
+}
+
+/* ---- get ---- */
+
+struct get {
+    struct api_call *call;
+    const json_t *record;
+};
+
+static void on_plan(void *owner, struct plan *plan, const struct err *err)
+{
+    struct get *op = owner;
+    if (err != NULL && err->code != ERR_NOT_FOUND) {
+        api_fail(op->call, err);
+        return;
+    }
+    api_reply_json(op->call, 200, api_keep(op->call, view_run(op->record, plan)));
+}
+
+static void on_got(void *owner, const json_t *record, const struct err *err)
+{
+    struct get *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    op->record = api_keep(op->call, json_incref((json_t *)record));
+    if (run_is_inline(record)) {
+        spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_plan, op);
+        return;
+    }
+    on_plan(op, NULL, NULL);
+}
+
+static void handle_get(struct api_call *call)
+{
+    struct get *op = pool_alloc(call->req.pool, sizeof *op);
+    op->call = call;
+    run_get(call->api->store, api_arg(call, "run_id"), true, on_got, op);
+}
+
+/* ---- list ---- */
+
+struct list {
+    struct api_call *call;
+    struct list_query *query;
+    const char *experiment_id; /* NULL: of any */
+    size_t scan;
+    bool is_newest;
+    int64_t total;
+    const char *token;
+    json_t *page;
+};
+
+static void views_done(struct fanout *f)
+{
+    struct list *op = f->owner;
+    if (f->err.code != ERR_NONE) {
+        api_fail(op->call, &f->err);
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < f->count; i++) {
+        json_array_append(items, f->items[i].result);
+    }
+    json_t *out = list_envelope("runs", items, op->total, op->token);
+    api_reply_json(op->call, 200, api_keep(op->call, out));
+}
+
+static void on_row_plan(void *owner, struct plan *plan, const struct err *err)
+{
+    struct fanout_item *item = owner;
+    const struct list *op = item->fanout->owner;
+    if (err != NULL && err->code != ERR_NOT_FOUND) {
+        fanout_item_done(item, NULL, err);
+        return;
+    }
+    json_t *view = view_run(json_array_get(op->page, item->index), plan);
+    fanout_item_done(item, view, NULL);
+    json_decref(view);
+}
+
+/* Specs come from the catalogue's cache, so most of these answer in the same turn. */
+static void begin_view(struct fanout_item *item)
+{
+    const struct list *op = item->fanout->owner;
+    const json_t *record = json_array_get(op->page, item->index);
+    spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_row_plan, item);
+}
+
+static void reply_list(struct list *op)
+{
+    fanout_run(op->call, json_array_size(op->page), begin_view, views_done, op);
+}
+
+static void on_count(void *owner, int64_t count, const struct err *err)
+{
+    struct list *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    op->total = count;
+    reply_list(op);
+}
+
+static void on_all(void *owner, const json_t *records, const struct err *err)
+{
+    struct list *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    bool was_cut = json_array_size(records) >= op->scan;
+    op->page = api_keep(op->call, list_page(op->query, records, &op->total, &op->token));
+    if (op->is_newest && op->experiment_id == NULL && was_cut) {
+        run_count(op->call->api->store, on_count, op);
+        return;
+    }
+    reply_list(op);
+}
+
+static void start_scan(struct list *op)
+{
+    run_all(op->call->api->store, op->experiment_id, NULL, op->scan, on_all, op);
+}
+
+static void on_list_experiment(void *owner, const json_t *record, const struct err *err)
+{
+    (void)record;
+    struct list *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    start_scan(op);
+}
+
+static void handle_list(struct api_call *call)
+{
+    struct err err = ERR_INIT;
+    struct list *op = pool_alloc(call->req.pool, sizeof *op);
+    op->call = call;
+    op->query = list_query_parse(call->req.pool, &list_spec, &call->req, &err);
+    if (op->query == NULL) {
+        api_fail(call, &err);
+        return;
+    }
+    op->experiment_id = non_empty(http_query(&call->req, "experiment_id"));
+    op->scan = SCAN_MAX;
+    size_t need;
+    /* With an experiment the number of all its runs is needed, so all are read. */
+    if (op->experiment_id == NULL && list_query_is_newest(op->query, &need) && need < SCAN_MAX) {
+        op->scan = need;
+        op->is_newest = true;
+    }
+    if (op->experiment_id != NULL) {
+        experiment_get(call->api->catalog, op->experiment_id, on_list_experiment, op);
+        return;
+    }
+    start_scan(op);
+}
+
+#define BASE "/apis/v2beta1/runs"
+const struct route routes_runs[] = {
+    {"POST", BASE "/{run_id}:archive", run_archive_handle, ROUTE_TOKEN},
+    {"POST", BASE "/{run_id}:unarchive", run_unarchive_handle, ROUTE_TOKEN},
+    {"POST", BASE "/{run_id}:terminate", run_terminate_handle, ROUTE_TOKEN},
+    {"POST", BASE "/{run_id}:retry", run_retry_handle, ROUTE_TOKEN},
+    {"POST", BASE, handle_create, ROUTE_TOKEN},
+    {"GET", BASE, handle_list, ROUTE_TOKEN},
+    {"GET", BASE "/{run_id}", handle_get, ROUTE_TOKEN},
+    {"DELETE", BASE "/{run_id}", run_delete_handle, ROUTE_TOKEN},
+    {NULL, NULL, NULL, ROUTE_TOKEN},
+};

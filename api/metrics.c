@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prometheus' text form (version 0.0.4) of everything the parts count. */
+#include "api/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/store.h"
+#include "base/util.h"
+
+#include "scheduler/recurring.h"
+#include "scheduler/run.h"
+#include "webhooks/webhooks.h"
+
+#include "api/api.h"
+
+struct sample {
+    const char *labels; /* "{state=\"x\"}" or "" */
+    int64_t value;
+};
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void metric(struct buf *out, const char *name, const char *type, const char *help,
+    const struct sample *samples, size_t count)
+{
+    head(out, name, type, help);
+    for (size_t i = 0; i < count; i++) {
+        buf_addf(out, "%s%s %lld\n", name, samples[i].labels, (long long)samples[i].value);
+    }
+}
+
+static void single(
+    struct buf *out, const char *name, const char *type, const char *help, int64_t value)
+{
+    const struct sample sample = {"", value};
+    metric(out, name, type, help, &sample, 1);
+}
+
+/* Second field of statm, in pages. */
+static int64_t resident_bytes(void)
+{
+    CLEANUP(cleanup_free) char *text = file_read("/proc/self/statm", 4096, NULL, NULL);
+    const char *space = text != NULL ? strchr(text, ' ') : NULL;
+    return space != NULL ? strtoll(space + 1, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void add_process(struct buf *out, const struct api *api)
+{
+    head(out, "rondo_build_info", "gauge", "Version of the daemon and how it runs steps.");
+    buf_addf(out, "rondo_build_info{version=\"%s\",executor=\"%s\"} 1\n", RONDO_VERSION,
+        api->executor_name != NULL ? api->executor_name : "");
+    single(out, "rondo_uptime_seconds", "gauge", "Time since the start.",
+        (clock_now_us() - api->started_us) / US_PER_S);
+    single(out, "process_resident_memory_bytes", "gauge", "Memory in RAM.", resident_bytes());
+    single(out, "rondo_redis_up", "gauge", "Is Redis connected?", store_is_up(api->store));
+    static const char *const labels[] = {NULL, "{status=\"1xx\"}", "{status=\"2xx\"}",
+        "{status=\"3xx\"}", "{status=\"4xx\"}", "{status=\"5xx\"}"};
+    head(out, "rondo_http_requests_total", "counter", "Requests answered, by status class.");
+    for (size_t i = 2; i < ARRAY_LEN(labels); i++) {
+        buf_addf(out, "rondo_http_requests_total%s %lld\n", labels[i], (long long)api->replies[i]);
+    }
+}
+
+static void add_engine(struct buf *out, const struct engine *engine)
+{
+    struct engine_counts c = {0};
+    engine_counts(engine, &c);
+    const struct sample runs[] = {{"{state=\"succeeded\"}", c.runs_succeeded},
+        {"{state=\"failed\"}", c.runs_failed}, {"{state=\"canceled\"}", c.runs_canceled}};
+    const struct sample steps[] = {{"{state=\"succeeded\"}", c.steps_succeeded},
+        {"{state=\"failed\"}", c.steps_failed}, {"{state=\"lost\"}", c.steps_lost}};
+    single(out, "rondo_runs_live", "gauge", "Runs that have not ended.", c.live_runs);
+    single(out, "rondo_steps_running", "gauge", "Steps running now.", c.running_steps);
+    single(
+        out, "rondo_steps_waiting", "gauge", "Steps that wait for a free place.", c.waiting_steps);
+    metric(out, "rondo_runs_finished_total", "counter", "Runs that ended since the start.", runs,
+        ARRAY_LEN(runs));
+    metric(out, "rondo_steps_finished_total", "counter", "Attempts that ended since the start.",
+        steps, ARRAY_LEN(steps));
+}
+
+/* The ticker counts each bucket by itself, Prometheus wants sums from below. */
+static void add_lateness(struct buf *out, const struct ticker_counts *c)
+{
+    static const char *const bounds[] = {
+        "0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "5", "30", "+Inf"};
+    const char *name = "rondo_fire_lateness_seconds";
+    head(out, name, "histogram", "From the scheduled instant to the run's creation.");
+    int64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
+        sum += c->lateness_buckets[i];
+        buf_addf(out, "%s_bucket{le=\"%s\"} %lld\n", name, bounds[i], (long long)sum);
+    }
+    buf_addf(out, "%s_sum %.6f\n%s_count %lld\n", name, c->lateness_sum_s, name, (long long)sum);
+}
+
+static void add_ticker(struct buf *out, const struct ticker *ticker)
+{
+    struct ticker_counts c = {0};
+    ticker_counts(ticker, &c);
+    single(out, "rondo_recurring_runs", "gauge", "Recurring runs stored.", c.recurring_runs);
+    single(out, "rondo_recurring_runs_enabled", "gauge", "Recurring runs that fire.", c.enabled);
+    single(out, "rondo_fires_total", "counter", "Firings since the start.", c.fired);
+    single(out, "rondo_fires_waited_total", "counter", "Firings that had to wait for a free place.",
+        c.waited);
+    single(out, "rondo_fires_failed_total", "counter", "Firings that could not create a run.",
+        c.failed);
+    add_lateness(out, &c);
+}
+
+static void add_sender(struct buf *out, const struct sender *sender)
+{
+    struct sender_counts c = {0};
+    sender_counts(sender, &c);
+    const struct sample ends[] = {
+        {"{result=\"delivered\"}", c.delivered}, {"{result=\"dead\"}", c.dead}};
+    metric(out, "rondo_webhook_deliveries_total", "counter", "Deliveries that ended.", ends,
+        ARRAY_LEN(ends));
+    single(out, "rondo_webhook_failed_attempts_total", "counter", "Attempts that failed.",
+        c.failed_attempts);
+    single(out, "rondo_webhook_deliveries_pending", "gauge", "Deliveries still to be made.",
+        c.pending);
+}
+
+void metrics_handle(struct api_call *call)
+{
+    const struct api *api = call->api;
+    struct buf *out = &call->resp.body;
+    add_process(out, api);
+    if (api->engine != NULL) {
+        add_engine(out, api->engine);
+    }
+    if (api->ticker != NULL) {
+        add_ticker(out, api->ticker);
+    }
+    if (api->sender != NULL) {
+        add_sender(out, api->sender);
+    }
+    http_fields_add(call->req.pool, &call->resp.headers, "Content-Type",
+        "text/plain; version=0.0.4; charset=utf-8");
+    api_reply(call);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /apis/rondo/v1/subscriptions: who is told about events, and what became of it. */
+#include "webhooks/webhooks.h"
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/util.h"
+
+#include "api/api.h"
+
+#define DELIVERIES_DEFAULT 100
+#define DELIVERIES_MAX 1000
+
+static void reply_record(void *owner, const json_t *record, const struct err *err)
+{
+    struct api_call *call = owner;
+    if (err != NULL) {
+        api_fail(call, err);
+        return;
+    }
+    api_reply_json(call, 200, record);
+}
+
+static void reply_done(void *owner, const json_t *record, const struct err *err)
+{
+    (void)record;
+    struct api_call *call = owner;
+    if (err != NULL) {
+        api_fail(call, err);
+        return;
+    }
+    api_reply_empty(call);
+}
+
+static void reply_list(
+    struct api_call *call, const char *key, const json_t *records, const struct err *err)
+{
+    if (err != NULL) {
+        api_fail(call, err);
+        return;
+    }
+    json_t *out = api_keep(call, json_object());
+    json_object_set(out, key, (json_t *)records);
+    api_reply_json(call, 200, out);
+}
+
+static void on_subscriptions(void *owner, const json_t *records, const struct err *err)
+{
+    reply_list(owner, "subscriptions", records, err);
+}
+
+static void on_deliveries(void *owner, const json_t *records, const struct err *err)
+{
+    reply_list(owner, "deliveries", records, err);
+}
+
+static void handle_create(struct api_call *call)
+{
+    const json_t *body = api_body_json(call);
+    if (body != NULL) {
+        subscription_create(call->api->sender, body, reply_record, call);
+    }
+}
+
+static void handle_list(struct api_call *call)
+{
+    subscription_all(call->api->sender, on_subscriptions, call);
+}
+
+static void handle_get(struct api_call *call)
+{
+    subscription_get(call->api->sender, api_arg(call, "id"), reply_record, call);
+}
+
+static void handle_delete(struct api_call *call)
+{
+    subscription_delete(call->api->sender, api_arg(call, "id"), reply_done, call);
+}
+
+static void on_known(void *owner, const json_t *record, const struct err *err)
+{
+    (void)record;
+    struct api_call *call = owner;
+    struct err bad = ERR_INIT;
+    int64_t max = DELIVERIES_DEFAULT;
+    const char *text = http_query(&call->req, "n");
+    if (err != NULL) {
+        api_fail(call, err);
+    } else if (text != NULL && parse_i64(text, 1, DELIVERIES_MAX, "n", &max, &bad) != 0) {
+        api_fail(call, &bad);
+    } else {
+        delivery_all(call->api->sender, api_arg(call, "id"), (size_t)max, on_deliveries, call);
+    }
+}
+
+static void handle_deliveries(struct api_call *call)
+{
+    subscription_get(call->api->sender, api_arg(call, "id"), on_known, call);
+}
+
+#define BASE "/apis/rondo/v1/subscriptions"
+const struct route routes_webhooks[] = {
+    {"POST", BASE, handle_create, ROUTE_TOKEN},
+    {"GET", BASE, handle_list, ROUTE_TOKEN},
+    {"GET", BASE "/{id}/deliveries", handle_deliveries, ROUTE_TOKEN},
+    {"GET", BASE "/{id}", handle_get, ROUTE_TOKEN},
+    {"DELETE", BASE "/{id}", handle_delete, ROUTE_TOKEN},
+    {NULL, NULL, NULL, ROUTE_TOKEN},
+};
