@@ -17,6 +17,9 @@
 #include "base/err.h"
 #include "base/util.h"
 
+/* A file's name in messages: " name", or nothing for a single file. */
+#define FILE_WORDS(file) (file)[0] != '\0' ? " " : "", (file)
+
 enum { REL_MAX = 8192, LIST_DEPTH = 64, LIST_FILES = 1000000 };
 
 /* --- opening --- */
@@ -118,14 +121,15 @@ static int path_error(
     struct err *err, int errnum, const char *doing, const char *uri, const char *file)
 {
     if (errnum == EXDEV || errnum == ELOOP) {
-        return err_set(
-            err, ERR_DENIED, "artifact '%s' %s: a link leads outside the artifact root", uri, file);
+        return err_set(err, ERR_DENIED, "artifact '%s'%s%s: a link leads outside the artifact root",
+            uri, FILE_WORDS(file));
     }
     if (errnum == ENOTDIR || errnum == EISDIR) {
         return err_set(err, ERR_CONFLICT,
-            "artifact '%s' %s: a file stands where a folder is needed, or the reverse", uri, file);
+            "artifact '%s'%s%s: a file stands where a folder is needed, or the reverse", uri,
+            FILE_WORDS(file));
     }
-    return err_errno(err, errnum, "artifact '%s' %s: %s", uri, file, doing);
+    return err_errno(err, errnum, "artifact '%s'%s%s: %s", uri, FILE_WORDS(file), doing);
 }
 
 static int write_all(int fd, const char *data, size_t len, int64_t offset)
@@ -153,9 +157,9 @@ static int check_offset(const struct artifact_part *part, int64_t have, struct e
         return 0;
     }
     return err_set(err, ERR_CONFLICT,
-        "artifact '%s' %s: part at %lld does not follow the %lld bytes that are there; start the "
+        "artifact '%s'%s%s: part at %lld does not follow the %lld bytes that are there; start the "
         "file anew at offset 0",
-        part->uri, part->file, (long long)part->offset, (long long)have);
+        part->uri, FILE_WORDS(part->file), (long long)part->offset, (long long)have);
 }
 
 /* Is the finished file already what the final part would make it? Then it was sent before. */
@@ -187,16 +191,17 @@ static int publish(struct artifact_store *store, const char *rel, const char *pa
     upload_finish(upload, hex);
     if (part->total != end) {
         return err_set(err, ERR_INVALID,
-            "artifact '%s' %s: %lld bytes announced, but the last part ends at %lld", part->uri,
-            part->file, (long long)part->total, (long long)end);
+            "artifact '%s'%s%s: %lld bytes announced, but the last part ends at %lld", part->uri,
+            FILE_WORDS(part->file), (long long)part->total, (long long)end);
     }
     if (part->sha256 != NULL && strcasecmp(hex, part->sha256) != 0) {
         return err_set(err, ERR_CONFLICT,
-            "artifact '%s' %s: SHA-256 is %s, not %s as announced; start the file anew at offset 0",
-            part->uri, part->file, hex, part->sha256);
+            "artifact '%s'%s%s: SHA-256 is %s, not %s as announced; start the file anew at offset "
+            "0",
+            part->uri, FILE_WORDS(part->file), hex, part->sha256);
     }
     if (ftruncate(fd, end) != 0 || fsync(fd) != 0) {
-        return err_errno(err, errno, "artifact '%s' %s: write", part->uri, part->file);
+        return err_errno(err, errno, "artifact '%s'%s%s: write", part->uri, FILE_WORDS(part->file));
     }
     const char *name, *part_name;
     CLEANUP(cleanup_fd) int dir = beneath_open_parent(store->fd, rel, &name);
@@ -236,7 +241,7 @@ static int write_to(struct artifact_store *store, const char *rel, const char *p
     }
     if (write_all(fd, part->data, part->len, part->offset) != 0) {
         upload_drop(&store->uploads, rel);
-        return err_errno(err, errno, "artifact '%s' %s: write", part->uri, part->file);
+        return err_errno(err, errno, "artifact '%s'%s%s: write", part->uri, FILE_WORDS(part->file));
     }
     upload_add(upload, part->data, part->len);
     return part->final ? publish(store, rel, part_rel, fd, part, upload, err) : 0;
@@ -322,7 +327,7 @@ int artifact_read_part(struct artifact_store *store, const char *uri, const char
         rc = fd < 0 ? path_error(err, errno, "open", uri, file)
                     : read_from(fd, offset, max, data_out, len_out, total_out, err);
         if (rc != 0 && fd >= 0) {
-            err_wrap(err, "artifact '%s' %s", uri, file);
+            err_wrap(err, "artifact '%s'%s%s", uri, FILE_WORDS(file));
         }
     }
     buf_done(&rel);
