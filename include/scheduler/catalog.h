@@ -22,6 +22,8 @@ typedef void catalog_done_fn(void *owner, const json_t *record, const struct err
 
 struct catalog *catalog_new(struct loop *loop, struct store *store);
 void catalog_free(struct catalog *catalog);
+/* Forget all calls that have this owner: no callback comes. The calls themselves may still run. */
+void catalog_cancel(struct catalog *catalog, const void *owner);
 
 /*
  * Experiment record: {"v":1,"id","name","description","created_us","state":"AVAILABLE"|"ARCHIVED"}.

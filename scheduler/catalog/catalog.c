@@ -23,7 +23,15 @@ void catalog_free(struct catalog *c)
     if (c == NULL) {
         return;
     }
-    op_drop_all(c);
+    op_drop(c, NULL);
     plan_cache_free(c->plans);
     free(c);
+}
+
+void catalog_cancel(struct catalog *c, const void *owner)
+{
+    if (owner != NULL) {
+        op_drop(c, owner);
+        plan_cache_cancel(c->plans, owner);
+    }
 }

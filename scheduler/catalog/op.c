@@ -79,13 +79,16 @@ void op_finish(struct catalog_op *op, const json_t *record, const struct err *er
     json_decref(kept);
 }
 
-void op_drop_all(struct catalog *c)
+void op_drop(struct catalog *c, const void *owner)
 {
-    while (c->ops != NULL) {
-        struct catalog_op *op = c->ops;
-        store_cancel(op->call);
-        loop_defer_cancel(c->loop, &op->deferred);
-        op_free(op);
+    struct catalog_op *next;
+    for (struct catalog_op *op = c->ops; op != NULL; op = next) {
+        next = op->next;
+        if (owner == NULL || op->owner == owner) {
+            store_cancel(op->call);
+            loop_defer_cancel(c->loop, &op->deferred);
+            op_free(op);
+        }
     }
 }
 

@@ -59,8 +59,8 @@ void op_finish(struct catalog_op *op, const json_t *record, const struct err *er
 void op_fail_later(struct catalog_op *op);
 /* False, and NOT_FOUND is on its way, when `id` is no id at all. */
 bool op_id_ok(struct catalog_op *op, const char *id);
-/* Without an answer: the catalogue is going. */
-void op_drop_all(struct catalog *c);
+/* Without an answer; owner NULL: all of them. */
+void op_drop(struct catalog *c, const void *owner);
 
 /* store_done_fn: the reply is a record (nil: NOT_FOUND). */
 void op_on_record(void *owner, redisReply *reply, const struct err *err);

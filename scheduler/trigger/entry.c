@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recurring runs in memory. */
+#include "trigger/entry.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/store.h"
+#include "base/util.h"
+#include "trigger/schedule_cache.h"
+
+#define ENTRY_TEXT_MAX ((size_t)64 << 20)
+
+enum field { DOC, ENABLED, WAITING, GENERATION, INDEX, LAST, ANCHOR, NEXT, FIELD_COUNT };
+
+/* Append `"key":"text"`, with a comma before it. */
+static void add_member(struct buf *out, const char *key, const char *text)
+{
+    json_t *value CLEANUP(json_decrefp) = json_string(text);
+    char *quoted CLEANUP(cleanup_free) = jtext(value);
+    buf_addf(out, ",\"%s\":%s", key, quoted);
+}
+
+/* The text between the quotes of a JSON string. */
+static void add_bare(struct buf *out, const char *text)
+{
+    json_t *value CLEANUP(json_decrefp) = json_string(text);
+    char *quoted CLEANUP(cleanup_free) = jtext(value);
+    buf_add(out, quoted + 1, strlen(quoted) - 2);
+}
+
+static void add_doc(struct buf *out, const struct tick_entry *e, const json_t *doc, bool pinned)
+{
+    buf_adds(out, "\"description\":\"\"");
+    add_member(out, "experiment_id", jget_str(doc, "experiment_id", ""));
+    add_member(out, "pipeline_id", jget_str(doc, "pipeline_id", ""));
+    add_member(out, "pipeline_root", jget_str(doc, "pipeline_root", ""));
+    add_member(out, "service_account", jget_str(doc, "service_account", ""));
+    add_member(out, "recurring_run_id", e->id.text);
+    if (pinned) {
+        add_member(out, "pipeline_name", jget_str(doc, "pipeline_name", ""));
+        add_member(out, "spec", jget_str(doc, "spec", ""));
+        add_member(out, "version_id", jget_str(doc, "version_id", ""));
+    }
+    const json_t *parameters = json_object_get(doc, "parameters");
+    char *text CLEANUP(cleanup_free) = json_is_object(parameters) ? jtext(parameters) : NULL;
+    buf_addf(
+        out, ",\"trigger\":{\"kind\":\"schedule\"},\"parameters\":%s", text == NULL ? "{}" : text);
+}
+
+static void add_data(struct buf *out, const struct tick_entry *e, const json_t *doc)
+{
+    buf_addf(out, "\"recurring_run_id\":\"%s\"", e->id.text);
+    add_member(out, "recurring_run_name", jget_str(doc, "name", ""));
+    add_member(out, "experiment_id", jget_str(doc, "experiment_id", ""));
+    add_member(out, "pipeline_name", jget_str(doc, "pipeline_name", ""));
+}
+
+/* Several texts in one allocation: a million of these may be in memory. */
+static int prepare_texts(struct tick_entry *e, const json_t *doc, struct err *err)
+{
+    const char *pipeline_id = jget_str(doc, "pipeline_id", "");
+    bool pinned = jget_str(doc, "spec", "")[0] != '\0';
+    struct buf all;
+    buf_init(&all, ENTRY_TEXT_MAX);
+    add_bare(&all, jget_str(doc, "name", ""));
+    buf_addc(&all, '\0');
+    size_t doc_at = all.len;
+    add_doc(&all, e, doc, pinned);
+    buf_addc(&all, '\0');
+    size_t data_at = all.len;
+    add_data(&all, e, doc);
+    buf_addc(&all, '\0');
+    size_t experiment_at = all.len;
+    buf_adds(&all, jget_str(doc, "experiment_id", ""));
+    buf_addc(&all, '\0');
+    size_t pipeline_at = all.len;
+    buf_adds(&all, pipeline_id);
+    if (buf_check(&all, "recurring run", err) != 0) {
+        buf_done(&all);
+        return -1;
+    }
+    e->name = xrealloc(buf_steal(&all, NULL), pipeline_at + strlen(pipeline_id) + 1);
+    e->doc = e->name + doc_at;
+    e->data = e->name + data_at;
+    e->experiment_id = e->name + experiment_at;
+    e->pipeline_id = pinned ? NULL : e->name + pipeline_at;
+    return 0;
+}
+
+static int64_t field_i64(const redisReply *fields, enum field field)
+{
+    return reply_int(fields->element[field], 0);
+}
+
+struct tick_entry *tick_entry_new(
+    struct schedule_cache *cache, const char *id, const redisReply *fields, struct err *err)
+{
+    if (fields->type != REDIS_REPLY_ARRAY || fields->elements != FIELD_COUNT ||
+        fields->element[DOC]->str == NULL || field_i64(fields, ENABLED) != 1 ||
+        field_i64(fields, WAITING) != 0 || field_i64(fields, NEXT) <= 0) {
+        return NULL;
+    }
+    const redisReply *text = fields->element[DOC];
+    json_t *doc CLEANUP(json_decrefp) = jread_text(text->str, text->len, "recurring run", err);
+    if (doc == NULL) {
+        return NULL;
+    }
+    struct tick_entry *e = xcalloc(1, sizeof(*e));
+    memcpy(e->id.text, id, ID_LEN);
+    e->slots.last_us = field_i64(fields, LAST);
+    e->slots.anchor_us = field_i64(fields, ANCHOR);
+    e->slots.next_us = e->ready_us = field_i64(fields, NEXT);
+    e->generation = field_i64(fields, GENERATION);
+    e->index = field_i64(fields, INDEX);
+    struct schedule_window window;
+    slot_window(doc, &window);
+    e->start_us = window.start_us;
+    e->end_us = window.end_us;
+    e->created_us = window.created_us;
+    e->no_catchup = window.no_catchup;
+    e->max_concurrency = (int32_t)jget_i64(doc, "max_concurrency", 1);
+    e->schedule = schedule_cache_get(cache, doc, err);
+    if (e->schedule == NULL || prepare_texts(e, doc, err) != 0) {
+        tick_entry_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void tick_entry_free(struct tick_entry *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    schedule_cache_put(e->schedule);
+    free(e->name);
+    free(e->latest);
+    free(e);
+}
+
+struct schedule_window tick_entry_window(const struct tick_entry *e)
+{
+    return (struct schedule_window){
+        .start_us = e->start_us,
+        .end_us = e->end_us,
+        .created_us = e->created_us,
+        .no_catchup = e->no_catchup,
+    };
+}
+
+const struct schedule *tick_entry_schedule(const struct tick_entry *e)
+{
+    return e->schedule->schedule;
+}
+
+void tick_entry_run_doc(
+    const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out)
+{
+    buf_addf(out, "{\"id\":\"%s\",\"index\":%" PRId64 ",\"name\":\"%s-%" PRId64 "\",", run_id,
+        index, e->name, index);
+    buf_adds(out, e->doc);
+    if (e->latest != NULL) {
+        buf_adds(out, e->latest);
+    }
+    buf_addc(out, '}');
+}
+
+void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
+    int64_t slot_us, int64_t now_us, struct buf *out)
+{
+    struct id id;
+    id_derive(&id, run_id, "recurring_run.fired");
+    buf_addf(out,
+        "{\"id\":\"%s\",\"type\":\"recurring_run.fired\",\"time_us\":%" PRId64 ",\"data\":{%s",
+        id.text, now_us, e->data);
+    buf_addf(out,
+        ",\"run_id\":\"%s\",\"run_name\":\"%s-%" PRId64 "\",\"index\":%" PRId64
+        ",\"scheduled_us\":%" PRId64 ",\"lateness_us\":%" PRId64 "}}",
+        run_id, e->name, index, index, slot_us, now_us - slot_us);
+}
+
+/* ---- heap ---- */
+
+static void heap_set(struct tick_heap *heap, size_t at, struct tick_entry *e)
+{
+    heap->items[at] = e;
+    e->heap_at = at;
+}
+
+static void heap_up(struct tick_heap *heap, size_t at, struct tick_entry *e)
+{
+    while (at > 0) {
+        size_t parent = (at - 1) / 2;
+        if (heap->items[parent]->ready_us <= e->ready_us) {
+            break;
+        }
+        heap_set(heap, at, heap->items[parent]);
+        at = parent;
+    }
+    heap_set(heap, at, e);
+}
+
+static void heap_down(struct tick_heap *heap, size_t at, struct tick_entry *e)
+{
+    for (;;) {
+        size_t child = at * 2 + 1;
+        if (child >= heap->count) {
+            break;
+        }
+        if (child + 1 < heap->count &&
+            heap->items[child + 1]->ready_us < heap->items[child]->ready_us) {
+            child++;
+        }
+        if (e->ready_us <= heap->items[child]->ready_us) {
+            break;
+        }
+        heap_set(heap, at, heap->items[child]);
+        at = child;
+    }
+    heap_set(heap, at, e);
+}
+
+void tick_heap_done(struct tick_heap *heap)
+{
+    free(heap->items);
+    *heap = (struct tick_heap){0};
+}
+
+void tick_heap_add(struct tick_heap *heap, struct tick_entry *e)
+{
+    if (heap->count == heap->cap) {
+        heap->cap = heap->cap == 0 ? 16 : heap->cap * 2;
+        heap->items = xreallocarray(heap->items, heap->cap, sizeof(*heap->items));
+    }
+    heap->count++;
+    heap_up(heap, heap->count - 1, e);
+}
+
+void tick_heap_remove(struct tick_heap *heap, struct tick_entry *e)
+{
+    assert(e->heap_at < heap->count && heap->items[e->heap_at] == e);
+    struct tick_entry *last = heap->items[--heap->count];
+    if (last == e) {
+        return;
+    }
+    size_t at = e->heap_at;
+    if (at > 0 && last->ready_us < heap->items[(at - 1) / 2]->ready_us) {
+        heap_up(heap, at, last);
+    } else {
+        heap_down(heap, at, last);
+    }
+}
+
+struct tick_entry *tick_heap_top(const struct tick_heap *heap)
+{
+    return heap->count == 0 ? NULL : heap->items[0];
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A recurring run in memory: what firing it takes, ready to be written; and the heap of those. */
+#ifndef SCHEDULER_TRIGGER_ENTRY_H
+#define SCHEDULER_TRIGGER_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <hiredis/hiredis.h>
+
+#include "base/id.h"
+#include "scheduler/schedule.h"
+#include "trigger/slots.h"
+
+struct buf;
+struct err;
+struct schedule_cache;
+struct shared_schedule;
+
+enum tick_state {
+    TICK_STATE_READY,     /* in the heap */
+    TICK_STATE_RESOLVING, /* which version is the latest? */
+    TICK_STATE_CLAIMING,
+};
+
+struct tick_entry {
+    struct id id;
+    enum tick_state state;
+    bool must_reload; /* changed while it was busy */
+    bool must_drop;   /* deleted or disabled while it was busy */
+    bool has_error;   /* one is written in its record */
+    bool no_catchup;
+    int32_t max_concurrency;
+    uint32_t tries; /* failures in a row */
+    size_t heap_at;
+    int64_t ready_us; /* heap order: due, or later when it has just had its turn or failed */
+    int64_t start_us, end_us, created_us;
+    struct slot_state slots;
+    int64_t generation, index;
+    struct shared_schedule *schedule;
+    /* Prepared JSON: the name without quotes; members of a run's doc that never change; members
+     * of the event's data that never change. In one allocation, held by `name`. */
+    char *name;
+    const char *doc, *data, *experiment_id;
+    /* Follow-latest only. */
+    const char *pipeline_id; /* NULL: pinned */
+    char *latest;            /* members pipeline_name, spec and version_id, once looked up */
+};
+
+/*
+ * From one element of rr_load.lua's reply. NULL without an err: nothing to fire (disabled,
+ * waiting, over); NULL with an err: its record cannot be used.
+ */
+struct tick_entry *tick_entry_new(
+    struct schedule_cache *cache, const char *id, const redisReply *fields, struct err *err);
+void tick_entry_free(struct tick_entry *e);
+struct schedule_window tick_entry_window(const struct tick_entry *e);
+const struct schedule *tick_entry_schedule(const struct tick_entry *e);
+/* The doc of the run, and the event, of one firing. */
+void tick_entry_run_doc(
+    const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out);
+void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
+    int64_t slot_us, int64_t now_us, struct buf *out);
+
+/* ---- heap by ready_us ---- */
+
+struct tick_heap {
+    struct tick_entry **items;
+    size_t count, cap;
+};
+void tick_heap_done(struct tick_heap *heap);
+void tick_heap_add(struct tick_heap *heap, struct tick_entry *e);
+void tick_heap_remove(struct tick_heap *heap, struct tick_entry *e);
+struct tick_entry *tick_heap_top(const struct tick_heap *heap); /* NULL: empty */
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls about recurring runs: their life; their records. */
+#include "trigger/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "trigger/ticker.h"
+#include "trigger_scripts.h"
+
+#define RECORD_VERSION 1
+
+struct recurring_op *recurring_op_new(struct ticker *t, recurring_json_fn *done, void *owner)
+{
+    struct recurring_op *op = xcalloc(1, sizeof(*op));
+    op->t = t;
+    op->done = done;
+    op->owner = owner;
+    op->next = t->ops;
+    if (t->ops != NULL) {
+        t->ops->prev = op;
+    }
+    t->ops = op;
+    return op;
+}
+
+static void op_free(struct recurring_op *op)
+{
+    *(op->prev != NULL ? &op->prev->next : &op->t->ops) = op->next;
+    if (op->next != NULL) {
+        op->next->prev = op->prev;
+    }
+    free(op->experiment_id);
+    free(op->ids);
+    json_decref(op->records);
+    free(op);
+}
+
+void recurring_op_finish(struct recurring_op *op, const json_t *record, const struct err *err)
+{
+    recurring_json_fn *done = op->done;
+    void *owner = op->owner;
+    json_t *kept = json_incref((json_t *)record);
+    struct err copy = ERR_INIT;
+    if (err != NULL) {
+        err_copy(&copy, err);
+    }
+    op_free(op);
+    if (done != NULL) {
+        done(owner, err == NULL ? kept : NULL, err == NULL ? NULL : &copy);
+    }
+    json_decref(kept);
+}
+
+static void op_fail_now(void *owner)
+{
+    struct recurring_op *op = owner;
+    recurring_op_finish(op, NULL, &op->err);
+}
+
+void recurring_op_fail_later(struct recurring_op *op)
+{
+    loop_defer(op->t->set.loop, &op->deferred, op_fail_now, op);
+}
+
+bool recurring_op_id_ok(struct recurring_op *op, const char *id)
+{
+    if (id != NULL && id_is_valid(id)) {
+        memcpy(op->id.text, id, ID_LEN);
+        return true;
+    }
+    err_set(&op->err, ERR_NOT_FOUND,
+        "recurring run '%.80s' does not exist: ids are UUIDs in lower case", id == NULL ? "" : id);
+    recurring_op_fail_later(op);
+    return false;
+}
+
+void recurring_op_drop_all(struct ticker *t)
+{
+    while (t->ops != NULL) {
+        struct recurring_op *op = t->ops;
+        store_cancel(op->call);
+        loop_defer_cancel(t->set.loop, &op->deferred);
+        op_free(op);
+    }
+}
+
+void recurring_op_read(struct recurring_op *op, store_done_fn *done)
+{
+    const char *prefix = store_id_prefix(op->t->set.store, op->id.text);
+    struct store_args *args = store_args_new();
+    store_key(args, "%srr:%s", prefix, op->id.text);
+    store_key(args, "%srr:%s:active", prefix, op->id.text);
+    op->call = store_eval(op->t->set.store, &script_rr_many, args, done, op);
+}
+
+/* ---- records ---- */
+
+static void set_text(json_t *doc, const char *key, const char *value)
+{
+    json_object_set_new(doc, key, json_string(value == NULL ? "" : value));
+}
+
+json_t *recurring_doc(const struct recurring_request *req, const char *id, int64_t created_us)
+{
+    json_t *doc = json_object();
+    set_text(doc, "id", id);
+    set_text(doc, "name", req->name);
+    set_text(doc, "description", req->description);
+    set_text(doc, "experiment_id", req->experiment_id);
+    set_text(doc, "spec", req->spec);
+    set_text(doc, "pipeline_name", req->pipeline_name);
+    set_text(doc, "pipeline_id", req->pipeline_id);
+    set_text(doc, "version_id", req->version_id);
+    json_object_set_new(doc, "parameters",
+        json_is_object(req->parameters) ? json_deep_copy(req->parameters) : json_object());
+    set_text(doc, "pipeline_root", req->pipeline_root);
+    set_text(doc, "service_account", req->service_account);
+    set_text(doc, "cron", req->cron);
+    set_text(doc, "time_zone", req->time_zone);
+    json_object_set_new(doc, "interval_s", json_integer(req->interval_s));
+    json_object_set_new(doc, "start_us", json_integer(req->start_us));
+    json_object_set_new(doc, "end_us", json_integer(req->end_us));
+    json_object_set_new(doc, "max_concurrency", json_integer(req->max_concurrency));
+    json_object_set_new(doc, "no_catchup", json_boolean(req->no_catchup));
+    json_object_set_new(doc, "created_us", json_integer(created_us));
+    return doc;
+}
+
+static int64_t hash_i64(const redisReply *hash, const char *field)
+{
+    const char *text = reply_field(hash, field);
+    int64_t value = 0;
+    if (text == NULL || parse_i64(text, INT64_MIN, INT64_MAX, field, &value, NULL) != 0) {
+        return 0;
+    }
+    return value;
+}
+
+json_t *recurring_record(const redisReply *reply, const char *id, struct err *err)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) {
+        err_set(err, ERR_INTERNAL, "recurring run %s: Redis answered in an unknown shape", id);
+        return NULL;
+    }
+    const redisReply *hash = reply->element[1];
+    if (hash->elements == 0) {
+        return NULL;
+    }
+    int64_t version = hash_i64(hash, "v");
+    const char *text = reply_field(hash, "doc");
+    if (version != RECORD_VERSION || text == NULL) {
+        err_set(err, ERR_INTERNAL,
+            "recurring run %s: its record has version %lld, this program reads version %d; use "
+            "the program that wrote it",
+            id, (long long)version, RECORD_VERSION);
+        return NULL;
+    }
+    json_t *record = jread_text(text, strlen(text), "recurring run", err);
+    if (record == NULL) {
+        err->code = ERR_INTERNAL;
+        return NULL;
+    }
+    static const char *const numbers[] = {
+        "generation", "index", "last_us", "anchor_us", "next_us", "updated_us"};
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        json_object_set_new(record, numbers[i], json_integer(hash_i64(hash, numbers[i])));
+    }
+    const char *error = reply_field(hash, "error");
+    set_text(record, "error", error);
+    json_object_set_new(record, "v", json_integer(RECORD_VERSION));
+    json_object_set_new(record, "enabled", json_boolean(hash_i64(hash, "enabled") == 1));
+    json_object_set_new(record, "waiting", json_boolean(hash_i64(hash, "waiting") == 1));
+    json_object_set_new(record, "active", json_integer(reply_int(reply->element[0], 0)));
+    return record;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots of recurring runs. The calendar itself: scheduler/cron. */
+#include "trigger/slots.h"
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/util.h"
+
+static int64_t never_is_0(int64_t slot_us)
+{
+    return slot_us > 0 ? slot_us : 0;
+}
+
+int64_t slot_first(
+    const struct schedule *schedule, const struct schedule_window *window, int64_t now_us)
+{
+    return never_is_0(schedule_next_slot(schedule, window, 0, now_us));
+}
+
+/* From where the next slot is counted. */
+static int64_t base_of(const struct slot_state *state)
+{
+    return state->last_us > state->anchor_us ? state->last_us : state->anchor_us;
+}
+
+int64_t slot_due(const struct schedule *schedule, const struct schedule_window *window,
+    const struct slot_state *state, int64_t now_us)
+{
+    if (schedule == NULL || !window->no_catchup || state->next_us > now_us) {
+        return state->next_us;
+    }
+    int64_t slot = schedule_next_slot(schedule, window, base_of(state), now_us);
+    return slot > state->next_us ? slot : state->next_us;
+}
+
+int64_t slot_after(const struct schedule *schedule, const struct schedule_window *window,
+    int64_t slot_us, int64_t now_us)
+{
+    return never_is_0(schedule_next_slot(schedule, window, slot_us, now_us));
+}
+
+void slot_resume(const struct schedule *schedule, const struct schedule_window *window,
+    struct slot_state *state, int64_t now_us)
+{
+    /* Where it would have gone on, one by one. */
+    struct schedule_window each = *window;
+    each.no_catchup = false;
+    int64_t next = schedule_next_slot(schedule, &each, base_of(state), now_us);
+    if (schedule == NULL || next <= 0 || next > now_us) {
+        state->next_us = never_is_0(next);
+        return;
+    }
+    if (schedule_is_interval(schedule)) {
+        int64_t interval = schedule_next(schedule, next, next) - next;
+        state->anchor_us = next + (now_us - next) / interval * interval;
+    } else {
+        state->anchor_us = now_us;
+    }
+    state->next_us = never_is_0(schedule_next_slot(schedule, &each, state->anchor_us, now_us));
+}
+
+int slot_schedule(const json_t *doc, struct schedule **out, struct err *err)
+{
+    const char *cron = jget_str(doc, "cron", "");
+    const char *zone = jget_str(doc, "time_zone", "");
+    int64_t interval_s = jget_i64(doc, "interval_s", 0);
+    *out = NULL;
+    if (cron[0] != '\0') {
+        *out = schedule_parse_cron(cron, zone[0] == '\0' ? NULL : zone, err);
+        return *out == NULL ? -1 : 0;
+    }
+    if (interval_s > 0) {
+        *out = schedule_new_interval(interval_s, err);
+        return *out == NULL ? -1 : 0;
+    }
+    return 0;
+}
+
+void slot_window(const json_t *doc, struct schedule_window *out)
+{
+    *out = (struct schedule_window){
+        .start_us = jget_i64(doc, "start_us", 0),
+        .end_us = jget_i64(doc, "end_us", 0),
+        .created_us = jget_i64(doc, "created_us", 0),
+        .no_catchup = jget_bool(doc, "no_catchup", false),
+    };
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which slot of a recurring run fires next: the schedule's rules (scheduler/schedule.h) applied
+ * to what is kept of a recurring run. Pure functions.
+ */
+#ifndef SCHEDULER_TRIGGER_SLOTS_H
+#define SCHEDULER_TRIGGER_SLOTS_H
+
+#include <stdint.h>
+#include <jansson.h>
+
+#include "scheduler/schedule.h"
+
+struct err;
+
+/* How far a recurring run has come. */
+struct slot_state {
+    int64_t last_us;   /* the last slot that fired; 0 none */
+    int64_t anchor_us; /* slots up to here are forgotten (it was disabled then); 0 none */
+    int64_t next_us;   /* stored: the slot that is due next; 0 never again */
+};
+
+/* The first slot of a new one; 0: never. */
+int64_t slot_first(
+    const struct schedule *schedule, const struct schedule_window *window, int64_t now_us);
+/* The slot to fire now: the stored one, or with no_catchup the latest that was missed. */
+int64_t slot_due(const struct schedule *schedule, const struct schedule_window *window,
+    const struct slot_state *state, int64_t now_us);
+/* The slot after `slot_us`; 0: never again. */
+int64_t slot_after(const struct schedule *schedule, const struct schedule_window *window,
+    int64_t slot_us, int64_t now_us);
+/*
+ * After being disabled: sets anchor_us and next_us so that what was missed meanwhile never
+ * fires. Intervals keep their phase. What never had a schedule still fires its one time.
+ */
+void slot_resume(const struct schedule *schedule, const struct schedule_window *window,
+    struct slot_state *state, int64_t now_us);
+
+/* The schedule of a record or doc (members cron, time_zone, interval_s). *out is NULL for one
+ * without a trigger. */
+int slot_schedule(const json_t *doc, struct schedule **out, struct err *err);
+void slot_window(const json_t *doc, struct schedule_window *out);
+
+#endif

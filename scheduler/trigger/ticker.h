@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ticker inside. Each shard knows what is due until `loaded_until_us`: these recurring runs
+ * are in memory, in a heap by due time; the rest stays in Redis. One timer wakes the ticker for
+ * the earliest of: a tick that is due, a look at what comes next.
+ *
+ *   ticker.c   life, the timer, counters          shard.c   looking ahead and loading
+ *   claim.c    firing                             latest.c  which version "latest" is
+ *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c   the API's calls
+ */
+#ifndef SCHEDULER_TRIGGER_TICKER_H
+#define SCHEDULER_TRIGGER_TICKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "base/loop.h"
+#include "base/store.h"
+#include "scheduler/recurring.h"
+#include "trigger/entry.h"
+
+#define LOAD_AHEAD_US (4 * INT64_C(1000000))
+/* Recurring runs of one shard in memory at once; those due later wait in Redis. */
+#define SHARD_LOADED_MAX 8192
+#define LOAD_BATCH 250
+/* However sure we are, look again: writes that Redis lost when it crashed, a clock set back. */
+#define SWEEP_MS 30000
+#define RETRY_MIN_MS 50
+#define RETRY_MAX_MS 3000
+#define CLAIM_BATCH_MAX 1000
+
+struct claim;
+struct latest;
+struct map;
+struct recurring_op;
+struct schedule_cache;
+
+struct tick_shard {
+    struct ticker *t;
+    unsigned number;
+    const char *prefix;
+    struct tick_heap heap;   /* due later, or ready */
+    size_t loaded;           /* entries in memory, in the heap or not */
+    int64_t loaded_until_us; /* all that are due until here are loaded or being loaded */
+    int64_t beyond_us;       /* when the first one after that is due; INT64_MAX: none */
+    bool scan_wanted, was_cut, is_known; /* is_known: the first look has succeeded */
+    struct store_call *scan_call, *load_call;
+    struct id *to_load;
+    size_t to_load_count, to_load_cap;
+    size_t loading;      /* of to_load, the first ones are under way */
+    struct claim *claim; /* under way, or NULL */
+    size_t claim_limit;  /* shrinks to find the one that makes a batch fail */
+    struct timer retry;
+    int64_t backoff_ms;
+    int64_t recurring_runs, enabled;
+};
+
+struct ticker {
+    struct ticker_settings set;
+    struct tick_shard *shards;
+    unsigned shard_count;
+    struct map *entries; /* id -> struct tick_entry */
+    struct schedule_cache *schedules;
+    struct timer timer; /* wall clock: the earliest of everything */
+    struct timer sweep;
+    struct deferred step;
+    bool is_running, is_fenced;
+    void (*started)(void *owner, const struct err *err);
+    void *started_owner;
+    void (*on_events)(void *owner, unsigned shard);
+    void *on_events_owner;
+    struct ticker_counts counts;
+    struct latest *latest; /* look-ups under way */
+    struct recurring_op *ops;
+};
+
+/* Look at all shards at the bottom of this turn of the loop. */
+void ticker_poke(struct ticker *t);
+/* Another daemon owns the shards: fire nothing any more. */
+void ticker_fenced(struct ticker *t, const struct err *err);
+struct tick_shard *ticker_shard(struct ticker *t, const char *id);
+void ticker_start_failed(struct ticker *t, const struct err *err);
+/* Random, in [ms/2, ms]. */
+int64_t ticker_jitter_ms(int64_t ms);
+
+/* ---- shard.c ---- */
+
+void shard_init(struct tick_shard *s, struct ticker *t, unsigned number);
+void shard_done(struct tick_shard *s);
+/* Cancel what is under way and forget everything loaded. */
+void shard_stop(struct tick_shard *s);
+/* Scan, load, claim: whatever is possible and due now. */
+void shard_step(struct tick_shard *s, int64_t now_us);
+/* When shard_step has something to do next; INT64_MAX: when something is reported. */
+int64_t shard_wakes_at(const struct tick_shard *s);
+/* This recurring run is, or may be, due at next_us: load it now, or remember to look later. */
+void shard_note(struct tick_shard *s, const char *id, int64_t next_us);
+/* Read this one (again). */
+void shard_load(struct tick_shard *s, const char *id);
+/* Out of memory with it. */
+void shard_drop(struct tick_shard *s, struct tick_entry *e);
+/* Put an entry where it belongs by its next_us: the heap, or back to Redis only. */
+void shard_place(struct tick_shard *s, struct tick_entry *e);
+/* A call failed in a way that may pass: wait before the next one. */
+void shard_back_off(struct tick_shard *s, const struct err *err, const char *what);
+void shard_worked(struct tick_shard *s);
+/* Its next due tick has to wait for `after_ms`. */
+void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms);
+
+/* ---- claim.c ---- */
+
+/* Claim what is due now; nothing when nothing is. */
+void claim_start(struct tick_shard *s, int64_t now_us);
+void claim_cancel(struct claim *claim);
+
+/* ---- latest.c ---- */
+
+/* Find the newest version for an entry that follows one, then place it again. */
+void latest_start(struct tick_shard *s, struct tick_entry *e);
+void latest_cancel_all(struct ticker *t);
+
+#endif
