@@ -43,6 +43,11 @@ static int take_zone_prefix(const char **text, char *zone, size_t size, struct e
         }
         memcpy(zone, name, len);
         zone[len] = '\0';
+        if (name[len] == '\0') {
+            return err_set(err, ERR_INVALID,
+                "cron '%s': after the zone comes a schedule, as in 'CRON_TZ=Asia/Seoul 30 9 * * *'",
+                cron_show(*text, shown));
+        }
         *text = name + len + strspn(name + len, " \t");
         return 0;
     }
