@@ -221,12 +221,13 @@ json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct er
 struct run_context {
     const char *run_id, *run_name, *pipeline_name;
     const char *task_key, *task_id;
-    int64_t created_us, scheduled_us;
+    int64_t created_us, scheduled_us; /* scheduled 0: as created */
+    const char *pipeline_root;        /* or NULL: {{$.pipeline_root}} stays text */
 };
 /* Replace run-level placeholders in all strings within value. New reference. */
 json_t *placeholder_resolve_run(const json_t *value, const struct run_context *ctx);
 
-/* Evaluate a parameterExpressionSelector such as parseJson(string_value)["a"]. */
+/* Evaluate a parameterExpressionSelector such as parseJson(string_value)["a"]. New reference. */
 json_t *selector_apply(const char *selector, const json_t *value, const char *what,
     struct err *err);
 
