@@ -4,13 +4,18 @@ pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
 set(RONDO_ALL_MODULES api webhooks scheduler trigger exec run kube catalog artifact pipeline cron base)
 
+# Helpers that unit tests share; each is linked only where it is used.
+add_library(test_support STATIC tests/support/fake_executor.c)
+target_link_libraries(test_support PUBLIC base)
+rondo_flags(test_support)
+
 file(GLOB UNIT_TESTS CONFIGURE_DEPENDS tests/unit/*/test_*.c)
 foreach(file ${UNIT_TESTS})
     get_filename_component(name ${file} NAME_WE)
     get_filename_component(dir ${file} DIRECTORY)
     get_filename_component(module ${dir} NAME)
     add_executable(unit_${module}_${name} ${file})
-    target_link_libraries(unit_${module}_${name} PRIVATE ${RONDO_ALL_MODULES} PkgConfig::CMOCKA)
+    target_link_libraries(unit_${module}_${name} PRIVATE test_support ${RONDO_ALL_MODULES} PkgConfig::CMOCKA)
     rondo_flags(unit_${module}_${name})
     target_compile_definitions(unit_${module}_${name} PRIVATE
         TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
