@@ -42,7 +42,30 @@ static struct {
     const char *reason;
     int used;
 } explained[] = {
-    {"x", "x", NULL, gap_rule, 0},
+    {"robfig-v1.2.0", "0 30 2 11 Mar ?", NULL, gap_rule, 0},
+    {"robfig-v1.2.0", "0 0 2 * * ?", "2012-03-11T00:00:00-05:00", gap_rule, 0},
+    {"robfig-v1.2.0", "0 30 1 04 Nov ?", NULL, fold_rule, 0},
+    {"robfig-v1.2.0", "0 0 1 * * ?", "2012-11-04T01:00:00-04:00", fold_rule, 0},
+    {"robfig-v3", "TZ=America/New_York 0 30 2 11 Mar ?", NULL, gap_rule, 0},
+    {"robfig-v3", "TZ=America/New_York 0 0 2 * * ?", "2012-03-11T00:00:00-05:00", gap_rule, 0},
+    {"robfig-v3", "TZ=America/New_York 0 30 1 04 Nov ?", NULL, fold_rule, 0},
+    {"robfig-v3", "TZ=America/New_York 0 0 1 * * ?", "2012-11-04T01:00:00-04:00", fold_rule, 0},
+    {"robfig-v3", "0 0 1 * * ?", "2012-11-04T01:00:00-04:00", fold_rule, 0},
+    {"robfig-v3", "* * */10 * Sun", NULL, star_rule, 0},
+    {"robfig-v3", "0 0 0 */5 Apr,Aug,Oct Mon", NULL, star_rule, 0},
+    {"ccronexpr", "3-2 */5 * * * *", NULL, wrap_rule, 0},
+    {"croniter", "0 16 */2 * sat", NULL, star_rule, 0},
+    {"croniter", "0 0 * * *,sat#3", NULL, star_list_rule, 0},
+    {"croniter", "1 2 * * *", "2020-03-28T03:01:00+01:00", gap_rule, 0},
+    {"croniter", "1 2 * * *", "2020-03-28T02:49:55+01:00", gap_rule, 0},
+    {"croniter", "30 23 1-7 JAN MON-FRI#1", NULL, or_rule, 0},
+    {"croniter", "0 0 * * 5,6#3", NULL, mix_rule, 0},
+    {"croniter", "0 0 * * 5,L6", NULL, mix_rule, 0},
+    {"croniter", "? * * * *", NULL, question_rule, 0},
+    {"croniter", "* ? * * *", NULL, question_rule, 0},
+    {"croniter", "* * ?,* * *", NULL, question_rule, 0},
+    {"ocps", "0 17-9 * * *", NULL, wrap_rule, 0},
+    {"ocps", "0 0 31 2 *", NULL, never_rule, 0},
 };
 
 struct count {
