@@ -3,7 +3,8 @@
  * Redis: one asynchronous connection with reconnect, a deadline per command, and scripts called
  * by hash (loaded again after NOSCRIPT). Nothing above this file sees hiredis, except replies.
  *
- * While disconnected, commands wait (at most until their deadline). After a deadline the outcome
+ * While disconnected, commands wait (at most until their deadline, and at most so many: ERR_LIMIT
+ * beyond). Commands are carried out in the order they were given. After a deadline the outcome
  * of a write is unknown (ERR_TRANSIENT), so every script must be safe to run twice. A command
  * that was sent and lost its connection fails with ERR_TRANSIENT as well; it is not resent.
  */
@@ -23,7 +24,7 @@ struct store;
 struct store_call;
 
 struct store_settings {
-    const char *url;          /* redis://[:password@]host:port[/db] or unix:/path */
+    const char *url;          /* redis://[[user:]password@]host[:port][/db] or unix:/path */
     int64_t command_timeout_ms; /* default deadline */
     unsigned shards;          /* power of two, <= 256 */
     const char *prefix;       /* "rondo" */
