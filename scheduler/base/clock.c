@@ -71,7 +71,8 @@ const char *clock_format_us(int64_t us, char out[CLOCK_TEXT_MAX])
 {
     int64_t seconds = floor_div(us, US_PER_S);
     int len = format_civil(seconds, out);
-    snprintf(out + len, (size_t)(CLOCK_TEXT_MAX - len), ".%06dZ", (int)(us - seconds * US_PER_S));
+    snprintf(out + len, (size_t)(CLOCK_TEXT_MAX - len), ".%06dZ",
+        (int)((us % US_PER_S + US_PER_S) % US_PER_S));
     return out;
 }
 

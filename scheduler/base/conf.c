@@ -115,7 +115,9 @@ static int set_number(const struct conf *conf, const struct option *option, cons
     } else if (option->type == OPTION_BYTES) {
         rc = parse_bytes(text, what, &value, err);
     } else {
-        rc = parse_i64(text, INT64_MIN, INT64_MAX, what, &value, err);
+        bool any = option->min == 0 && option->max == 0;
+        rc = parse_i64(
+            text, any ? INT64_MIN : option->min, any ? INT64_MAX : option->max, what, &value, err);
     }
     if (rc != 0 || check_range(option, value, text, what, err) != 0) {
         return -1;

@@ -16,7 +16,9 @@
 #include "base/clock.h"
 #include "base/util.h"
 
-enum { LOG_LINE_MAX = 16 * 1024, LOG_QUOTE_MAX = 512, LOG_QUOTE_BUFFERS = 8 };
+/* The line has room for the worst that escaping can make of a message and its fields. */
+enum { LOG_MSG_MAX = 256, LOG_FIELDS_MAX = 4096, LOG_LINE_MAX = 64 * 1024 };
+enum { LOG_QUOTE_MAX = 512, LOG_QUOTE_BUFFERS = 8 };
 
 static enum log_level log_min = LOG_LEVEL_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
@@ -178,7 +180,7 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...)
     struct buf fields, line;
     va_list ap;
 
-    buf_init(&fields, LOG_LINE_MAX / 4);
+    buf_init(&fields, LOG_FIELDS_MAX);
     va_start(ap, fmt);
     buf_vaddf(&fields, fmt, ap);
     va_end(ap);
@@ -194,11 +196,11 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...)
     buf_init(&line, LOG_LINE_MAX);
     if (log_format == LOG_FORMAT_JSON) {
         buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", now, level_name(level));
-        add_json_string(&line, msg, strlen(msg));
+        add_json_string(&line, msg, strnlen(msg, LOG_MSG_MAX));
         add_json_fields(&line, buf_str(&fields));
         buf_adds(&line, "}\n");
     } else {
-        buf_addf(&line, "%s %s %s", now, level_name(level), msg);
+        buf_addf(&line, "%s %s %.*s", now, level_name(level), LOG_MSG_MAX, msg);
         if (fields.len > 0) {
             buf_addf(&line, " %s", fields.data);
         }
