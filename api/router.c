@@ -22,6 +22,9 @@ static const struct route *const tables[] = {
     routes_webhooks,
     routes_git,
     routes_internal,
+#ifdef TESTING
+    routes_testing,
+#endif
 };
 
 /* Most patterns are told apart by their text before the first capture. */

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/http_client.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
@@ -284,7 +285,9 @@ void attempt_start(struct outbox *outbox, const char *delivery_id, const redisRe
     a->delivery = xstrdup(delivery_id);
     a->subscription = xstrdup(subscription != NULL ? subscription : "");
     a->type = xstrdup(type != NULL ? type : "");
-    (void)parse_i64(attempts != NULL ? attempts : "0", 0, 1000, "attempts", &a->made, NULL);
+    if (attempts != NULL && parse_i64(attempts, 0, 1000, "attempts", &a->made, NULL) != 0) {
+        a->made = 0;
+    }
     timer_init(&a->save_retry, s->set.loop, attempt_save, a);
     a->next = s->attempts;
     if (a->next != NULL) {
