@@ -116,7 +116,9 @@ static int by_created(const void *a, const void *b)
 /* All ids are here: keep the newest `max` and ask for their records, shard by shard. */
 static void run_list_fetch(struct run_list *list)
 {
-    qsort(list->items, list->count, sizeof(*list->items), by_created);
+    if (list->count > 0) { /* without items there may be no array */
+        qsort(list->items, list->count, sizeof(*list->items), by_created);
+    }
     if (list->count > list->max) {
         size_t extra = list->count - list->max;
         memmove(list->items, list->items + extra, list->max * sizeof(*list->items));
