@@ -141,12 +141,15 @@ int guard_token(const struct api *api, const struct http_request *req, struct er
         return err_set(err, ERR_UNAUTHENTICATED, "Authorization: expected one 'Bearer TOKEN'");
     }
     const char *token = header + 7;
-    char hex[SHA256_HEX_LEN + 1];
-    sha256_hex(token, strlen(token), hex);
+    unsigned char digest[SHA256_LEN];
+    sha256(token, strlen(token), digest);
     bool found = false;
     for (size_t i = 0; api->tokens[i] != NULL; i++) {
+        unsigned char known[SHA256_LEN];
         /* all of them, so that the time does not tell which */
-        found |= secret_eq(hex, SHA256_HEX_LEN, api->tokens[i], strlen(api->tokens[i]));
+        if (hex_decode(api->tokens[i], strlen(api->tokens[i]), known, sizeof known) >= 0) {
+            found |= secret_eq(digest, sizeof digest, known, sizeof known);
+        }
     }
     return found ? 0 : err_set(err, ERR_UNAUTHENTICATED, "the token is not known here");
 }

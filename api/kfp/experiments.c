@@ -155,8 +155,8 @@ static void handle_create(struct api_call *call)
         api_fail_as(call, ERR_INVALID, "display_name: missing");
         return;
     }
-    if (check_length("display_name", name, NAME_MAX_BYTES, &err) != 0 ||
-        check_length("namespace", jget_str(in, "namespace", ""), SPACE_MAX_BYTES, &err) != 0) {
+    if (kfp_check_length("display_name", name, NAME_MAX_BYTES, &err) != 0 ||
+        kfp_check_length("namespace", jget_str(in, "namespace", ""), SPACE_MAX_BYTES, &err) != 0) {
         api_fail(call, &err);
         return;
     }

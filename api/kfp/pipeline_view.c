@@ -78,12 +78,12 @@ json_t *view_version(const json_t *record, const struct plan *plan)
     return out;
 }
 
-int check_pipeline(const json_t *in, size_t name_max, struct err *err)
+int kfp_check_pipeline(const json_t *in, size_t name_max, struct err *err)
 {
-    if (check_length("name", jget_str(in, "name", ""), name_max, err) != 0 ||
-        check_length("display_name", jget_str(in, "display_name", ""), name_max, err) != 0 ||
-        check_length("namespace", jget_str(in, "namespace", ""), SPACE_MAX, err) != 0 ||
-        check_tags(json_object_get(in, "tags"), err) != 0) {
+    if (kfp_check_length("name", jget_str(in, "name", ""), name_max, err) != 0 ||
+        kfp_check_length("display_name", jget_str(in, "display_name", ""), name_max, err) != 0 ||
+        kfp_check_length("namespace", jget_str(in, "namespace", ""), SPACE_MAX, err) != 0 ||
+        kfp_check_tags(json_object_get(in, "tags"), err) != 0) {
         return -1;
     }
     return 0;

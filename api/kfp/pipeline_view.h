@@ -19,7 +19,7 @@ json_t *view_version(const json_t *record, const struct plan *plan);
 #define PIPELINE_NAME_MAX 128
 #define VERSION_NAME_MAX 127
 /* Lengths of display_name, name and namespace; tags. */
-int check_pipeline(const json_t *in, size_t name_max, struct err *err);
+int kfp_check_pipeline(const json_t *in, size_t name_max, struct err *err);
 /* name, or display_name, or fallback; never NULL. */
 const char *name_of(const json_t *in, const char *fallback);
 const char *display_name_of(const json_t *in, const char *fallback);

@@ -59,7 +59,7 @@ static void handle_create(struct api_call *call)
         api_fail_as(call, ERR_INVALID, "name: missing; give name or display_name");
         return;
     }
-    if (check_pipeline(in, PIPELINE_NAME_MAX, &err) != 0) {
+    if (kfp_check_pipeline(in, PIPELINE_NAME_MAX, &err) != 0) {
         api_fail(call, &err);
         return;
     }
@@ -124,8 +124,8 @@ static void handle_create_with_version(struct api_call *call)
         api_fail_as(call, ERR_INVALID, "pipeline_version.package_url.pipeline_url: missing");
         return;
     }
-    if (check_pipeline(op->pipeline, VERSION_NAME_MAX, &err) != 0 ||
-        check_tags(json_object_get(op->version, "tags"), &err) != 0) {
+    if (kfp_check_pipeline(op->pipeline, VERSION_NAME_MAX, &err) != 0 ||
+        kfp_check_tags(json_object_get(op->version, "tags"), &err) != 0) {
         api_fail(call, &err);
         return;
     }
@@ -192,7 +192,7 @@ static void handle_update(struct api_call *call)
     if (in == NULL) {
         return;
     }
-    if (check_pipeline(in, PIPELINE_NAME_MAX, &err) != 0) {
+    if (kfp_check_pipeline(in, PIPELINE_NAME_MAX, &err) != 0) {
         api_fail(call, &err);
         return;
     }

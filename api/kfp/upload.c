@@ -83,7 +83,7 @@ static int read_upload(struct upload *op, struct api_call *call, size_t name_max
         api_fail_as(call, ERR_INVALID, "name: longer than %zu bytes", name_max);
         return -1;
     }
-    if (check_pipeline(meta, name_max, &err) != 0) {
+    if (kfp_check_pipeline(meta, name_max, &err) != 0) {
         api_fail(call, &err);
         return -1;
     }

@@ -127,7 +127,7 @@ void version_create_handle(struct api_call *call)
             "/apis/v2beta1/pipelines/upload_version");
     } else if (strcmp(jget_str(in, "pipeline_id", pipeline_id), pipeline_id) != 0) {
         api_fail_as(call, ERR_INVALID, "pipeline_id: not the one in the path");
-    } else if (check_pipeline(in, VERSION_NAME_MAX, &err) != 0) {
+    } else if (kfp_check_pipeline(in, VERSION_NAME_MAX, &err) != 0) {
         api_fail(call, &err);
     } else {
         pipeline_get(call->api->catalog, pipeline_id, on_pipeline, op);
@@ -237,7 +237,7 @@ void version_update_handle(struct api_call *call)
     if (in == NULL) {
         return;
     }
-    if (check_pipeline(in, VERSION_NAME_MAX, &err) != 0) {
+    if (kfp_check_pipeline(in, VERSION_NAME_MAX, &err) != 0) {
         api_fail(call, &err);
         return;
     }

@@ -94,7 +94,7 @@ void view_version_reference(json_t *out, const json_t *record)
     json_decref(reference);
 }
 
-int check_length(const char *what, const char *text, size_t max, struct err *err)
+int kfp_check_length(const char *what, const char *text, size_t max, struct err *err)
 {
     if (text != NULL && strlen(text) > max) {
         return err_set(err, ERR_INVALID, "%s: %zu bytes long; at most %zu are allowed", what,
@@ -103,7 +103,7 @@ int check_length(const char *what, const char *text, size_t max, struct err *err
     return 0;
 }
 
-int check_tags(const json_t *tags, struct err *err)
+int kfp_check_tags(const json_t *tags, struct err *err)
 {
     if (json_object_size(tags) > MAX_TAGS) {
         return err_set(err, ERR_INVALID, "tags: %zu given; at most %d are allowed",

@@ -35,9 +35,9 @@ void view_runtime_config(json_t *out, const json_t *record);
 void view_version_reference(json_t *out, const json_t *record);
 
 /* ERR_INVALID when longer than max bytes. */
-int check_length(const char *what, const char *text, size_t max, struct err *err);
+int kfp_check_length(const char *what, const char *text, size_t max, struct err *err);
 /* KFP's rules: at most 20, keys 1..63 bytes without '.', values at most 63. */
-int check_tags(const json_t *tags, struct err *err);
+int kfp_check_tags(const json_t *tags, struct err *err);
 
 /* Read the body by table. NULL: the call has been answered. Owned by the call. */
 json_t *kfp_body(struct api_call *call, const struct kfp_message *message);

@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helpers of the integration tests: a daemon, a webhook receiver, waiting for conditions.
+
+RONDO_BIN_DIR names the folder with rondod, rondo and rondo-launcher (default: build/sanitize).
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import requests
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+
+
+def bin_dir():
+    return pathlib.Path(os.environ.get("RONDO_BIN_DIR", ROOT / "build" / "sanitize")).resolve()
+
+
+def wait_for(condition, timeout=20.0, what="the condition", step=0.02):
+    """Call until it gives something true; that is returned."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come within {timeout} s")
+        time.sleep(step)
+        step = min(step * 1.5, 0.25)
+
+
+class Daemon:
+    """rondod in a folder of its own. As a context manager it stops and checks the exit code."""
+
+    def __init__(self, *args, data=None, env=None, redis=None, settings=None, token=None):
+        self.own_data = data is None
+        self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="rondo-test-"))
+        self.args = list(args)
+        if redis is not None:
+            self.args += ["--redis", redis]
+        for key, value in (settings or {}).items():
+            self.args += [f"--{key.replace('_', '-')}", str(value)]
+        self.env = env or {}
+        self.token = token
+        self.process = None
+        self.port = None
+        self.session = requests.Session()
+        self.session.trust_env = False
+        if token:
+            self.session.headers["Authorization"] = f"Bearer {token}"
+
+    # -- life --
+
+    @property
+    def log_path(self):
+        return self.data / "rondod.log"
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def launch(self, env=None):
+        """Start without waiting."""
+        assert self.process is None
+        program = bin_dir() / "rondod"
+        assert program.exists(), f"{program} is missing; build it or set RONDO_BIN_DIR"
+        self.data.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self.data / "port").unlink()
+        command = [str(program), "--data", str(self.data)]
+        if "--listen" not in self.args:
+            command += ["--listen", "127.0.0.1:0"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RONDO_")}
+        environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:exitcode=99")
+        environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+        environment.update(self.env)
+        environment.update(env or {})
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                command + self.args, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        return self
+
+    def start(self, timeout=30.0, ready=True, env=None):
+        self.launch(env=env)
+        try:
+            wait_for(self._has_port, timeout, "the port file")
+            if ready:
+                self.wait_ready(timeout)
+        except BaseException:
+            self.print_log()
+            self.kill9()
+            raise
+        return self
+
+    def _has_port(self):
+        assert self.process.poll() is None, f"rondod ended with {self.process.returncode}\n{self.log()}"
+        with contextlib.suppress(OSError, ValueError):
+            self.port = int((self.data / "port").read_text())
+        return self.port is not None and (self.data / "port").exists()
+
+    def _is_ready(self):
+        assert self.process.poll() is None, f"rondod ended with {self.process.returncode}\n{self.log()}"
+        with contextlib.suppress(requests.RequestException):
+            return self.session.get(self.url + "/readyz", timeout=5).status_code == 200
+
+    def wait_ready(self, timeout=30.0):
+        wait_for(self._is_ready, timeout, "/readyz")
+
+    def stop(self, timeout=30.0):
+        """Orderly; the exit code must be 0 (sanitizers give another one)."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        code = self.wait_exit(timeout)
+        if code != 0:
+            self.print_log()
+            raise AssertionError(f"rondod ended with {code}")
+
+    def wait_exit(self, timeout=30.0):
+        process = self.process
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.print_log()
+            process.kill()
+            process.wait()
+            self.process = None
+            raise AssertionError("rondod did not end") from None
+        self.process = None
+        self.port = None
+        return code
+
+    def kill9(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            self.port = None
+
+    def restart(self, kill=False, **kwargs):
+        if kill:
+            self.kill9()
+        else:
+            self.stop()
+        return self.start(**kwargs)
+
+    def print_log(self):
+        sys.stderr.write(f"---- {self.log_path}\n{self.log()[-20000:]}\n----\n")
+
+    def remove(self):
+        if self.own_data:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            self.print_log()
+            with contextlib.suppress(AssertionError):
+                self.stop()
+            self.kill9()
+        else:
+            self.stop()
+        self.remove()
+
+    # -- requests --
+
+    def call(self, method, path, expect=200, **kwargs):
+        """Any request; the status must be as expected (None: any). Gives the response."""
+        kwargs.setdefault("timeout", 60)
+        response = self.session.request(method, self.url + path, **kwargs)
+        if expect is not None and response.status_code != expect:
+            raise AssertionError(
+                f"{method} {path}: {response.status_code}, expected {expect}: {response.text[:2000]}")
+        return response
+
+    def get(self, path, expect=200, **params):
+        return self.call("GET", path, expect, params=params).json()
+
+    def post(self, path, body=None, expect=200, **kwargs):
+        return self.call("POST", path, expect, json=body, **kwargs).json()
+
+    def delete(self, path, expect=200, **params):
+        return self.call("DELETE", path, expect, params=params).json()
+
+    def patch(self, path, body, expect=200):
+        return self.call("PATCH", path, expect, json=body).json()
+
+    def raw(self, data, timeout=30.0):
+        """Bytes as they are; everything that comes back until the daemon closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout) as sock:
+            with contextlib.suppress(OSError):
+                sock.sendall(data)
+            out = b""
+            with contextlib.suppress(OSError):
+                while piece := sock.recv(65536):
+                    out += piece
+            return out
+
+    def metric(self, name):
+        """Value of a metric, by its full name with labels; 0 when absent."""
+        for line in self.call("GET", "/metrics").text.splitlines():
+            if line.startswith(name + " "):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def resident(self):
+        """Bytes in RAM."""
+        pages = int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
+
+    # -- verbs of the API that many tests need --
+
+    def upload(self, text, name, filename="pipeline.yaml", expect=200, **params):
+        return self.call("POST", "/apis/v2beta1/pipelines/upload", expect,
+                         params={"name": name, **params},
+                         files={"uploadfile": (filename, text)}).json()
+
+    def upload_version(self, pipeline_id, text, name, filename="pipeline.yaml", expect=200):
+        return self.call("POST", "/apis/v2beta1/pipelines/upload_version", expect,
+                         params={"name": name, "pipelineid": pipeline_id},
+                         files={"uploadfile": (filename, text)}).json()
+
+    def create_run(self, spec=None, name="run", expect=200, parameters=None, **fields):
+        body = {"display_name": name, **fields}
+        if spec is not None:
+            body["pipeline_spec"] = spec
+        if parameters is not None:
+            body["runtime_config"] = {"parameters": parameters}
+        return self.post("/apis/v2beta1/runs", body, expect)
+
+    def run(self, run_id):
+        return self.get(f"/apis/v2beta1/runs/{run_id}")
+
+    def wait_run(self, run_id, state="SUCCEEDED", timeout=60.0):
+        """The run when it has ended; fails when it ended in another state."""
+        def ended():
+            run = self.run(run_id)
+            return run if run["state"] in ("SUCCEEDED", "FAILED") else None
+        run = wait_for(ended, timeout, f"the end of run {run_id}")
+        assert run["state"] == state, (
+            f"run {run_id} ended {run['state']}: {run.get('error')}\n{self.run_log(run_id)}")
+        return run
+
+    def tasks(self, run_id):
+        """Task records by path."""
+        answer = self.get(f"/apis/rondo/v1/runs/{run_id}/tasks")
+        return {task["path"]: task for task in answer["tasks"]}
+
+    def run_log(self, run_id, task=None):
+        params = {"task": task} if task else {}
+        return self.call("GET", f"/apis/rondo/v1/runs/{run_id}/logs", None, params=params).text
+
+
+class Redis:
+    """A redis-server of the test's own, on a unix socket, with the append-only file on."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rondo-redis-"))
+        self.socket = self.folder / "redis.sock"
+        self.process = None
+
+    @property
+    def url(self):
+        return f"unix:{self.socket}"
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder),
+             "--appendonly", "yes", "--save", "", "--logfile", str(self.folder / "redis.log")],
+            stdin=subprocess.DEVNULL)
+        wait_for(lambda: self.command("PING") == "PONG", 20, "redis-server")
+        return self
+
+    def command(self, *args):
+        """redis-cli's answer, stripped; None when it cannot be reached."""
+        done = subprocess.run(["redis-cli", "-s", str(self.socket), *args], capture_output=True,
+                              text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def kill9(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *args):
+        if self.process is not None:
+            self.resume()
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Receiver:
+    """A webhook receiver. `status` is what it answers: a number, or a function of the request."""
+
+    def __init__(self, status=200, secret=None, delay=0.0):
+        self.status = status
+        self.secret = secret
+        self.delay = delay
+        self.requests = []
+        self.lock = threading.Lock()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):  # noqa: N802 (name of the library)
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()},
+                           "body": body, "time": time.time()}
+                if receiver.delay:
+                    time.sleep(receiver.delay)
+                status = receiver.status
+                if callable(status):
+                    status = status(request)
+                request["status"] = status
+                with receiver.lock:
+                    receiver.requests.append(request)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05},
+                                       daemon=True)
+        self.thread.start()
+
+    @property
+    def port(self):
+        return self.server.server_address[1]
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def events(self, kind=None, accepted=True):
+        """Bodies received, as JSON; those of one type; only those answered with 2xx."""
+        with self.lock:
+            seen = list(self.requests)
+        bodies = [json.loads(r["body"]) for r in seen if not accepted or 200 <= r["status"] < 300]
+        return [b for b in bodies if kind is None or b.get("type") == kind]
+
+    def wait_events(self, count=1, kind=None, timeout=30.0):
+        return wait_for(lambda: (e := self.events(kind)) and len(e) >= count and e, timeout,
+                        f"{count} events of type {kind}")
+
+    def verify(self, request):
+        """Standard Webhooks: is the signature right?"""
+        headers = request["headers"]
+        key = base64.b64decode(self.secret.removeprefix("whsec_"))
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + request["body"]
+        good = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+        return any(hmac.compare_digest(good, one) for one in headers["webhook-signature"].split(" "))
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(5)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.close()
+
+
+def shell_spec(script="echo hello", name="hello", outputs=None, inputs=None, image="alpine"):
+    """PipelineSpec with one task `main` that runs a shell script; inputs are text parameters."""
+    component = {"executorLabel": "exec-main"}
+    task = {"taskInfo": {"name": "main"}, "componentRef": {"name": "comp-main"}}
+    root = {"dag": {"tasks": {"main": task}}}
+    if inputs:
+        definitions = {"parameters": {k: {"parameterType": "STRING", **(
+            {"defaultValue": v} if v is not None else {})} for k, v in inputs.items()}}
+        root["inputDefinitions"] = definitions
+        component["inputDefinitions"] = {"parameters": {k: {"parameterType": "STRING"} for k in inputs}}
+        task["inputs"] = {"parameters": {k: {"componentInputParameter": k} for k in inputs}}
+    if outputs:
+        component["outputDefinitions"] = {"parameters": {k: {"parameterType": "STRING"} for k in outputs}}
+    return {
+        "schemaVersion": "2.1.0", "sdkVersion": "kfp-2.17.0", "pipelineInfo": {"name": name},
+        "root": root, "components": {"comp-main": component},
+        "deploymentSpec": {"executors": {"exec-main": {"container": {
+            "image": image, "command": ["sh", "-c", script]}}}},
+    }
+
+
+__all__ = ["Daemon", "Receiver", "Redis", "ROOT", "SHARED", "bin_dir", "http", "shell_spec", "wait_for"]
