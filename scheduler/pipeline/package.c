@@ -226,6 +226,12 @@ int package_open(const char *filename, const void *data, size_t len, char **text
     case PACKAGE_UNKNOWN:
         break;
     }
+    bool is_packed =
+        ends_with(shown, ".zip") || ends_with(shown, ".gz") || ends_with(shown, ".tgz");
+    if (is_packed) {
+        return err_set(
+            err, ERR_INVALID, "%s: by its content this is neither a zip nor a tar.gz file", shown);
+    }
     return err_set(err, ERR_INVALID,
         "%s: not a pipeline file; expected .yaml, .yml, .json, .zip or .tar.gz", shown);
 }

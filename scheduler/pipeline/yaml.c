@@ -13,6 +13,7 @@
 #include "pipeline/complain.h"
 #include "scheduler/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -59,7 +60,7 @@ static struct place node_place(const struct tree *node)
 }
 
 /* Where the reader is, for messages: the keys of the open maps, innermost first in memory. */
-static void reader_complain(struct reader *r, struct place place, const char *text)
+static void reader_note(struct reader *r, struct place place, const char *text)
 {
     struct path chain[16];
     struct path top = PATH_ROOT;
@@ -75,6 +76,12 @@ static void reader_complain(struct reader *r, struct place place, const char *te
         up = &chain[shown++];
     }
     complain(r->complaints, place, up, "%s", text);
+}
+
+/* The same, and there is no point in reading on. */
+static void reader_complain(struct reader *r, struct place place, const char *text)
+{
+    reader_note(r, place, text);
     r->failed = true;
 }
 
@@ -162,11 +169,11 @@ static void take_key(struct reader *r, struct frame *f, const struct tree *node)
     f->key_column = node->column;
     f->has_key = true;
     if (earlier != 0) {
-        struct path top = PATH_ROOT;
-        struct path key = {.up = &top, .key = node->text};
-        complain(r->complaints, place, &key,
-            "the key '%s' is there twice in one map, first in line %u; remove one of them",
+        char text[400];
+        snprintf(text, sizeof text,
+            "the key '%.200s' is there twice in one map, first in line %u; remove one of them",
             node->text, earlier);
+        reader_note(r, place, text);
     }
 }
 
