@@ -3,6 +3,8 @@
 # (they cannot be static); its logic is unit-tested in the ordinary build.
 file(GLOB LAUNCHER_SOURCES CONFIGURE_DEPENDS scheduler/launch/*.c)
 if(LAUNCHER_SOURCES)
+    add_module(launch DIR scheduler/launch LINK base EXCLUDE scheduler/launch/main.c)
+    set_target_properties(launch PROPERTIES EXCLUDE_FROM_ALL ON)
     add_executable(rondo-launcher ${LAUNCHER_SOURCES}
         scheduler/base/err.c scheduler/base/util.c scheduler/base/buf.c scheduler/base/secret.c
         scheduler/base/json.c scheduler/base/clock.c scheduler/base/pool.c scheduler/base/proc.c)

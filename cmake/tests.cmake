@@ -19,6 +19,12 @@ foreach(file ${UNIT_TESTS})
     rondo_flags(unit_${module}_${name})
     target_compile_definitions(unit_${module}_${name} PRIVATE
         TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
+    if(TARGET rondo-launcher AND module MATCHES "^(exec|launch)$")
+        add_dependencies(unit_${module}_${name} rondo-launcher)
+        target_compile_definitions(unit_${module}_${name} PRIVATE
+            LAUNCHER="$<TARGET_FILE:rondo-launcher>")
+        target_link_libraries(unit_${module}_${name} PRIVATE launch)
+    endif()
     add_test(NAME unit/${module}/${name} COMMAND unit_${module}_${name})
     set_tests_properties(unit/${module}/${name} PROPERTIES LABELS unit TIMEOUT 120)
 endforeach()

@@ -43,7 +43,7 @@ struct command {
 struct command_result {
     enum command_end end;
     int exit_code;     /* 128 + signal when killed by one */
-    char reason[1024]; /* why it did not start or did not succeed; "" for exit code 0 */
+    char reason[2048]; /* why it did not start or did not succeed; "" for exit code 0 */
 };
 
 void command_run(const struct command *command, struct command_result *out);

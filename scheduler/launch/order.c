@@ -213,7 +213,7 @@ int order_parse(
     if (jread_i64(o.json, "", "v", 0, INT64_MAX, &version, err) != 0) {
     } else if (version != ORDER_VERSION) {
         err_set(err, ERR_INVALID,
-            "work order has version %lld and this launcher knows %d: daemon and launcher are of "
+            "version %lld is not known to this launcher, it knows %d: daemon and launcher are of "
             "different releases",
             (long long)version, ORDER_VERSION);
     } else if (read_limits(&o, err) == 0 &&
