@@ -207,7 +207,7 @@ static void on_claimed(void *owner, redisReply *reply, const struct err *err)
     int64_t next_us = reply_int(reply->element[0], -1);
     for (size_t i = 1; i < reply->elements; i++) {
         const redisReply *row = reply->element[i];
-        attempt_start(o, reply_str(row->element[0]), row->element[1]);
+        post_start(o, reply_str(row->element[0]), row->element[1]);
     }
     if (reply->elements > 1 || o->claim_again) {
         outbox_claim(o);
@@ -220,7 +220,7 @@ void outbox_claim(struct outbox *o)
 {
     struct sender *s = o->sender;
     if (!s->is_running || s->in_flight >= s->set.max_in_flight) {
-        return; /* attempt.c looks again when one has ended */
+        return; /* post.c looks again when one has ended */
     }
     if (o->claim_call != NULL) {
         o->claim_again = true;

@@ -150,7 +150,7 @@ void sender_stop(struct sender *s)
 {
     s->is_running = false;
     store_cancel(STEAL(s->load_call));
-    attempt_cancel_all(s);
+    post_cancel_all(s);
     for (unsigned i = 0; i < s->outbox_count; i++) {
         struct outbox *o = &s->outboxes[i];
         store_cancel(STEAL(o->pump_call));

@@ -8,7 +8,7 @@
 #include "webhooks/subscription.h"
 #include "webhooks/webhooks.h"
 
-struct attempt;
+struct post;
 struct egress;
 struct map;
 struct store_call;
@@ -37,7 +37,7 @@ struct sender {
     struct outbox *outboxes;
     unsigned outbox_count;
     struct map *subscriptions; /* id -> struct subscription */
-    struct attempt *attempts;  /* under way */
+    struct post *posts;  /* under way */
     int64_t in_flight;
     bool is_running;
     struct store_call *load_call;
@@ -51,11 +51,11 @@ void outbox_pump(struct outbox *outbox);
 /* outbox.c: look for due deliveries and start attempts. */
 void outbox_claim(struct outbox *outbox);
 
-/* attempt.c: POST one delivery; fields is the HGETALL reply, borrowed for the call. */
-void attempt_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields);
-void attempt_cancel_all(struct sender *sender);
+/* post.c: POST one delivery; fields is the HGETALL reply, borrowed for the call. */
+void post_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields);
+void post_cancel_all(struct sender *sender);
 
 /* Delay before attempt number `made` + 1, with jitter; -1: give up. */
-int64_t attempt_backoff_ms(int64_t made);
+int64_t post_backoff_ms(int64_t made);
 
 #endif

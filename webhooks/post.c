@@ -28,9 +28,9 @@
 #define RETRY_AFTER_MAX_S (24 * 3600)
 #define SAVE_RETRY_MS 500
 
-struct attempt {
+struct post {
     struct outbox *outbox;
-    struct attempt *prev, *next;
+    struct post *prev, *next;
     struct http_call *call;
     struct store_call *save_call;
     struct timer save_retry;
@@ -49,7 +49,7 @@ struct attempt {
 static const int64_t schedule_s[] = {
     5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
 
-int64_t attempt_backoff_ms(int64_t made)
+int64_t post_backoff_ms(int64_t made)
 {
     if (made < 1 || (size_t)made > ARRAY_LEN(schedule_s)) {
         return made < 1 ? 0 : -1;
@@ -60,13 +60,13 @@ int64_t attempt_backoff_ms(int64_t made)
     return base - base / 10 + (int64_t)(r % (uint32_t)(base / 5 + 1));
 }
 
-static void attempt_free(struct attempt *a)
+static void post_free(struct post *a)
 {
     struct sender *s = a->outbox->sender;
     if (a->prev != NULL) {
         a->prev->next = a->next;
     } else {
-        s->attempts = a->next;
+        s->posts = a->next;
     }
     if (a->next != NULL) {
         a->next->prev = a->prev;
@@ -80,10 +80,10 @@ static void attempt_free(struct attempt *a)
     free(a);
 }
 
-static void attempt_save(void *owner);
+static void post_save(void *owner);
 
 /* The slot is free again: whoever waited for it may look. */
-static void attempt_ended(struct attempt *a)
+static void post_ended(struct post *a)
 {
     struct outbox *o = a->outbox;
     struct sender *s = o->sender;
@@ -93,7 +93,7 @@ static void attempt_ended(struct attempt *a)
     }
     bool was_full = s->in_flight >= s->set.max_in_flight;
     s->in_flight--;
-    attempt_free(a);
+    post_free(a);
     if (was_full) {
         for (unsigned i = 0; i < s->outbox_count; i++) {
             outbox_claim(&s->outboxes[i]);
@@ -106,7 +106,7 @@ static void attempt_ended(struct attempt *a)
 static void on_saved(void *owner, redisReply *reply, const struct err *err)
 {
     (void)reply;
-    struct attempt *a = owner;
+    struct post *a = owner;
     a->save_call = NULL;
     FAULT("webhook.done.after");
     if (err != NULL && err_is_transient(err)) {
@@ -117,12 +117,12 @@ static void on_saved(void *owner, redisReply *reply, const struct err *err)
         LOG_WARN(
             "delivery result not recorded", "delivery=%s error=%s", a->delivery, LOG_Q(err->msg));
     }
-    attempt_ended(a);
+    post_ended(a);
 }
 
-static void attempt_save(void *owner)
+static void post_save(void *owner)
 {
-    struct attempt *a = owner;
+    struct post *a = owner;
     struct sender *s = a->outbox->sender;
     struct store_args *args = store_args_new();
     store_key(args, "%sdeliveries", a->outbox->prefix);
@@ -167,10 +167,10 @@ static int64_t retry_after_ms(const struct http_reply *reply)
     return seconds * 1000;
 }
 
-static void attempt_failed(struct attempt *a, int64_t at_least_ms)
+static void post_failed(struct post *a, int64_t at_least_ms)
 {
     struct sender *s = a->outbox->sender;
-    int64_t wait_ms = attempt_backoff_ms(a->made + 1);
+    int64_t wait_ms = post_backoff_ms(a->made + 1);
     s->counts.failed_attempts++;
     if (wait_ms < 0) {
         a->state = "FAILED";
@@ -189,7 +189,7 @@ static void attempt_failed(struct attempt *a, int64_t at_least_ms)
         a->subscription, (long long)a->made + 1, (long long)wait_ms, LOG_Q(a->error));
 }
 
-static void attempt_judge(struct attempt *a, const struct http_reply *reply)
+static void post_judge(struct post *a, const struct http_reply *reply)
 {
     struct sender *s = a->outbox->sender;
     a->status = reply->status;
@@ -210,16 +210,16 @@ static void attempt_judge(struct attempt *a, const struct http_reply *reply)
         s->counts.dead++;
         return;
     }
-    attempt_failed(a, retry_after_ms(reply));
+    post_failed(a, retry_after_ms(reply));
 }
 
 static void on_answer(void *owner, const struct http_reply *reply, const struct err *err)
 {
-    struct attempt *a = owner;
+    struct post *a = owner;
     a->call = NULL;
     FAULT("webhook.post.after");
     if (err == NULL) {
-        attempt_judge(a, reply);
+        post_judge(a, reply);
     } else {
         snprintf(a->error, sizeof a->error, "%.*s", ERROR_MAX - 1, err->msg);
         if (err->code == ERR_DENIED) {
@@ -230,22 +230,22 @@ static void on_answer(void *owner, const struct http_reply *reply, const struct 
             LOG_WARN("webhook refused", "delivery=%s subscription=%s error=%s", a->delivery,
                 a->subscription, LOG_Q(a->error));
         } else {
-            attempt_failed(a, 0);
+            post_failed(a, 0);
         }
     }
-    attempt_save(a);
+    post_save(a);
 }
 
 static bool allow_address(void *owner, const struct sockaddr *addr)
 {
-    const struct attempt *a = owner;
+    const struct post *a = owner;
     const struct sender *s = a->outbox->sender;
     const struct subscription *sub = map_get(s->subscriptions, a->subscription);
     return sub != NULL &&
            (egress_allows_host(s->egress, sub->host) || egress_allows_address(s->egress, addr));
 }
 
-static void attempt_post(struct attempt *a, const struct subscription *sub, const char *body)
+static void post_send(struct post *a, const struct subscription *sub, const char *body)
 {
     struct sender *s = a->outbox->sender;
     int64_t now_s = clock_now_us() / US_PER_S;
@@ -274,10 +274,10 @@ static void attempt_post(struct attempt *a, const struct subscription *sub, cons
     a->call = http_call_start(s->set.http, &spec, on_answer, a);
 }
 
-void attempt_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields)
+void post_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields)
 {
     struct sender *s = outbox->sender;
-    struct attempt *a = xcalloc(1, sizeof *a);
+    struct post *a = xcalloc(1, sizeof *a);
     const char *type = reply_field(fields, "type"), *body = reply_field(fields, "body");
     const char *subscription = reply_field(fields, "subscription");
     const char *attempts = reply_field(fields, "attempts");
@@ -288,12 +288,12 @@ void attempt_start(struct outbox *outbox, const char *delivery_id, const redisRe
     if (attempts != NULL && parse_i64(attempts, 0, 1000, "attempts", &a->made, NULL) != 0) {
         a->made = 0;
     }
-    timer_init(&a->save_retry, s->set.loop, attempt_save, a);
-    a->next = s->attempts;
+    timer_init(&a->save_retry, s->set.loop, post_save, a);
+    a->next = s->posts;
     if (a->next != NULL) {
         a->next->prev = a;
     }
-    s->attempts = a;
+    s->posts = a;
     s->in_flight++;
 
     struct subscription *sub = map_get(s->subscriptions, a->subscription);
@@ -301,24 +301,24 @@ void attempt_start(struct outbox *outbox, const char *delivery_id, const redisRe
         a->state = "FAILED";
         snprintf(a->error, sizeof a->error, "%s",
             sub == NULL ? "the subscription was deleted" : "the subscription is disabled");
-        attempt_save(a);
+        post_save(a);
         return;
     }
     if (sub->in_flight >= PER_SUBSCRIPTION) {
         a->state = "POSTPONED"; /* one slow receiver must not hold all the slots */
         a->next_us = clock_now_us() + POSTPONE_US;
-        attempt_save(a);
+        post_save(a);
         return;
     }
     sub->in_flight++;
     a->is_counted = true;
-    attempt_post(a, sub, body);
+    post_send(a, sub, body);
 }
 
-void attempt_cancel_all(struct sender *sender)
+void post_cancel_all(struct sender *sender)
 {
-    while (sender->attempts != NULL) {
-        attempt_free(sender->attempts);
+    while (sender->posts != NULL) {
+        post_free(sender->posts);
     }
     sender->in_flight = 0;
 }
