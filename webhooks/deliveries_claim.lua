@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Take due deliveries for sending: each is hidden until its lease ends, so that a crash in the
 -- middle of an attempt sends it again later.
 -- KEYS[1]  shard prefix with "deliveries" appended

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- A subscription was deleted: drop what it has in this shard.
 -- KEYS[1]  shard prefix with "deliveries" appended
 -- ARGV[1]  shard prefix  ARGV[2]  subscription id

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Turn a batch of events into deliveries and move the cursor, once.
 -- KEYS[1]  shard prefix with "events_cursor" appended (names the slot)
 -- ARGV[1]  shard prefix          ARGV[2]  epoch

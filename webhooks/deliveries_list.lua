@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Deliveries of one subscription in this shard, newest first.
 -- KEYS[1]  shard prefix with "deliveries" appended
 -- ARGV[1]  shard prefix  ARGV[2]  subscription id  ARGV[3]  at most

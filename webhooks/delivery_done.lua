@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Record how one attempt ended.
 -- KEYS[1]  shard prefix with "deliveries" appended
 -- ARGV[1]  shard prefix  ARGV[2]  epoch  ARGV[3]  delivery id  ARGV[4]  now_us

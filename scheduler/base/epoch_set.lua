@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Write the epoch of a daemon that takes a shard over. It only grows: a daemon that was stalled
 -- between asking for its epoch and writing it must not put out one that came later.
 --

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Create an experiment. The same id again gives what is there; a name is given once.
 -- KEYS: 1 experiment:<id>, 2 experiments, 3 experiment_names
 -- ARGV: 1 id, 2 name, 3 record, 4 created_us, 5 "1" to be content with the one that has this

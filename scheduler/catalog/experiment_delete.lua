@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Delete an experiment. Its runs and recurring runs stay.
 -- KEYS: 1 experiment:<id>, 2 experiments, 3 experiment_names
 -- ARGV: 1 id, 2 name of the experiment that must stay

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The record that a name stands for.
 -- KEYS: 1 names (hash)
 -- ARGV: 1 name, 2 what precedes an id in the key of a record

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The record of the newest member of an index.
 -- KEYS: 1 index (zset)
 -- ARGV: 1 what precedes an id in the key of a record

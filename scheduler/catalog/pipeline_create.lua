@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Create a pipeline, with its first version when one is given: both or neither.
 -- KEYS: 1 pipeline:<id>, 2 pipelines, 3 pipeline_names, and with a version: 4 version:<id>,
 --       5 pipeline:<id>:versions, 6 pipeline:<id>:version_names, 7 spec:<sha256>

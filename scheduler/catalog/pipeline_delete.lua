@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Delete a pipeline. Stored specs stay: recurring runs and runs may refer to them.
 -- KEYS: 1 pipeline:<id>, 2 pipelines, 3 pipeline_names, 4 pipeline:<id>:versions,
 --       5 pipeline:<id>:version_names

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Replace a record, unless somebody changed it since it was read.
 -- KEYS: 1 the record
 -- ARGV: 1 text that was read, 2 new text

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Add a version to a pipeline and store its spec.
 -- KEYS: 1 pipeline:<id>, 2 version:<id>, 3 pipeline:<id>:versions,
 --       4 pipeline:<id>:version_names, 5 spec:<sha256>

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Delete a pipeline version. Its spec stays: recurring runs and runs may refer to it.
 -- KEYS: 1 version:<id>
 -- ARGV: 1 id, 2 what precedes an id in the key of a pipeline

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Ask a live run to end. A run that has ended or was asked already is left alone.
 -- KEYS: 1 epoch, 2 run:<id>, 3 events
 -- ARGV: 1 epoch, 2 id, 3 history entry, 4 event

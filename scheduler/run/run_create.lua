@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Create a run. The same id again changes nothing and gives the run that is there.
 -- KEYS: 1 epoch, 2 run:<id>, 3 runs, 4 live, 5 experiment:<id>:runs
 -- ARGV: 1 epoch, 2 id, 3 doc, 4 created_us, 5 scheduled_us, 6 history

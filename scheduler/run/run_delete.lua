@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Forget a run that has ended: its record, its tasks, and its place in every index.
 -- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 runs, 5 finished, 6 live,
 --       7 experiment:<id>:runs, 8 rr:<id>:runs, 9 rr:<id>:active (8, 9 only for a recurring run's)

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Read one run, all at one instant.
 -- KEYS: 1 run:<id>, 2 run:<id>:tasks
 -- ARGV: 1 id, 2 "1" to read the tasks too

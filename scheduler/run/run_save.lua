@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Save what the engine has done to one run: changed tasks, the run's own state, and the events
 -- that report it, all or nothing. Saves are numbered; one that was done before is not repeated,
 -- so a save whose answer was lost may simply be sent again.

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Archive a run, or take it out again.
 -- KEYS: 1 epoch, 2 run:<id>
 -- ARGV: 1 epoch, 2 id, 3 AVAILABLE | ARCHIVED

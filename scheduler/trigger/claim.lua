@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Claim due ticks of one shard: many recurring runs, at most one tick of each. A tick is fired
 -- (the recurring run advances, its run is created, the event is written), or it waits for a free
 -- place under max_concurrency, or it is not due any more. A tick that was fired by the same claim

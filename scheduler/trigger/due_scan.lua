@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What is due in one shard until an instant, earliest first, and when the next one is due.
 -- KEYS: 1 due, 2 rrs, 3 rr_counts
 -- ARGV: 1 until (us, inclusive), 2 at most so many

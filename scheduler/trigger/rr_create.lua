@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Create a recurring run. The same id again changes nothing and gives the one that is there.
 -- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts, 6 rr:<id>:active
 -- ARGV: 1 epoch, 2 id, 3 doc, 4 enabled 0/1, 5 created_us, 6 next_us (0: never)

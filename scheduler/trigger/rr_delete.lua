@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Delete a recurring run. Its runs stay, and with them their index rr:<id>:runs, which empties
 -- as they are deleted.
 -- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts, 6 rr:<id>:active

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Write down why a recurring run cannot fire. The next firing clears it.
 -- KEYS: 1 epoch, 2 rr:<id>
 -- ARGV: 1 epoch, 2 index of the firing that does not come about, 3 error

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What firing needs to know of some recurring runs.
 -- KEYS: rr:<id> of each
 -- Result: for each {doc, enabled, waiting, generation, index, last_us, anchor_us, next_us};

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Read recurring runs of one shard.
 -- KEYS: for each rr:<id>, rr:<id>:active
 -- Result: for each {number of active runs, fields and values flat}; without fields: gone.

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Enable or disable a recurring run. Runs in progress are left alone; a slot that waits for a
 -- free place is forgotten by disabling. Doing it again changes nothing.
 -- KEYS: 1 epoch, 2 rr:<id>, 3 due, 4 rr_counts, 5 rr:<id>:active
