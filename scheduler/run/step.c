@@ -229,10 +229,11 @@ static int bind_params(struct live *run, struct err *err)
     };
     json_t *given CLEANUP(json_decrefp) =
         macro_expand(json_object_get(run->record, "parameters"), &context);
-    run->root->params = plan_bind_params(run->plan, given, err);
-    if (run->root->params == NULL) {
+    json_t *bound CLEANUP(json_decrefp) = plan_bind_params(run->plan, given, err);
+    if (bound == NULL) {
         return err_wrap(err, "the run's parameters do not fit the pipeline");
     }
+    run->root->params = macro_expand(bound, &context); /* defaults may hold macros too */
     run->root->artifacts = json_object();
     return 0;
 }
