@@ -445,7 +445,7 @@ static void keep_log(const struct local *local, const struct attempt_name *name,
     }
 }
 
-static void local_forget(void *self, const struct attempt_name *name)
+void local_forget(void *self, const struct attempt_name *name)
 {
     struct local *local = self;
     if (attempt_find(local, name) != NULL) {
@@ -465,6 +465,18 @@ static void local_forget(void *self, const struct attempt_name *name)
     /* Its parents go with the last one in them. */
     if (rmdir(task) == 0) {
         rmdir(run);
+    }
+}
+
+/* Its logs are all that is left of a run that is over. */
+static void local_purge(void *self, const char *run_id)
+{
+    const struct local *local = self;
+    assert(id_is_valid(run_id));
+    CLEANUP(cleanup_free) char *logs = xasprintf("%s/logs/%s", local->data_dir, run_id);
+    struct err err = ERR_INIT;
+    if (dir_remove(logs, &err) != 0) {
+        LOG_WARN("logs of a deleted run cannot be removed", "reason=%s", LOG_Q(err.msg));
     }
 }
 
@@ -531,6 +543,7 @@ static void local_free(void *self)
     if (local->kill_on_free) {
         kill_all(local);
     }
+    timer_done(&local->sweep);
     map_free(local->attempts);
     local_env_free(local->env);
     free(local->data_dir);
@@ -547,6 +560,7 @@ static const struct executor_ops local_ops = {
     .start = local_start,
     .cancel = local_cancel,
     .forget = local_forget,
+    .purge = local_purge,
     .logs = local_logs,
     .free = local_free,
 };
@@ -602,6 +616,7 @@ int executor_local_new(
         settings->cancel_grace_ms > 0 ? settings->cancel_grace_ms : DEFAULT_GRACE_MS;
     local->kill_on_free = settings->kill_on_free;
     local->attempts = map_new(attempt_free);
+    local_sweep_start(local);
     out->ops = &local_ops;
     out->self = local;
     return 0;

@@ -26,6 +26,7 @@ struct local {
     int64_t log_max_bytes, cancel_grace_ms;
     bool kill_on_free;
     struct map *attempts; /* name text -> struct local_attempt */
+    struct timer sweep;
 };
 
 enum local_state {
@@ -53,6 +54,13 @@ struct local_attempt {
     char owner[PROC_IDENTITY_MAX]; /* from the lock file; "" unknown */
     char *lost;                    /* why, should there be no report */
 };
+
+/* local.c: executor_ops.forget. */
+void local_forget(void *self, const struct attempt_name *name);
+
+/* local_sweep.c: now and then, old folders that nobody asks for. Stop by timer_done(). */
+void local_sweep_start(struct local *local);
+void local_sweep(void *owner);
 
 /* local_order.c: the order as the launcher needs it, written into the attempt's folder. */
 int local_write_order(const struct local_attempt *a, const json_t *order, struct err *err);

@@ -298,11 +298,33 @@ static void write_verdict(const struct launch *l)
     close(fd);
 }
 
+/*
+ * By rename, but not synced: that would double what a short step costs. A power cut that eats the
+ * report makes the attempt a lost one, to be run again, like those that it interrupted.
+ */
+static int write_report(const char *path, const char *text, struct err *err)
+{
+    CLEANUP(cleanup_free) char *tmp = xasprintf("%s.tmp", path);
+    CLEANUP(cleanup_fd) int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t len = strlen(text);
+    for (size_t done = 0; fd >= 0 && done < len;) {
+        ssize_t n = write(fd, text + done, len - done);
+        if (n < 0 && errno != EINTR) {
+            return err_errno(err, errno, "%s", tmp);
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (fd < 0 || rename(tmp, path) != 0) {
+        return err_errno(err, errno, "%s", fd < 0 ? tmp : path);
+    }
+    return 0;
+}
+
 static int deliver(struct launch *l, struct err *err)
 {
     CLEANUP(cleanup_free) char *text = make_report(l);
     if (l->flags->url == NULL) {
-        return file_write_atomic(l->flags->report, text, strlen(text), 0600, err);
+        return write_report(l->flags->report, text, err);
     }
     write_verdict(l);
     int64_t patience = !l->has_order ? FIRST_REPORT_US : l->order.report_deadline_s * US_PER_S;
@@ -353,7 +375,8 @@ static int launch(const struct flags *flags)
     int exit_code = 0;
     if (get_order(&l, &err) != 0) {
         fprintf(stderr, "rondo-launcher: %s\n", err.msg);
-        exit_code = err.code == ERR_NOT_FOUND ? 0 : 125;
+        /* Over HTTP: the attempt is over, and that is nobody's mistake. */
+        exit_code = flags->url != NULL && err.code == ERR_NOT_FOUND ? 0 : 125;
     } else {
         if (l.has_order) {
             output_done(&l.output);

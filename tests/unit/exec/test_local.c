@@ -3,12 +3,14 @@
 #include "scheduler/exec.h"
 
 #include <setjmp.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/util.h"
+#include "exec/local.h"
 #include "scheduler/artifact.h"
 #include "tests/support/temp_dir.h"
 
@@ -658,6 +661,33 @@ static void test_logs_and_forget(void **state)
     assert_string_equal(get_log(f, 3).text, "67\n");
     f->exec.ops->forget(f->exec.self, &f->name); /* again is harmless */
     assert_string_equal(get_log(f, 100).text, "1234567\n");
+    f->exec.ops->purge(f->exec.self, f->run.text);
+    f->exec.ops->purge(f->exec.self, f->run.text);
+    assert_int_equal(get_log(f, 100).code, ERR_NOT_FOUND);
+}
+
+static void test_sweep(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "echo old");
+    wait_done(f);
+    f->name.attempt = 1;
+    start(f, "echo young");
+    wait_done(f);
+    f->name.attempt = 2;
+    start(f, "sleep 60");
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    f->name.attempt = 0;
+    utimensat(AT_FDCWD, temp_path(&f->dir, in_attempt(f, "report.json")), old, 0);
+    local_sweep(f->exec.self);
+    assert_false(temp_exists(&f->dir, in_attempt(f, "")));
+    assert_string_equal(get_log(f, 100).text, "old\n");
+    f->name.attempt = 1;
+    assert_true(temp_exists(&f->dir, in_attempt(f, "report.json")));
+    f->name.attempt = 2;
+    assert_true(temp_exists(&f->dir, in_attempt(f, "order.json")));
+    f->exec.ops->cancel(f->exec.self, &f->name);
+    wait_done(f);
 }
 
 int main(void)
@@ -687,6 +717,7 @@ int main(void)
         ROW(test_launcher_missing),
         ROW(test_kill_on_free),
         ROW(test_logs_and_forget),
+        ROW(test_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
