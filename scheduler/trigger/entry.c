@@ -42,8 +42,8 @@ static void add_doc(struct buf *out, const struct tick_entry *e, const json_t *d
     add_member(out, "pipeline_root", jget_str(doc, "pipeline_root", ""));
     add_member(out, "service_account", jget_str(doc, "service_account", ""));
     add_member(out, "recurring_run_id", e->id.text);
+    add_member(out, "pipeline_name", jget_str(doc, "pipeline_name", ""));
     if (pinned) {
-        add_member(out, "pipeline_name", jget_str(doc, "pipeline_name", ""));
         add_member(out, "spec", jget_str(doc, "spec", ""));
         add_member(out, "version_id", jget_str(doc, "version_id", ""));
     }

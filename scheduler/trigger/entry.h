@@ -44,7 +44,7 @@ struct tick_entry {
     const char *doc, *data, *experiment_id;
     /* Follow-latest only. */
     const char *pipeline_id; /* NULL: pinned */
-    char *latest;            /* members pipeline_name, spec and version_id, once looked up */
+    char *latest;            /* members spec and version_id, once looked up */
 };
 
 /*

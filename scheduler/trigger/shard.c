@@ -179,7 +179,7 @@ static void shard_on_scanned(void *owner, redisReply *reply, const struct err *e
             shard_load(s, id);
         }
     }
-    s->was_cut = ids->elements >= SHARD_LOADED_MAX;
+    s->was_cut = ids->elements >= s->t->loaded_max;
     if (s->was_cut) {
         s->loaded_until_us = element_i64(reply, 1, s->loaded_until_us);
     }
@@ -201,7 +201,7 @@ static void shard_scan(struct tick_shard *s, int64_t now_us)
     store_key(args, "%srrs", s->prefix);
     store_key(args, "%srr_counts", s->prefix);
     store_arg_i(args, s->loaded_until_us);
-    store_arg_i(args, SHARD_LOADED_MAX);
+    store_arg_i(args, (int64_t)s->t->loaded_max);
     s->scan_call = store_eval(s->t->set.store, &script_due_scan, args, shard_on_scanned, s);
 }
 
@@ -261,12 +261,31 @@ static void shard_load_batch(struct tick_shard *s)
     s->load_call = store_eval(s->t->set.store, &script_rr_load, args, shard_on_loaded, s);
 }
 
+/* The clock was set back: what was "soon" is far away again, and has no place in memory. */
+static void shard_check_clock(struct tick_shard *s, int64_t now_us)
+{
+    if (s->loaded_until_us <= now_us + LOAD_AHEAD_US + US_PER_S) {
+        return;
+    }
+    s->loaded_until_us = now_us + LOAD_AHEAD_US;
+    s->scan_wanted = true;
+    struct tick_heap old = s->heap;
+    s->heap = (struct tick_heap){0};
+    for (size_t i = 0; i < old.count; i++) {
+        struct tick_entry *e = old.items[i];
+        e->ready_us = e->slots.next_us;
+        shard_place(s, e);
+    }
+    tick_heap_done(&old);
+}
+
 void shard_step(struct tick_shard *s, int64_t now_us)
 {
+    shard_check_clock(s, now_us);
     if (timer_is_armed(&s->retry)) {
         return;
     }
-    if (s->was_cut && s->loaded < SHARD_LOADED_MAX / 2) {
+    if (s->was_cut && s->loaded < (s->t->loaded_max + 1) / 2) {
         s->scan_wanted = true;
         s->was_cut = false;
     }

@@ -76,27 +76,9 @@ void ticker_poke(struct ticker *t)
     }
 }
 
-/* Instants in memory that a clock set back has made absurd. */
-static void ticker_check_waits(struct ticker *t, int64_t now_us)
-{
-    int64_t latest_us = now_us + 2 * 360 * US_PER_S;
-    for (unsigned i = 0; i < t->shard_count; i++) {
-        struct tick_shard *s = &t->shards[i];
-        for (size_t j = 0; j < s->heap.count; j++) {
-            struct tick_entry *e = s->heap.items[j];
-            if (e->ready_us > e->slots.next_us && e->ready_us > latest_us) {
-                tick_heap_remove(&s->heap, e);
-                e->ready_us = e->slots.next_us;
-                tick_heap_add(&s->heap, e);
-            }
-        }
-    }
-}
-
 static void ticker_sweep(void *owner)
 {
     struct ticker *t = owner;
-    ticker_check_waits(t, clock_now_us());
     for (unsigned i = 0; i < t->shard_count; i++) {
         t->shards[i].scan_wanted = true;
     }
@@ -113,6 +95,7 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
     } else if (t->set.claim_batch > CLAIM_BATCH_MAX) {
         t->set.claim_batch = CLAIM_BATCH_MAX;
     }
+    t->loaded_max = SHARD_LOADED_MAX;
     t->shard_count = store_shards(settings->store);
     t->shards = xcalloc(t->shard_count, sizeof(*t->shards));
     t->entries = map_new(NULL);

@@ -23,7 +23,7 @@
 #include "trigger/entry.h"
 
 #define LOAD_AHEAD_US (4 * INT64_C(1000000))
-/* Recurring runs of one shard in memory at once; those due later wait in Redis. */
+/* Default of loaded_max. */
 #define SHARD_LOADED_MAX 8192
 #define LOAD_BATCH 250
 /* However sure we are, look again: writes that Redis lost when it crashed, a clock set back. */
@@ -68,6 +68,7 @@ struct ticker {
     struct timer sweep;
     struct deferred step;
     bool is_running, is_fenced;
+    size_t loaded_max; /* of one shard in memory at once; the others wait in Redis */
     void (*started)(void *owner, const struct err *err);
     void *started_owner;
     void (*on_events)(void *owner, unsigned shard);
