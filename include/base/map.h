@@ -29,6 +29,7 @@ size_t map_count(const struct map *map);
  *     struct map_iter it = {0}; const char *key; void *value;
  *     while (map_next(map, &it, &key, &value)) ...
  * The map must not be changed meanwhile, except removing the entry just returned.
+ * key and value may be NULL.
  */
 struct map_iter {
     size_t slot;

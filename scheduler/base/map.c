@@ -236,8 +236,12 @@ bool map_next(const struct map *map, struct map_iter *it, const char **key, void
     while (it->slot < map->size) {
         const struct map_slot *slot = &map->slots[it->slot++];
         if (slot_is_live(slot)) {
-            *key = slot->key;
-            *value = slot->value;
+            if (key != NULL) {
+                *key = slot->key;
+            }
+            if (value != NULL) {
+                *value = slot->value;
+            }
             return true;
         }
     }
