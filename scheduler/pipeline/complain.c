@@ -191,7 +191,7 @@ static size_t distance(const char *a, const char *b, size_t limit)
 
 const char *nearest_name(const char *word, const char *const *names)
 {
-    size_t limit = strlen(word) < 6 ? 1 : 3, best = limit + 1;
+    size_t len = strlen(word), limit = len < 4 ? 1 : len < 8 ? 2 : 3, best = limit + 1;
     const char *found = NULL;
     for (; *names != NULL; names++) {
         size_t d = distance(word, *names, limit);

@@ -87,14 +87,15 @@ static bool read_quoted(struct selection *s, char *out, size_t size)
     char quote = *s->at++;
     size_t n = 0;
     while (*s->at != quote) {
-        char c = *s->at++;
+        char c = *s->at;
         if (c == '\\') {
-            c = *s->at != '\0' ? *s->at++ : '\0';
+            c = *++s->at;
             c = c == 'n' ? '\n' : c == 't' ? '\t' : strchr("\\\"'`?", c) != NULL ? c : '\0';
         }
         if (c == '\0' || n + 1 >= size) {
             return false;
         }
+        s->at++;
         out[n++] = c;
     }
     s->at++;
