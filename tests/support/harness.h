@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A loop, a private redis-server on a unix socket in a temporary folder, and a store connected to
- * it that owns all shards; and waiting without sleeping. Header only.
+ * A loop, a private redis-server (redis_fixture.h), and a store connected to it that owns all
+ * shards; and waiting without sleeping. Header only.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 
 #include <setjmp.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -27,16 +23,14 @@
 #include "base/loop.h"
 #include "base/store.h"
 #include "base/util.h"
+#include "tests/support/redis_fixture.h"
 #include "tests/support/temp_dir.h"
 
 #define HARNESS_LIMIT_US (60 * US_PER_S)
 
-extern char **environ;
-
 struct harness {
-    struct temp_dir dir;
-    char socket[96];
-    pid_t redis;
+    struct redis_fixture redis;
+    struct temp_dir dir; /* for whatever the test wants to put there */
     struct loop *loop;
     struct store *store;
     struct timer tick;
@@ -74,23 +68,6 @@ static inline void harness_pass_ms(struct harness *h, int64_t ms)
     }
 }
 
-static inline void harness_start_redis(struct harness *h)
-{
-    const char *argv[] = {"redis-server", "--port", "0", "--unixsocket", h->socket, "--dir",
-        h->dir.path, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--logfile",
-        "redis.log", NULL};
-    if (posix_spawnp(&h->redis, argv[0], NULL, NULL, (char **)(uintptr_t)argv, environ) != 0) {
-        fail_msg("redis-server cannot be started: install it");
-    }
-}
-
-static inline void harness_stop_redis(struct harness *h)
-{
-    int status;
-    kill(h->redis, SIGTERM);
-    waitpid(h->redis, &status, 0);
-}
-
 static inline void harness_on_reply(void *owner, redisReply *reply, const struct err *err)
 {
     struct harness *h = owner;
@@ -120,6 +97,17 @@ static inline void harness_on_reply(void *owner, redisReply *reply, const struct
         (h)->number;                                                                               \
     })
 
+static inline void harness_start_redis(struct harness *h)
+{
+    redis_fixture_restart(&h->redis);
+}
+
+/* kill -9: nothing that was answered is lost. */
+static inline void harness_stop_redis(struct harness *h)
+{
+    redis_fixture_kill(&h->redis);
+}
+
 static inline void harness_restart_redis(struct harness *h)
 {
     harness_stop_redis(h);
@@ -148,9 +136,8 @@ static inline void harness_take_over(struct harness *h)
 
 static inline struct store *harness_store(struct harness *h)
 {
-    char *url CLEANUP(cleanup_free) = xasprintf("unix:%s", h->socket);
     struct store_settings settings = {
-        .url = url,
+        .url = h->redis.url,
         .command_timeout_ms = 10000,
         .shards = 16,
         .prefix = "rondo",
@@ -169,8 +156,7 @@ static inline void harness_init(struct harness *h)
     log_set(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     clock_set_shift_us(0);
     temp_dir_init(&h->dir);
-    snprintf(h->socket, sizeof(h->socket), "%s/redis.sock", h->dir.path);
-    harness_start_redis(h);
+    redis_fixture_start(&h->redis);
     struct err err = ERR_INIT;
     h->loop = loop_new(&err);
     if (h->loop == NULL) {
@@ -187,7 +173,7 @@ static inline void harness_done(struct harness *h)
     store_free(h->store);
     timer_done(&h->tick);
     loop_free(h->loop);
-    harness_stop_redis(h);
+    redis_fixture_stop(&h->redis);
     temp_dir_done(&h->dir);
     free(h->text);
     clock_set_shift_us(0);
