@@ -126,8 +126,10 @@ void source_resolve(struct source *source, struct api_call *call, const json_t *
         source->version_id = non_empty(jget_str(in, "pipeline_version_id", NULL));
     }
     if (spec != NULL) {
-        source->plan = source_compile_json(call, spec);
-        if (source->plan != NULL) {
+        /* source goes with the call when that has been answered */
+        struct plan *plan = source_compile_json(call, spec);
+        if (plan != NULL) {
+            source->plan = plan;
             spec_put(catalog, source->plan, source->sha, on_spec_stored, source);
         }
     } else if (source->version_id != NULL) {

@@ -87,8 +87,13 @@ static int read_upload(struct upload *op, struct api_call *call, size_t name_max
         api_fail(call, &err);
         return -1;
     }
-    op->plan = package_compile(call, filename, op->part.data, op->part.len);
-    return op->plan != NULL ? 0 : -1;
+    /* op goes with the call when that has been answered */
+    struct plan *plan = package_compile(call, filename, op->part.data, op->part.len);
+    if (plan == NULL) {
+        return -1;
+    }
+    op->plan = plan;
+    return 0;
 }
 
 /* ---- a new pipeline ---- */

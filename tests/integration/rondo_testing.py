@@ -163,6 +163,10 @@ class Daemon:
             self.stop()
         return self.start(**kwargs)
 
+    def check_alive(self):
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"rondod ended with {self.process.returncode}\n{self.log()[-20000:]}")
+
     def print_log(self):
         sys.stderr.write(f"---- {self.log_path}\n{self.log()[-20000:]}\n----\n")
 
@@ -188,6 +192,7 @@ class Daemon:
     def call(self, method, path, expect=200, **kwargs):
         """Any request; the status must be as expected (None: any). Gives the response."""
         kwargs.setdefault("timeout", 60)
+        self.check_alive()
         response = self.session.request(method, self.url + path, **kwargs)
         if expect is not None and response.status_code != expect:
             raise AssertionError(
