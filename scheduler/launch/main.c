@@ -323,6 +323,10 @@ static int write_report(const char *path, const char *text, struct err *err)
 static int deliver(struct launch *l, struct err *err)
 {
     CLEANUP(cleanup_free) char *text = make_report(l);
+    /* After the report, whose log tail is the program's own words. */
+    if (l->result.reason[0] != '\0') {
+        output_note(&l->output, "%s", l->result.reason);
+    }
     if (l->flags->url == NULL) {
         return write_report(l->flags->report, text, err);
     }
@@ -385,9 +389,6 @@ static int launch(const struct flags *flags)
             do_order(&l);
         }
         bool is_good = l.result.end == COMMAND_END_EXITED && l.result.exit_code == 0;
-        if (!is_good && l.result.reason[0] != '\0') {
-            output_note(&l.output, "%s", l.result.reason);
-        }
         exit_code = is_good ? 0 : l.result.exit_code > 0 ? l.result.exit_code : 1;
         if (deliver(&l, &err) != 0) {
             fprintf(stderr, "rondo-launcher: the report cannot be delivered: %s\n", err.msg);
