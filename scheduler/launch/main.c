@@ -218,6 +218,9 @@ static void do_order(struct launch *l)
     }
     if (prepare(l, &err) != 0) {
         fail(l, err.msg);
+        if (l->deadline_us > 0 && clock_mono_us() >= l->deadline_us && !l->signals.is_stopped) {
+            l->result.end = COMMAND_END_TIMED_OUT;
+        }
         return;
     }
     run_command(l);
