@@ -40,7 +40,8 @@ struct loop {
 
     int wall_fd;
     struct event *wall_event;
-    int64_t armed_at_us; /* what wall_fd is set to, in shifted time; 0: nothing */
+    bool is_wall_armed;
+    int64_t armed_at_us; /* what wall_fd is set to, in shifted time */
     struct timer **heap;
     size_t heap_len, heap_cap;
     uint64_t next_order;
@@ -128,9 +129,10 @@ static void wall_arm(struct loop *loop, bool force)
         return;
     }
     int64_t at_us = loop->heap[0]->at_us_;
-    if (!force && at_us == loop->armed_at_us) {
+    if (!force && loop->is_wall_armed && at_us == loop->armed_at_us) {
         return;
     }
+    loop->is_wall_armed = true;
     loop->armed_at_us = at_us;
     int64_t real_us;
     if (__builtin_sub_overflow(at_us, clock_shift_us(), &real_us)) {
@@ -201,7 +203,7 @@ static void on_wall(evutil_socket_t fd, short what, void *arg)
     /* ECANCELED: the clock was set. EAGAIN: woken by loop_clock_changed(). Both: look anew. */
     ssize_t n = read(fd, &times, sizeof times);
     (void)n;
-    loop->armed_at_us = 0;
+    loop->is_wall_armed = false;
     wall_fire(loop);
     wall_arm(loop, true);
 }
