@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "run/engine.h"
+#include "scheduler/artifact.h"
 
 struct run_context task_run_context(const struct task *task)
 {
@@ -23,6 +25,8 @@ struct run_context task_run_context(const struct task *task)
         .task_id = task->id.text,
         .created_us = jget_i64(run->record, "created_us", 0),
         .scheduled_us = jget_i64(run->record, "scheduled_us", 0),
+        .pipeline_root =
+            run->root_uri != NULL ? run->root_uri : artifact_store_root(run->engine->set.artifacts),
     };
 }
 

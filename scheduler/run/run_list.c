@@ -117,7 +117,9 @@ static int by_created(const void *a, const void *b)
 static void run_list_fetch(struct run_list *list)
 {
     if (list->count > 0) { /* without items there may be no array */
-        qsort(list->items, list->count, sizeof(*list->items), by_created);
+        if (list->count > 1) {
+            qsort(list->items, list->count, sizeof(*list->items), by_created);
+        }
     }
     if (list->count > list->max) {
         size_t extra = list->count - list->max;

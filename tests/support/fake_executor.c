@@ -63,7 +63,8 @@ static json_t *report_of(const struct fake_executor *fake, const struct fake_att
     json_t *params = json_object();
     size_t i;
     json_t *place;
-    json_array_foreach (json_object_get(a->order, "output_params"), i, place) {
+    json_array_foreach(json_object_get(a->order, "output_params"), i, place)
+    {
         const char *name = jget_str(place, "name", "");
         char *key CLEANUP(cleanup_free) = xasprintf("%s/%s", a->task, name);
         const char *text = map_get(fake->outputs, key);
@@ -72,7 +73,8 @@ static json_t *report_of(const struct fake_executor *fake, const struct fake_att
     }
     json_object_set_new(report, "params", params);
     json_t *artifacts = json_object();
-    json_array_foreach (json_object_get(a->order, "outputs"), i, place) {
+    json_array_foreach(json_object_get(a->order, "outputs"), i, place)
+    {
         json_t *stored = json_object();
         json_object_set(stored, "uri", json_object_get(place, "uri"));
         json_object_set(stored, "path", json_object_get(place, "path"));
@@ -143,14 +145,14 @@ static void fake_work_dir(void *self UNUSED, const struct attempt_name *name, st
     buf_addf(out, "/fake/work/%s/%d", name->task_id, name->attempt);
 }
 
-static void fake_artifact_path(void *self UNUSED, const struct attempt_name *name UNUSED,
-    const char *uri, struct buf *out)
+static void fake_artifact_path(
+    void *self UNUSED, const struct attempt_name *name UNUSED, const char *uri, struct buf *out)
 {
     buf_adds(out, str_starts(uri, "file://") ? uri + strlen("file://") : uri);
 }
 
-static void fake_start(void *self, const struct attempt_name *name, const json_t *order,
-    const json_t *container)
+static void fake_start(
+    void *self, const struct attempt_name *name, const json_t *order, const json_t *container)
 {
     struct fake_executor *fake = self;
     char *key CLEANUP(cleanup_free) = name_text(name);
@@ -197,7 +199,8 @@ static void fake_cancel(void *self, const struct attempt_name *name)
     struct fake_attempt *a = map_get(fake->attempts, key);
     if (a != NULL && !a->has_ended) {
         end_attempt(fake, a,
-            (struct fake_end){.state = ATTEMPT_STATE_CANCELED, .exit_code = 143, .reason = "asked"});
+            (struct fake_end){
+                .state = ATTEMPT_STATE_CANCELED, .exit_code = 143, .reason = "asked"});
     }
 }
 

@@ -17,7 +17,8 @@ struct loop;
 struct fake_executor *fake_executor_new(struct loop *loop, struct executor *out);
 void fake_executor_free(struct fake_executor *fake);
 
-/* What attempt number `attempt` (-1: every one) of tasks with this path does; default: it succeeds. */
+/* What attempt number `attempt` (-1: every one) of tasks with this path does; default: it succeeds.
+ */
 struct fake_end {
     enum attempt_state state;
     int exit_code;
