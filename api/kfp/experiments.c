@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/pool.h"
+#include "base/store.h"
 
 #include "scheduler/catalog.h"
 #include "scheduler/recurring.h"
@@ -17,7 +18,6 @@
 
 #define NAME_MAX_BYTES 128
 #define SPACE_MAX_BYTES 63
-#define ARCHIVE_MAX_RUNS 1000000
 
 static const struct kfp_field experiment_fields[] = {
     {"experiment_id", KFP_OUTPUT, NULL, NULL, 0},
@@ -69,7 +69,7 @@ struct op {
     struct list_query *query;
     int64_t total;
     const char *token;
-    const json_t *runs, *recurring;
+    const json_t *recurring;
 };
 
 static struct op *op_new(struct api_call *call)
@@ -278,20 +278,7 @@ static void runs_archived(struct fanout *f)
 static void begin_archive(struct fanout_item *item)
 {
     const struct op *op = item->fanout->owner;
-    const json_t *record = json_array_get(op->runs, item->index);
-    run_set_storage(
-        op->call->api->store, jget_str(record, "id", ""), "ARCHIVED", fanout_item_done, item);
-}
-
-static void on_runs(void *owner, const json_t *records, const struct err *err)
-{
-    struct op *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->runs = api_keep(op->call, json_incref((json_t *)records));
-    fanout_run(op->call, json_array_size(records), begin_archive, runs_archived, op);
+    run_archive_shard(op->call->api->store, (unsigned)item->index, op->id, fanout_item_done, item);
 }
 
 static void on_archived(void *owner, const json_t *record, const struct err *err)
@@ -302,7 +289,7 @@ static void on_archived(void *owner, const json_t *record, const struct err *err
         api_fail(op->call, err);
         return;
     }
-    run_all(op->call->api->store, op->id, NULL, ARCHIVE_MAX_RUNS, on_runs, op);
+    fanout_run(op->call, store_shards(op->call->api->store), begin_archive, runs_archived, op);
 }
 
 static void handle_archive(struct api_call *call)

@@ -95,6 +95,9 @@ void run_count(struct store *store, void (*done)(void *owner, int64_t count, con
 /* storage state AVAILABLE / ARCHIVED. */
 void run_set_storage(struct store *store, const char *id, const char *storage, run_json_fn *done,
     void *owner);
+/* Archive all runs of an experiment that live in this shard; done gets their number. */
+void run_archive_shard(struct store *store, unsigned shard, const char *experiment_id,
+    run_json_fn *done, void *owner);
 /* Live -> CANCELING (event written); final runs are left alone and succeed. Wake the engine after. */
 void run_cancel(struct store *store, const char *id, run_json_fn *done, void *owner);
 /* ERR_PRECONDITION while the run is live. */

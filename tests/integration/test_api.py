@@ -123,10 +123,10 @@ class TestTransport:
     ])
     def test_garbage(self, daemon, garbage):
         with socket.create_connection(("127.0.0.1", daemon.port), 5) as sock:
-            sock.sendall(garbage)
-            sock.shutdown(socket.SHUT_WR)
             sock.settimeout(5)
             try:
+                sock.sendall(garbage)
+                sock.shutdown(socket.SHUT_WR)
                 answer = sock.recv(4096)
             except OSError:
                 answer = b""
