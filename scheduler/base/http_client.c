@@ -164,11 +164,14 @@ static void call_fill_reply(struct http_call *call, struct http_reply *reply)
     };
 }
 
-static enum err_code code_of(CURLcode code)
+static enum err_code code_of(const struct http_call *call, CURLcode code)
 {
+    long sent = 0;
     switch ((int)code) {
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of the URL; or, after the request, of the answer */
+        curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+        return sent > 0 ? ERR_TRANSIENT : ERR_INVALID;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_BAD_FUNCTION_ARGUMENT:
@@ -207,7 +210,7 @@ static int call_error(const struct http_call *call, CURLcode code, struct err *e
             "%s: its address is private, local or otherwise not allowed for this purpose",
             call->where);
     }
-    return err_set(err, code_of(code), "%s: %s", call->where,
+    return err_set(err, code_of(call, code), "%s: %s", call->where,
         call->curl_text[0] != '\0' ? call->curl_text : curl_easy_strerror(code));
 }
 
