@@ -191,6 +191,8 @@ char *plan_canonical(const struct plan *plan);
 /* Text form of a value (kfp-semantics.md 3.4): integral numbers as digits, never an exponent;
  * lists and objects compact, keys sorted, <>& escaped. */
 void value_text(const json_t *value, struct buf *out);
+/* Compact JSON, keys sorted, exactly as {{$}} is rendered. malloc'd. */
+char *value_json(const json_t *value);
 /* Coerce for an input of this type: anything -> STRING; else the kind must match exactly. New
  * reference, or NULL and err. `what` names the place. */
 json_t *value_coerce(const json_t *value, enum value_type type, const char *what, struct err *err);

@@ -2,17 +2,12 @@
 /* The finished plan: reference count, lookups, canonical text. */
 #include "scheduler/plan.h"
 
-#include "base/buf.h"
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "pipeline/value.h"
 
 #include <assert.h>
 #include <string.h>
-
-/* Compiling bounds the text, and escapes make it at most six times as long. */
-#define MAX_CANONICAL_BYTES (256u << 20)
 
 void plan_ref(struct plan *plan)
 {
@@ -78,9 +73,5 @@ char *plan_canonical(const struct plan *plan)
     if (plan->platform != NULL) {
         json_object_set(doc, "platform_spec", plan->platform);
     }
-    struct buf text;
-    buf_init(&text, MAX_CANONICAL_BYTES);
-    value_write(doc, VALUE_WRITE_PLAIN, &text);
-    assert(!text.overflow);
-    return buf_steal(&text, NULL);
+    return value_json(doc);
 }

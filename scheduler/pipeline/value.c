@@ -12,12 +12,15 @@
 #include "base/util.h"
 #include "pipeline/draft.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_SHOWN 60
+/* What comes in is at most 32 MiB, and escapes make it at most six times as long. */
+#define MAX_JSON_BYTES (256u << 20)
 
 /* ---- text ---- */
 
@@ -195,6 +198,15 @@ void value_text(const json_t *value, struct buf *out)
         return;
     }
     value_write(value, VALUE_WRITE_HTML_SAFE, out);
+}
+
+char *value_json(const json_t *value)
+{
+    struct buf text;
+    buf_init(&text, MAX_JSON_BYTES);
+    value_write(value, VALUE_WRITE_PLAIN, &text);
+    assert(!text.overflow);
+    return buf_steal(&text, NULL);
 }
 
 /* ---- kinds ---- */

@@ -159,7 +159,7 @@ static int draft_env(struct drafting *draft, const struct render_context *contex
 /* {{$}} is put in last by KFP, after $(NAME): such elements are marked, see order.h. */
 static void draft_verbatim(struct drafting *draft, const json_t *argv)
 {
-    char *input CLEANUP(cleanup_free) = jtext(draft->task->executor_input);
+    char *input CLEANUP(cleanup_free) = value_json(draft->task->executor_input);
     json_t *verbatim = json_array();
     size_t i;
     json_t *arg;
