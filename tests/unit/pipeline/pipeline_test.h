@@ -99,8 +99,7 @@ __attribute__((unused)) static void expect_json(
     json_decref(got);
 }
 
-__attribute__((unused)) static void expect_has(
-    const char *row, const char *text, const char *part)
+__attribute__((unused)) static void expect_has(const char *row, const char *text, const char *part)
 {
     if (strstr(text, part) == NULL) {
         print_error("%s: '%s' does not say '%s'\n", row, text, part);

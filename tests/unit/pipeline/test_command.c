@@ -57,8 +57,9 @@ static void test_executor_input(void **state UNUSED)
         "{'schemaTitle': 'system.Model', 'schemaVersion': '0.0.1'}, 'uri': "
         "'s3://bucket/p/model', 'metadata': {'k': 'v'}}]}}, 'outputFile': "
         "'/w/executor_output.json'}}");
-    expect_json("paths", paths, "{'in': {'data': '/work/in/data'}, 'out': {'model': "
-                                "'/s3/bucket/p/model'}}");
+    expect_json("paths", paths,
+        "{'in': {'data': '/work/in/data'}, 'out': {'model': "
+        "'/s3/bucket/p/model'}}");
     const struct component empty = {.name = "c", .kind = COMPONENT_CONTAINER};
     expect_json("empty", executor_input_build(&empty, NULL, NULL, NULL, "/w", NULL),
         "{'outputs': {'outputFile': '/w/executor_output.json'}}");
@@ -89,8 +90,10 @@ static const struct render_row rows[] = {
     {"metadata missing", "{{$.inputs.artifacts['data'].metadata['no']}}", "['null']", NULL},
     {"properties", "{{$.inputs.artifacts['data'].properties['who']}}", "['me']", NULL},
     {"bare output artifact", "{{$.outputs.artifacts['model']}}",
-        "['{\\\"artifacts\\\":[{\\\"metadata\\\":{\\\"k\\\":\\\"v\\\"},\\\"name\\\":\\\"model\\\",\\\"type\\\":{"
-        "\\\"schemaTitle\\\":\\\"system.Model\\\",\\\"schemaVersion\\\":\\\"0.0.1\\\"},\\\"uri\\\":\\\"s3://"
+        "['{\\\"artifacts\\\":[{\\\"metadata\\\":{\\\"k\\\":\\\"v\\\"},\\\"name\\\":\\\"model\\\","
+        "\\\"type\\\":{"
+        "\\\"schemaTitle\\\":\\\"system.Model\\\",\\\"schemaVersion\\\":\\\"0.0.1\\\"},\\\"uri\\\":"
+        "\\\"s3://"
         "bucket/p/model\\\"}]}']",
         NULL},
     {"output uri", "{{$.outputs.artifacts['model'].uri}}", "['s3://bucket/p/model']", NULL},
@@ -120,8 +123,9 @@ static const struct render_row rows[] = {
         NULL},
     {"IfPresent: not there", "{\"IfPresent\": {\"InputName\": \"opt\", \"Then\": \"yes\"}}", "[]",
         NULL},
-    {"IfPresent: else", "{\"IfPresent\": {\"InputName\": \"opt\", \"Then\": \"y\", \"Else\": \"n\"}}",
-        "['n']", NULL},
+    {"IfPresent: else",
+        "{\"IfPresent\": {\"InputName\": \"opt\", \"Then\": \"y\", \"Else\": \"n\"}}", "['n']",
+        NULL},
     {"IfPresent: artifact",
         "{\"IfPresent\": {\"InputName\": \"data\", \"Then\": [\"--d\", "
         "\"{{$.inputs.artifacts['data'].path}}\"]}}",
@@ -130,17 +134,18 @@ static const struct render_row rows[] = {
         "{\"IfPresent\": {\"InputName\": \"text\", \"Then\": "
         "\"{{$.outputs.artifacts['model'].uri}}\"}}",
         "['s3://bucket/p/model']", NULL},
-    {"IfPresent: defaults are not there", "{\"IfPresent\": {\"InputName\": \"num\", \"Then\": \"y\"}}",
-        "[]", NULL},
+    {"IfPresent: defaults are not there",
+        "{\"IfPresent\": {\"InputName\": \"num\", \"Then\": \"y\"}}", "[]", NULL},
     {"IfPresent: nested",
-        "{\"IfPresent\": {\"InputName\": \"text\", \"Then\": [\"a\", {\"IfPresent\": {\"InputName\": "
+        "{\"IfPresent\": {\"InputName\": \"text\", \"Then\": [\"a\", {\"IfPresent\": "
+        "{\"InputName\": "
         "\"opt\", \"Then\": \"b\"}}, {\"Concat\": [\"c\", \"d\"]}]}}",
         "['a','cd']", NULL},
     {"IfPresent: not chosen is not resolved",
-        "{\"IfPresent\": {\"InputName\": \"opt\", \"Then\": \"{{$.inputs.parameters['opt']}}\"}}", "[]",
-        NULL},
-    {"Concat", "{\"Concat\": [\"a=\", \"{{$.inputs.parameters['text']}}\", \"!\"]}", "['a=va\\\"l!']",
-        NULL},
+        "{\"IfPresent\": {\"InputName\": \"opt\", \"Then\": \"{{$.inputs.parameters['opt']}}\"}}",
+        "[]", NULL},
+    {"Concat", "{\"Concat\": [\"a=\", \"{{$.inputs.parameters['text']}}\", \"!\"]}",
+        "['a=va\\\"l!']", NULL},
     {"Concat: nested",
         "{\"Concat\": [\"a\", {\"IfPresent\": {\"InputName\": \"text\", \"Then\": \"b\"}}, "
         "{\"IfPresent\": {\"InputName\": \"opt\", \"Then\": \"c\"}}, {\"Concat\": [\"d\"]}]}",
@@ -148,7 +153,8 @@ static const struct render_row rows[] = {
     {"Concat: empty", "{\"Concat\": []}", "['']", NULL},
     {"space before", " {\"Concat\": [\"a\"]}", "['a']", NULL},
     {"no space after", "{\"Concat\":[\"a\"]}", "['a']", NULL},
-    {"IfPresent broken", "{\"IfPresent\": {\"Then\": \"y\"}}", NULL, "needs 'InputName' and 'Then'"},
+    {"IfPresent broken", "{\"IfPresent\": {\"Then\": \"y\"}}", NULL,
+        "needs 'InputName' and 'Then'"},
     {"Concat broken", "{\"Concat\": \"a\"}", NULL, "Concat takes a list"},
     {"other JSON within", "{\"Concat\": [{\"a\": 1}]}", NULL, "only texts, lists, IfPresent"},
     {"JSON that does not parse", "{\"Concat\": [", "['{\\\"Concat\\\": [']", NULL},

@@ -50,10 +50,9 @@ static void test_forms(void **state UNUSED)
         {"bare JSON", xstrdup(spec)},
         {"snake case wrap", xasprintf("{\"pipeline_spec\": %s, \"platform_spec\": null}", spec)},
         {"camel case wrap", xasprintf("{\"pipelineSpec\": %s, \"platformSpec\": {}}", spec)},
-        {"PipelineJob",
-            xasprintf("{\"name\": \"x\", \"displayName\": \"y\", \"pipelineSpec\": %s, "
-                      "\"runtimeConfig\": {\"parameterValues\": {}}}",
-                spec)},
+        {"PipelineJob", xasprintf("{\"name\": \"x\", \"displayName\": \"y\", \"pipelineSpec\": %s, "
+                                  "\"runtimeConfig\": {\"parameterValues\": {}}}",
+                            spec)},
         {"canonical", xstrdup(canonical)},
         {"platform document with empty settings",
             xstrdup(BASE_PIPELINE "---\nplatforms:\n  kubernetes:\n    deploymentSpec:\n      "
@@ -98,14 +97,14 @@ static void test_forms(void **state UNUSED)
 
 static void test_snake_case(void **state UNUSED)
 {
-    static const char *const words[][2] = {
-        {"executorLabel", "executor_label"}, {"inputDefinitions", "input_definitions"},
-        {"parameterType", "parameter_type"}, {"defaultValue", "default_value"},
-        {"isOptional", "is_optional"}, {"outputDefinitions", "output_definitions"},
-        {"artifactType", "artifact_type"}, {"schemaTitle", "schema_title"},
-        {"deploymentSpec", "deployment_spec"}, {"pipelineInfo", "pipeline_info"},
-        {"componentRef", "component_ref"}, {"taskOutputArtifact", "task_output_artifact"},
-        {"producerTask", "producer_task"}, {"outputArtifactKey", "output_artifact_key"},
+    static const char *const words[][2] = {{"executorLabel", "executor_label"},
+        {"inputDefinitions", "input_definitions"}, {"parameterType", "parameter_type"},
+        {"defaultValue", "default_value"}, {"isOptional", "is_optional"},
+        {"outputDefinitions", "output_definitions"}, {"artifactType", "artifact_type"},
+        {"schemaTitle", "schema_title"}, {"deploymentSpec", "deployment_spec"},
+        {"pipelineInfo", "pipeline_info"}, {"componentRef", "component_ref"},
+        {"taskOutputArtifact", "task_output_artifact"}, {"producerTask", "producer_task"},
+        {"outputArtifactKey", "output_artifact_key"},
         {"taskOutputParameter", "task_output_parameter"},
         {"outputParameterKey", "output_parameter_key"},
         {"componentInputParameter", "component_input_parameter"}, {"taskInfo", "task_info"},
@@ -151,8 +150,8 @@ static const struct bad_row bad_rows[] = {
         "every task names its component"},
     {"unknown executor", "executorLabel: exec-load", "executorLabel: exec-lod", 3,
         "there is no executor 'exec-lod'"},
-    {"unknown producer", "producerTask: load, outputParameterKey", "producerTask: lod, outputParameterKey",
-        37, "task 'lod' is not in this DAG"},
+    {"unknown producer", "producerTask: load, outputParameterKey",
+        "producerTask: lod, outputParameterKey", 37, "task 'lod' is not in this DAG"},
     {"unknown output parameter", "outputParameterKey: count", "outputParameterKey: counts", 37,
         "has no output parameter 'counts'"},
     {"unknown output artifact", "outputArtifactKey: data", "outputArtifactKey: date", 35,
@@ -184,7 +183,8 @@ static const struct bad_row bad_rows[] = {
         "task 'laod' is not in this DAG"},
     {"bad type", "rows: {parameterType: NUMBER_INTEGER", "rows: {parameterType: INTEGER", 6,
         "'INTEGER' is not known; it must be STRING"},
-    {"missing type", "rows: {parameterType: NUMBER_INTEGER, ", "rows: {", 6, "is missing; it must be"},
+    {"missing type", "rows: {parameterType: NUMBER_INTEGER, ", "rows: {", 6,
+        "is missing; it must be"},
     {"wrong default", "defaultValue: 10.0", "defaultValue: ten", 6,
         "the default is not a NUMBER_INTEGER"},
     {"wrong kind: map for list", "command: [load]", "command: {a: b}", 24,
@@ -275,7 +275,8 @@ static void test_all_at_once(void **state UNUSED)
     struct buf shown;
     buf_init(&shown, 1000);
     complaints_format(&c, 1, &shown);
-    expect_has("format", buf_str(&shown), "line 3, column 20: components.comp-load.executorLabel: ");
+    expect_has(
+        "format", buf_str(&shown), "line 3, column 20: components.comp-load.executorLabel: ");
     expect_has("format", buf_str(&shown), "and 2 more");
     buf_done(&shown);
     complaints_done(&c);
@@ -293,7 +294,8 @@ static void test_warnings(void **state UNUSED)
         {"unknown field", "image: python, command: [load]", "image: python, zz: 1, command: [load]",
             "unknown field, ignored"},
         {"kinds differ", "note: {componentInputParameter: note}\n",
-            "note: {componentInputParameter: note}\n            x: {componentInputParameter: note}\n",
+            "note: {componentInputParameter: note}\n            x: {componentInputParameter: "
+            "note}\n",
             NULL},
         {"text into a number",
             "count: {taskOutputParameter: {producerTask: load, outputParameterKey: count}}",
@@ -358,7 +360,8 @@ static void test_unsupported(void **state UNUSED)
             "{exec-load: {nodeSelector: {labels: {a: b}}}}}}}\n",
             "executors.exec-load.nodeSelector: a Kubernetes setting of a task"},
         {"pipeline settings", "schemaVersion: 2.1.0\nsdkVersion: kfp-2.17.0\n",
-            "schemaVersion: 2.1.0\n---\nplatforms: {kubernetes: {pipelineConfig: {workspace: {size: "
+            "schemaVersion: 2.1.0\n---\nplatforms: {kubernetes: {pipelineConfig: {workspace: "
+            "{size: "
             "1Gi}}}}\n",
             "pipelineConfig.workspace: a Kubernetes setting of the pipeline"},
         {"oneof", "  dag:\n    tasks:\n      train:",
@@ -395,13 +398,15 @@ static void test_allowed(void **state UNUSED)
         const char *name, *from, *to;
     } rows[] = {
         {"retry zero times", "taskInfo: {name: load it}", "retryPolicy: {maxRetryCount: 0}"},
-        {"caching", "taskInfo: {name: load it}", "cachingOptions: {enableCache: true, cacheKey: k}"},
+        {"caching", "taskInfo: {name: load it}",
+            "cachingOptions: {enableCache: true, cacheKey: k}"},
         {"empty trigger policy", "taskInfo: {name: load it}", "triggerPolicy: {}"},
         {"explicit default strategy", "taskInfo: {name: load it}",
             "triggerPolicy: {strategy: ALL_UPSTREAM_TASKS_SUCCEEDED}"},
         {"enum by number", "tag: {parameterType: STRING", "tag: {parameterType: 3"},
         {"deprecated type", "tag: {parameterType: STRING", "tag: {type: STRING"},
-        {"integer constant", "{taskOutputParameter: {producerTask: load, outputParameterKey: count}}",
+        {"integer constant",
+            "{taskOutputParameter: {producerTask: load, outputParameterKey: count}}",
             "{runtimeValue: {constant: 5.0}}"},
         {"exponent for a declared number",
             "{taskOutputParameter: {producerTask: load, outputParameterKey: count}}",
@@ -411,7 +416,8 @@ static void test_allowed(void **state UNUSED)
         {"constantValue", "{componentInputParameter: note}",
             "{runtimeValue: {constantValue: {stringValue: x}}}"},
         {"undeclared extra input", "note: {componentInputParameter: note}\n",
-            "note: {componentInputParameter: note}\n            extra: {runtimeValue: {constant: 1}}\n"},
+            "note: {componentInputParameter: note}\n            extra: {runtimeValue: {constant: "
+            "1}}\n"},
         {"selector", "note: {componentInputParameter: note}",
             "note: {componentInputParameter: note, parameterExpressionSelector: "
             "'parseJson(string_value)[\"a\"]'}"},

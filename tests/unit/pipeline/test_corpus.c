@@ -151,7 +151,8 @@ static void test_valid(void **state UNUSED)
     }
     struct tally t = {0};
     walk(folder, check_valid, &t);
-    print_message("%zu files: %zu compile, %zu wait for features\n", t.files, t.compiled, t.refused);
+    print_message(
+        "%zu files: %zu compile, %zu wait for features\n", t.files, t.compiled, t.refused);
     assert_int_equal(t.bad, 0);
     assert_true(t.compiled > 0);
 }

@@ -60,8 +60,8 @@ static void test_texts(void **state UNUSED)
         json_t *value = json_string(rows[i].text);
         json_t *out = macro_expand(value, &context);
         if (strcmp(json_string_value(out), rows[i].expected) != 0) {
-            print_error("%s: %s, expected %s\n", rows[i].text, json_string_value(out),
-                rows[i].expected);
+            print_error(
+                "%s: %s, expected %s\n", rows[i].text, json_string_value(out), rows[i].expected);
             fail();
         }
         json_decref(out);

@@ -56,15 +56,16 @@ static void test_archives(void **state UNUSED)
         {"one file", {{"a.yaml", "one", 0, false}}, 1, "one\n", NULL},
         {"pipeline.yaml wins", {{"a.yaml", "one", 0, false}, {"pipeline.yaml", "two", 0, false}}, 2,
             "two\n", NULL},
-        {"first YAML", {{"x.txt", "no", 0, false}, {"b.yml", "b", 0, false}, {"a.yaml", "a", 0, false}},
-            3, "b\n", NULL},
+        {"first YAML",
+            {{"x.txt", "no", 0, false}, {"b.yml", "b", 0, false}, {"a.yaml", "a", 0, false}}, 3,
+            "b\n", NULL},
         {"with a folder", {{"d/", NULL, 0, true}, {"d/a.yaml", "in", 0, false}}, 2, "in\n", NULL},
-        {"dot slash", {{"a.yaml", "one", 0, false}, {"./pipeline.yaml", "two", 0, false}}, 2, "two\n",
-            NULL},
-        {"macOS companions", {{"__MACOSX/._a.yaml", "no", 0, false}, {"a.yaml", "yes", 0, false}}, 2,
-            "yes\n", NULL},
-        {"folder named like a file", {{"pipeline.yaml", NULL, 0, true}, {"a.yaml", "x", 0, false}}, 2,
-            "x\n", NULL},
+        {"dot slash", {{"a.yaml", "one", 0, false}, {"./pipeline.yaml", "two", 0, false}}, 2,
+            "two\n", NULL},
+        {"macOS companions", {{"__MACOSX/._a.yaml", "no", 0, false}, {"a.yaml", "yes", 0, false}},
+            2, "yes\n", NULL},
+        {"folder named like a file", {{"pipeline.yaml", NULL, 0, true}, {"a.yaml", "x", 0, false}},
+            2, "x\n", NULL},
         {"empty file", {{"a.yaml", "", 0, false}}, 1, "\n", NULL},
         {"no YAML", {{"a.txt", "no", 0, false}}, 1, NULL, "no pipeline in the archive"},
         {"nothing", {{NULL, NULL, 0, false}}, 0, NULL, ""},
@@ -148,8 +149,8 @@ static void test_names(void **state UNUSED)
         char *text = NULL;
         size_t len;
         struct err err = ERR_INIT;
-        int status = package_open(
-            rows[i].filename, rows[i].data, strlen(rows[i].data), &text, &len, &err);
+        int status =
+            package_open(rows[i].filename, rows[i].data, strlen(rows[i].data), &text, &len, &err);
         assert_int_equal(status, rows[i].good ? 0 : -1);
         if (rows[i].good) {
             assert_string_equal(text, rows[i].data);

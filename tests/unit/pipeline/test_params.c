@@ -24,8 +24,7 @@ static void test_bind(void **state UNUSED)
     } rows[] = {
         {"defaults", "{'text': 'x'}",
             "{'text':'x','count':3,'flag':null,'items':[1],'level':'low','grade':1}", NULL},
-        {"all given",
-            "{'text':'','count':4.0,'flag':false,'items':[],'level':'high','grade':2.0}",
+        {"all given", "{'text':'','count':4.0,'flag':false,'items':[],'level':'high','grade':2.0}",
             "{'text':'','count':4,'flag':false,'items':[],'level':'high','grade':2}", NULL},
         {"null is as if not given", "{'text':'x','count':null}",
             "{'text':'x','count':3,'flag':null,'items':[1],'level':'low','grade':1}", NULL},
@@ -33,7 +32,8 @@ static void test_bind(void **state UNUSED)
         {"nothing given", NULL, NULL, "parameter 'text' (STRING) is required"},
         {"unknown", "{'text':'x','txet':1}", NULL,
             "parameter 'txet' is not one of the pipeline; did you mean 'text'?"},
-        {"wrong kind", "{'text':5}", NULL, "parameter 'text': expected a string (STRING), got a number"},
+        {"wrong kind", "{'text':5}", NULL,
+            "parameter 'text': expected a string (STRING), got a number"},
         {"text for number", "{'text':'x','count':'4'}", NULL,
             "parameter 'count': expected a number (NUMBER_INTEGER), got a string"},
         {"not a literal", "{'text':'x','level':'mid'}", NULL,
@@ -113,8 +113,8 @@ static void test_finish(void **state UNUSED)
             "{'x':'v'}", NULL},
         {"number becomes text", "x: {parameterType: STRING}", "x: " FROM_ROOT, false, "{'x':5.0}",
             "{'x':'5'}", "{'x':'5'}", NULL},
-        {"text does not become number", "x: {parameterType: NUMBER_INTEGER}", "x: " FROM_TASK, false,
-            "{'x':'5'}", NULL, NULL, "task 't': input 'x': expected a number"},
+        {"text does not become number", "x: {parameterType: NUMBER_INTEGER}", "x: " FROM_TASK,
+            false, "{'x':'5'}", NULL, NULL, "task 't': input 'x': expected a number"},
         {"not passed, optional with default: container",
             "x: {parameterType: STRING, isOptional: true, defaultValue: d}", "", false, "{}", "{}",
             "{'x':'d'}", NULL},
@@ -153,7 +153,8 @@ static void test_finish(void **state UNUSED)
         {"f-string in a DAG's input", "x: {parameterType: STRING}",
             "x: {runtimeValue: {constant: \"{{$.inputs.parameters['y']}}!\"}}, y: " FROM_TASK, true,
             "{'y':'v'}", "{'x':'v!','y':'v'}", "{'x':'v!','y':'v'}", NULL},
-        {"f-string of a default", "x: {parameterType: STRING}, z: {parameterType: STRING, defaultValue: d}",
+        {"f-string of a default",
+            "x: {parameterType: STRING}, z: {parameterType: STRING, defaultValue: d}",
             "x: {runtimeValue: {constant: \"{{$.inputs.parameters['z']}}\"}}", false, "{}",
             "{'x':'d'}", "{'x':'d','z':'d'}", NULL},
         {"f-string without its value", "x: {parameterType: STRING}",
@@ -188,8 +189,8 @@ static void test_finish(void **state UNUSED)
         struct plan *plan = task_plan(rows[i].declared, rows[i].inputs, rows[i].is_dag);
         struct err err = ERR_INIT;
         json_t *raw = j(rows[i].raw), *provided = NULL, *params = NULL;
-        int status = task_params_finish(
-            task_named(plan->root, "t"), raw, &run, &provided, &params, &err);
+        int status =
+            task_params_finish(task_named(plan->root, "t"), raw, &run, &provided, &params, &err);
         if (rows[i].says != NULL) {
             assert_int_equal(status, -1);
             expect_has(rows[i].name, err.msg, rows[i].says);

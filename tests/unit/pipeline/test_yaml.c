@@ -30,7 +30,7 @@ static void test_scalars(void **state UNUSED)
         {".5", "0.5", "'.5'", "0.5"},
         {"1.", "1", "'1.'", "1"},
         {"1.5e3", "1500", "'1.5e3'", "1500"},
-        {"1e3", "'1e3'", "'1e3'", "1000"},   /* a string to PyYAML, which wrote it */
+        {"1e3", "'1e3'", "'1e3'", "1000"}, /* a string to PyYAML, which wrote it */
         {"1e-05", "'1e-05'", "'1e-05'", "0.00001"},
         {"12e03", "'12e03'", "'12e03'", "12000"},
         {"123456789012345678901234567890", "1.2345678901234568e29",
@@ -124,12 +124,14 @@ static void test_merge_and_alias(void **state UNUSED)
         const char *name, *yaml, *expected;
     } rows[] = {
         {"alias", "a: &x [1, 2]\nb: *x\n", "{'a':[1,2],'b':[1,2]}"},
-        {"merge", "a: &x {p: 1, q: 2}\nb: {<<: *x, q: 3}\n", "{'a':{'p':1,'q':2},'b':{'p':1,'q':3}}"},
+        {"merge", "a: &x {p: 1, q: 2}\nb: {<<: *x, q: 3}\n",
+            "{'a':{'p':1,'q':2},'b':{'p':1,'q':3}}"},
         {"merge before", "b: {q: 3, <<: {p: 1, q: 2}}\n", "{'b':{'p':1,'q':3}}"},
         {"merge list", "b: {<<: [{p: 1}, {p: 2, r: 3}]}\n", "{'b':{'p':1,'r':3}}"},
         {"<< as text value", "a: <<\n", "{'a':'<<'}"},
         {"anchors start anew in each document", "a: &x 1\n", "{'a':1}"},
-        {"flow without spaces, as JSON", "{\"a\":1,\"b\":[true,null,\"x\"]}", "{'a':1,'b':[true,null,'x']}"},
+        {"flow without spaces, as JSON", "{\"a\":1,\"b\":[true,null,\"x\"]}",
+            "{'a':1,'b':[true,null,'x']}"},
         {"complex but empty", "{}", "{}"},
         {"CRLF", "a: 1\r\nb: 2\r\n", "{'a':1,'b':2}"},
     };
