@@ -90,7 +90,7 @@ void attempt_start(struct task *task)
     FAULT("run.attempt.before_start");
     executor->ops->start(executor->self, &name, order, container);
     FAULT("run.attempt.after_start");
-    LOG_INFO(
+    LOG_DEBUG(
         "step started", "run=%s task=%s attempt=%d", run->id.text, LOG_Q(task->path), name.attempt);
     if (is_canceling) {
         task->is_canceling = true;

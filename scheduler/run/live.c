@@ -73,7 +73,7 @@ void live_touch(struct live *run)
 void live_set_state(struct live *run, enum run_state state)
 {
     assert(!run_state_is_final(run->state));
-    LOG_INFO("run state", "run=%s from=%s to=%s", run->id.text, run_state_name(run->state),
+    LOG_DEBUG("run state", "run=%s from=%s to=%s", run->id.text, run_state_name(run->state),
         run_state_name(state));
     run->state = state;
     run->is_state_dirty = true;

@@ -16,16 +16,21 @@
 #include "base/util.h"
 #include "run/engine.h"
 
+#define EVENT_OUTPUTS_MAX_BYTES ((size_t)64 * 1024)
+
 /* ---- ends ---- */
 
-static json_t *outputs_to_json(const struct task *task)
+/* Outputs for an event. Events travel to every subscriber: what is huge is left to the API. */
+static void add_outputs(json_t *data, const struct task *task)
 {
-    json_t *outputs = json_object();
+    json_t *outputs CLEANUP(json_decrefp) = json_object();
     if (task != NULL && task->out_params != NULL) {
         json_object_set(outputs, "parameters", task->out_params);
         json_object_set(outputs, "artifacts", task->out_artifacts);
     }
-    return outputs;
+    bool is_huge = json_dumpb(outputs, NULL, 0, JSON_COMPACT) > EVENT_OUTPUTS_MAX_BYTES;
+    json_object_set(
+        data, is_huge ? "outputs_left_out" : "outputs", is_huge ? json_true() : outputs);
 }
 
 static void task_finished_event(struct task *task)
@@ -38,7 +43,7 @@ static void task_finished_event(struct task *task)
     }
     json_object_set_new(data, "started_us", json_integer(task->started_us));
     json_object_set_new(data, "ended_us", json_integer(task->ended_us));
-    json_object_set_new(data, "outputs", outputs_to_json(task));
+    add_outputs(data, task);
     task_event(task, "task.finished", data);
 }
 
@@ -81,12 +86,16 @@ static void run_finish(struct live *run, enum run_state state, const char *error
     run->error = error == NULL ? NULL : xstrdup(error);
     run->finished_us = now_us;
     live_set_state(run, state);
+    LOG_INFO("run finished", "run=%s name=%s state=%s ms=%lld error=%s", run->id.text,
+        LOG_Q(live_text(run, "name")), run_state_name(state),
+        (long long)(run->started_us == 0 ? 0 : (now_us - run->started_us) / US_PER_MS),
+        LOG_Q(error == NULL ? "" : error));
     json_t *data = json_object();
     json_object_set_new(data, "state", json_string(run_state_name(state)));
     json_object_set_new(data, "error", json_string(error == NULL ? "" : error));
     json_object_set_new(data, "started_us", json_integer(run->started_us));
     json_object_set_new(data, "ended_us", json_integer(now_us));
-    json_object_set_new(data, "outputs", outputs_to_json(run->root));
+    add_outputs(data, run->root);
     live_event(run, "run.finished", "run.finished", data);
 }
 
@@ -215,7 +224,6 @@ void run_step(struct live *run)
 
 void run_fail(struct live *run, const char *reason)
 {
-    LOG_WARN("run cannot be carried out", "run=%s reason=%s", run->id.text, LOG_Q(reason));
     run_finish(run, RUN_STATE_FAILED, reason);
 }
 

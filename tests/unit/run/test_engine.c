@@ -2,6 +2,8 @@
 /* The engine on whole runs: order, data flow, failures, cancelling, limits, events. */
 #include "bench.h"
 
+#include <time.h>
+
 #define FAILED(code, log)                                                                          \
     (struct fake_end)                                                                              \
     {                                                                                              \
@@ -444,14 +446,15 @@ static double time_chain(struct bench *b, int n, bool is_wide)
     bench_put_spec(b, spec_of(is_wide ? "wide" : "chain", rows, (size_t)n), sha);
     /* Once before, so that the plan is compiled. */
     size_t begun = fake_begun(b->fake, NULL);
-    int64_t start = clock_mono_us();
+    /* Processor time: the machine may be busy with other things. */
+    clock_t start = clock();
     struct id id = bench_run(b, sha, NULL);
     size_t ends = b->ends;
     int64_t end = clock_mono_us() + 100 * US_PER_S;
     while (b->ends == ends && clock_mono_us() < end) {
-        loop_turn(b->loop, false);
+        loop_turn(b->loop, true);
     }
-    double seconds = (double)(clock_mono_us() - start) / 1e6;
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     assert_string_equal(bench_state(b, id), "SUCCEEDED");
     assert_int_equal(fake_begun(b->fake, NULL) - begun, n);
     free(rows);
@@ -467,7 +470,7 @@ static void test_cost_is_proportional(void **state)
         print_message(
             "  %s: 100 tasks %.3f s, 1000 tasks %.3f s\n", wide ? "wide" : "chain", small, large);
         /* Ten times the tasks; quadratic cost would be a hundred times. */
-        assert_true(large < small * 35 + 0.5);
+        assert_true(large < small * 30 + 0.2);
     }
 }
 
