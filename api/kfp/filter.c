@@ -164,7 +164,7 @@ static int convert(struct pool *pool, const struct predicate *p, const char *kin
 static int read_values(
     struct pool *pool, struct predicate *p, const json_t *in, const char *where, struct err *err)
 {
-    const char *kind;
+    const char *kind = NULL;
     if (pick_value(in, where, &kind, err) != 0) {
         return -1;
     }
