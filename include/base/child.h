@@ -20,7 +20,7 @@ struct child_spec {
     bool new_session;           /* setsid: pid is then session and group */
 };
 
-/* status as from waitpid; called once from the loop. */
+/* status as from waitpid; called once from the loop, then the handle is gone. */
 typedef void child_exit_fn(void *owner, int status);
 
 struct child *child_start(struct loop *loop, const struct child_spec *spec, child_exit_fn *done,
@@ -29,9 +29,9 @@ struct child *child_start(struct loop *loop, const struct child_spec *spec, chil
 struct child *child_adopt(struct loop *loop, pid_t pid, child_exit_fn *done, void *owner,
     struct err *err);
 pid_t child_pid(const struct child *child);
-/* Signal the process, or its whole group. */
+/* Signal the process, or its whole group (if it leads one: new_session). */
 void child_signal(struct child *child, int sig, bool group);
-/* Stop watching; the process goes on. NULL is fine. */
+/* Stop watching; the process goes on, and reaping it is the caller's business. NULL is fine. */
 void child_forget(struct child *child);
 
 #endif

@@ -17,7 +17,7 @@ struct loop;
 struct sockaddr;
 
 struct http_client *http_client_new(struct loop *loop, struct err *err);
-/* Cancels everything under way. */
+/* Cancels everything under way. Not from within on_data, on_status or allow_address. */
 void http_client_free(struct http_client *client);
 
 struct http_reply {
@@ -53,7 +53,7 @@ struct http_call_spec {
     const char *bearer;         /* Authorization: Bearer ... */
     /* Asked with the resolved address before connecting; false refuses (ERR_DENIED). */
     bool (*allow_address)(void *owner, const struct sockaddr *addr);
-    /* Stream the body instead of collecting it. Non-zero aborts. */
+    /* Stream the body instead of collecting it. Non-zero aborts (ERR_INVALID). */
     int (*on_data)(void *owner, const char *data, size_t len);
     /* For streams: the status line has arrived. */
     void (*on_status)(void *owner, int status);
@@ -64,6 +64,7 @@ typedef void http_done_fn(void *owner, const struct http_reply *reply, const str
 
 struct http_call *http_call_start(struct http_client *client, const struct http_call_spec *spec,
     http_done_fn *done, void *owner);
-void http_call_cancel(struct http_call *call); /* NULL is fine */
+/* From anywhere, also from the callbacks of this or another call. NULL is fine. */
+void http_call_cancel(struct http_call *call);
 
 #endif

@@ -45,8 +45,9 @@ struct store_conn {
     void *owner;
     enum conn_state state;
     int64_t timeout_ms;
-    struct timer timer; /* until it is up */
-    struct deferred deferred;
+    struct timer timer;       /* until it is up */
+    struct deferred deferred; /* the begin, then the end */
+    struct deferred flush;
 
     struct evdns_base *dns;
     struct evdns_getaddrinfo_request *dns_request;
@@ -89,6 +90,7 @@ void store_conn_drop(struct store_conn *conn, const struct err *err)
     err_copy(&conn->err, err);
     conn_close(conn);
     timer_stop(&conn->timer);
+    loop_defer_cancel(conn->loop, &conn->flush);
     loop_defer(conn->loop, &conn->deferred, conn_report_down, conn);
 }
 
@@ -162,8 +164,10 @@ static void conn_on_read(evutil_socket_t fd, short what, void *arg)
 
 /* Writing. */
 
-static void conn_flush(struct store_conn *conn)
+/* At the bottom of the turn; the loop watches for room only when the kernel has none. */
+static void conn_flush(void *arg)
 {
+    struct store_conn *conn = arg;
     while (evbuffer_get_length(conn->out) > 0) {
         if (evbuffer_write(conn->out, conn->fd) < 0) {
             if (errno == EINTR) {
@@ -187,7 +191,7 @@ void store_conn_write(struct store_conn *conn, const void *data, size_t len)
     int r = evbuffer_add(conn->out, data, len);
     assert(r == 0);
     (void)r;
-    event_add(conn->write_event, NULL);
+    loop_defer(conn->loop, &conn->flush, conn_flush, conn);
 }
 
 size_t store_conn_unsent(const struct store_conn *conn)
@@ -406,6 +410,7 @@ void store_conn_free(struct store_conn *conn)
     conn_close(conn);
     timer_done(&conn->timer);
     loop_defer_cancel(conn->loop, &conn->deferred);
+    loop_defer_cancel(conn->loop, &conn->flush);
     if (conn->dns_request != NULL) {
         evdns_getaddrinfo_cancel(conn->dns_request);
     }

@@ -449,7 +449,7 @@ static void misbehaving_servers_are_named_errors(void **state)
         int64_t took_ms = (clock_mono_us() - start_us) / US_PER_MS;
         const char *text = a.code == ERR_NONE ? a.header : a.text;
         if (a.code != rows[i].code || a.status != rows[i].status ||
-            strstr(text, rows[i].text) == NULL || took_ms > 1500) {
+            strstr(text, rows[i].text) == NULL || took_ms > 10000) {
             fail_msg("%s: %s %d '%s' after %d ms", rows[i].name, err_code_name(a.code), a.status,
                 text, (int)took_ms);
         }
@@ -795,7 +795,7 @@ static void cancelled_while_its_name_is_looked_up(void **state)
     loop_turn(loop, false);
     int64_t start_us = clock_mono_us();
     http_call_cancel(call);
-    assert_true(clock_mono_us() - start_us < 100000); /* the resolver's thread is not waited for */
+    assert_true(clock_mono_us() - start_us < 500000); /* the resolver's thread is not waited for */
     turn_for(20);
 }
 

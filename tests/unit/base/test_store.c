@@ -53,7 +53,7 @@ static void on_seen(void *owner, redisReply *reply, const struct err *err)
 
 static void turn_until(struct fixture *f, const int *what, int value)
 {
-    int64_t end_us = clock_mono_us() + 20 * US_PER_S;
+    int64_t end_us = clock_mono_us() + 60 * US_PER_S;
     while (*what < value) {
         assert_true(clock_mono_us() < end_us);
         loop_turn(f->loop, true);
@@ -72,7 +72,7 @@ static struct store *open_store(struct fixture *f, int64_t timeout_ms)
 
 static void wait_up(struct fixture *f)
 {
-    int64_t end_us = clock_mono_us() + 20 * US_PER_S;
+    int64_t end_us = clock_mono_us() + 60 * US_PER_S;
     while (!store_is_up(f->store)) {
         assert_true(clock_mono_us() < end_us);
         loop_turn(f->loop, true);
@@ -356,13 +356,13 @@ static void a_sleeping_redis_ends_at_the_deadline(void **state)
     struct seen slow = {0}, behind = {0}, later = {0};
     fast_store(f, 400);
     int64_t start_us = clock_mono_us();
-    store_cmd(f->store, on_seen, &slow, "DEBUG SLEEP 0.9");
+    store_cmd(f->store, on_seen, &slow, "DEBUG SLEEP 3");
     add_start(f, 1, &behind);
     turn_until(f, &behind.times, 1);
     int64_t took_ms = (clock_mono_us() - start_us) / US_PER_MS;
     assert_int_equal(slow.code, ERR_TRANSIENT);
     assert_int_equal(behind.code, ERR_TRANSIENT);
-    assert_true(took_ms >= 400 && took_ms < 850);
+    assert_true(took_ms >= 400 && took_ms < 2500);
     assert_non_null(strstr(behind.text, "unknown"));
     /* The late answers find nobody, and are not taken for those of later calls. */
     while (later.times == 0 || later.code == ERR_TRANSIENT) {
@@ -453,26 +453,31 @@ static void what_waits_too_long_says_what_for(void **state)
 static void what_waits_is_bounded(void **state)
 {
     struct fixture *f = *state;
-    struct seen seen[5] = {0};
+    struct seen seen[4] = {0};
+    struct store_call *calls[3];
     size_t len = (size_t)100 << 20;
     char *big = xcalloc(1, len + 1);
     memset(big, 'x', len);
     for (int i = 0; i < 3; i++) { /* not connected yet: 300 MB would wait */
-        store_cmd(f->store, on_seen, &seen[i], "SET big%d %b", i, big, len);
+        calls[i] = store_cmd(f->store, on_seen, &seen[i], "SET big%d %b", i, big, len);
     }
     assert_int_equal(seen[2].times, 0);
+    store_cancel(calls[0]);
+    store_cancel(calls[1]);
     turn_until(f, &seen[2].times, 1);
     assert_int_equal(seen[2].code, ERR_LIMIT);
-    assert_int_equal(seen[0].code, ERR_NONE);
-    struct store_args *args = store_args_new();
+    assert_int_equal(seen[0].times + seen[1].times, 0);
+    struct store_args *args = store_args_new(); /* too much in one command */
     store_arg_b(args, big, len);
     store_arg_b(args, big, len);
+    free(big);
     store_eval(f->store, &add, args, on_seen, &seen[3]);
     turn_until(f, &seen[3].times, 1);
     assert_int_equal(seen[3].code, ERR_LIMIT);
-    free(big);
-    turn_until(f, &seen[1].times, 1);
-    assert_int_equal(seen[1].code, ERR_NONE);
+    struct seen after = {0}; /* and then there is room again */
+    store_cmd(f->store, on_seen, &after, "ECHO %s", "room");
+    turn_until(f, &after.times, 1);
+    assert_string_equal(after.text, "room");
 }
 
 /* Redis that talks nonsense, and Redis with a password. */
