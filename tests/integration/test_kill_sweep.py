@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon dies at every named fault point of a firing, and goes on as if nothing had been."""
+
+import base64
+import collections
+import datetime
+import hashlib
+import hmac
+import json
+import subprocess
+import time
+
+import pytest
+import requests
+
+from journal import Journal, check_slots, leftovers, record, redis_cli, redis_keys, runs_of
+from rondo_testing import Daemon, Receiver, bin_dir, wait_for
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+GIT_SECRET = "a secret of the forge"
+SLOTS = 2
+ARTIFACTS = 1
+STEPS = 2
+
+# Points that this scenario does not pass, each with the reason. The test fails for any other.
+ELSEWHERE = {}
+
+
+def fault_points():
+    program = bin_dir() / "rondod"
+    if not program.exists():
+        return []
+    done = subprocess.run([str(program), "--list-faults"], capture_output=True, text=True, check=True)
+    return sorted(done.stdout.split())
+
+
+class Died(Exception):
+    pass
+
+
+class Scenario:
+    """Everything that leads to a run or changes one. Done again from its beginning it does only
+    what has not been done yet, as a careful client would."""
+
+    def __init__(self, daemon, receiver, folder):
+        self.daemon = daemon
+        self.receiver = receiver
+        self.journal = Journal(folder / "journal")
+        self.start_s = int(time.time()) + 1
+        self.ids = {}
+        self.pushed = {}
+        self.has_been_killed = False
+
+    @property
+    def socket(self):
+        return self.daemon.data / "redis" / "redis.sock"
+
+    def _has_died(self):
+        return self.daemon.process.poll() is not None
+
+    def play(self):
+        try:
+            self._prepare()
+            self._recur("often", 1, self.start_s, self.start_s + SLOTS)
+            for number in (1, 2):
+                self._push(f"delivery-{number}")
+                self._end_early(f"manual-{number}")
+            self._recur("rare", 100 * 86400, None, None)
+            for verb in ("disable", "enable", "disable"):
+                self.daemon.post(f"/apis/v2beta1/recurringruns/{self.ids['rare']}:{verb}")
+        except requests.RequestException:
+            wait_for(self._has_died, what="the death that broke a request")
+        except AssertionError:
+            if not self._has_died():
+                raise
+        if self.daemon.process.poll() is not None:
+            raise Died
+
+    def _prepare(self):
+        if "trigger" in self.ids:
+            return
+        spec = json.dumps(self.journal.spec())
+        self.ids["pipeline"] = self.daemon.upload(spec, "steps")["pipeline_id"]
+        self.ids["subscription"] = self.daemon.post("/apis/rondo/v1/subscriptions", {
+            "url": self.receiver.url, "secret": SECRET})["id"]
+        self.ids["trigger"] = self.daemon.post("/apis/rondo/v1/triggers/git", {
+            "pipeline_id": self.ids["pipeline"], "secret": GIT_SECRET, "branches": ["main"]})["id"]
+
+    def _named(self, kind, name):
+        """Ids of the records of this name."""
+        answer = self.daemon.get(f"/apis/v2beta1/{kind}", page_size=200)
+        key, ident = ("runs", "run_id") if kind == "runs" else ("recurringRuns", "recurring_run_id")
+        return [one[ident] for one in answer.get(key, []) if one["display_name"] == name]
+
+    def _recur(self, name, interval_s, start_s, end_s):
+        found = self._named("recurringruns", name)
+        if not found:
+            schedule = {"interval_second": str(interval_s)}
+            if start_s is not None:
+                schedule["start_time"] = iso(start_s)
+                schedule["end_time"] = iso(end_s)
+            found = [self.daemon.post("/apis/v2beta1/recurringruns", {
+                "display_name": name, "max_concurrency": "10", "mode": "ENABLE", "no_catchup": False,
+                "pipeline_version_reference": {"pipeline_id": self.ids["pipeline"]},
+                "trigger": {"periodic_schedule": schedule}})["recurring_run_id"]]
+        (self.ids[name],) = found
+
+    def _end_early(self, name):
+        found = self._named("runs", name)
+        if not found:
+            spec = self.journal.spec(seconds=600)
+            found = [self.daemon.create_run(spec, name=name)["run_id"]]
+        (self.ids[name],) = found
+        if self.daemon.run(found[0])["state"] in ("PENDING", "RUNNING"):
+            self.daemon.post(f"/apis/v2beta1/runs/{found[0]}:terminate")
+
+    def _push(self, delivery):
+        body = json.dumps({
+            "ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40, "deleted": False,
+            "repository": {"full_name": "acme/model", "clone_url": "https://example.com/acme/model"},
+            "pusher": {"name": "ann"}, "sender": {"login": "ann"},
+            "head_commit": {"id": "1" * 40, "message": "train it"}}).encode()
+        signature = "sha256=" + hmac.new(GIT_SECRET.encode(), body, hashlib.sha256).hexdigest()
+        answer = self.daemon.call(
+            "POST", f"/hooks/git/{self.ids['trigger']}", 202, data=body, headers={
+                "Content-Type": "application/json", "X-GitHub-Event": "push",
+                "X-GitHub-Delivery": delivery, "X-Hub-Signature-256": signature}).json()
+        assert self.pushed.setdefault(delivery, answer["run_id"]) == answer["run_id"]
+
+    # -- the end of everything --
+
+    def _is_over(self):
+        self.daemon.check_alive()
+        often = record(self.socket, "rr", self.ids["often"])
+        return often["next_us"] == "0" and not redis_keys(self.socket, "rondo:{*}:live")
+
+    def settle(self):
+        """Wait for the end of all runs, then of all deliveries: the clock is moved, because one
+        that was under way when the daemon died is sent again after a while only."""
+        shift_us = 0
+        deadline = time.monotonic() + 60
+        try:
+            wait_for(self._is_over, 60, "the end of all runs")
+            while leftovers(self.socket):
+                assert time.monotonic() < deadline, f"left: {leftovers(self.socket)}"
+                shift_us += 20_000_000
+                self.daemon.post("/internal/testing/clock", {"shift_us": shift_us})
+                time.sleep(0.2)
+        except (AssertionError, requests.RequestException, subprocess.CalledProcessError):
+            if self.daemon.process.poll() is not None:
+                raise Died from None
+            raise
+
+    # -- what must be true then --
+
+    def check(self):
+        self._check_runs()
+        self._check_steps()
+        self._check_events()
+        assert leftovers(self.socket) == []
+        assert self.daemon.metric("rondo_runs_live") == 0
+        assert self.daemon.metric("rondo_webhook_deliveries_pending") == 0
+        self._check_folders()
+
+    def _check_folders(self):
+        """A death just before the folder of an ended attempt goes leaves that one: its report
+        tells the sweep of the next days that nobody needs it."""
+        left = list((self.daemon.data / "work").glob("*/*/*"))
+        assert len(left) <= (1 if self.has_been_killed else 0)
+        assert all((one / "report.json").exists() for one in left)
+
+    def _good_runs(self):
+        return {run["doc"]["id"] for run in runs_of(self.socket, self.ids["often"])} | set(
+            self.pushed.values())
+
+    def _check_runs(self):
+        first = self.start_s + 1
+        check_slots(runs_of(self.socket, self.ids["often"]),
+                    [(first + n) * 1_000_000 for n in range(SLOTS)])
+        assert runs_of(self.socket, self.ids["rare"]) == []
+        assert len(set(self.pushed.values())) == 2
+        for run_id in self._good_runs():
+            assert record(self.socket, "run", run_id)["state"] == "SUCCEEDED"
+        for name in ("manual-1", "manual-2"):
+            assert record(self.socket, "run", self.ids[name])["state"] == "CANCELED"
+        total = sum(redis_cli(self.socket, "ZCARD", key)
+                    for key in redis_keys(self.socket, "rondo:{??}:runs"))
+        assert total == SLOTS + 4
+
+    def _check_steps(self):
+        assert self.journal.counts("double") == {}
+        want = {(run, f"step-{n}"): 1 for run in self._good_runs() for n in range(1, STEPS + 1)}
+        began, ended = self.journal.counts("begin"), self.journal.counts("end")
+        # Only the daemon died, and a launcher outlives it: nothing had to be done again.
+        assert {key: n for key, n in began.items() if key[0] in self._good_runs()} == want
+        assert ended == want
+        for name in ("manual-1", "manual-2"):
+            assert began[(self.ids[name], "step-1")] <= 1
+
+    def _check_events(self):
+        seen = collections.defaultdict(set)
+        for request in self.receiver.requests:
+            assert self.receiver.verify(request)
+            body = json.loads(request["body"])
+            data = body["data"]
+            what = (body["type"], data.get("run_id"), data.get("task"), data.get("attempt"),
+                    data.get("name"))
+            seen[what].add((request["headers"]["webhook-id"], request["body"]))
+        doubled = {what: ids for what, ids in seen.items() if len(ids) > 1}
+        assert not doubled, "one change, one id, the same bytes each time"
+        kinds = collections.Counter((kind, run) for kind, run, *_ in seen)
+        for run in self._good_runs():
+            assert kinds[("run.started", run)] == 1
+            assert kinds[("run.finished", run)] == 1
+            assert kinds[("task.started", run)] == STEPS
+            assert kinds[("task.finished", run)] == STEPS
+            assert kinds[("artifact.created", run)] == ARTIFACTS
+            assert kinds[("task.retrying", run)] == 0
+        for run in runs_of(self.socket, self.ids["often"]):
+            assert kinds[("recurring_run.fired", run["doc"]["id"])] == 1
+        for name in ("manual-1", "manual-2"):
+            assert kinds[("run.finished", self.ids[name])] == 1
+
+
+def iso(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    with Receiver(secret=SECRET) as receiver:
+        daemon = Daemon(settings={"webhook_allow": "127.0.0.1", "webhook_timeout": "2s"})
+        one = Scenario(daemon, receiver, tmp_path)
+        try:
+            yield one
+        except BaseException:
+            daemon.print_log()
+            raise
+        finally:
+            daemon.kill9()
+            daemon.remove()
+
+
+def finish(scenario):
+    scenario.settle()
+    scenario.check()
+    scenario.daemon.stop()
+
+
+def test_undisturbed(scenario):
+    scenario.daemon.start()
+    scenario.play()
+    finish(scenario)
+
+
+def test_points_are_known():
+    assert fault_points(), "rondod --list-faults names no fault point"
+    assert set(ELSEWHERE) <= set(fault_points())
+
+
+@pytest.mark.parametrize("passage", [1, 2])
+@pytest.mark.parametrize("point", fault_points())
+def test_death_at(scenario, point, passage):
+    daemon = scenario.daemon
+    daemon.start(env={"RONDO_FAULT": f"{point}:{passage}:crash"})
+    try:
+        scenario.play()
+        scenario.settle()
+        if point in ELSEWHERE:
+            pytest.skip(f"{point}: {ELSEWHERE[point]}")
+        pytest.fail(f"the fault point {point} was not passed {passage} times")
+    except Died:
+        assert daemon.process.wait(10) == -9, f"not the death that was asked for\n{daemon.log()}"
+    daemon.kill9()
+    scenario.has_been_killed = True
+    daemon.start()
+    scenario.play()
+    finish(scenario)
