@@ -643,7 +643,9 @@ void http_call_cancel(struct http_call *call)
 
 struct http_client *http_client_new(struct loop *loop, struct err *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    /* Out of memory aborts there as well. */
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, xmalloc, free, xrealloc, xstrdup, xcalloc) !=
+        CURLE_OK) {
         err_set(err, ERR_INTERNAL, "libcurl cannot be set up");
         return NULL;
     }

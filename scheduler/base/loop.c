@@ -428,6 +428,7 @@ struct loop *loop_new(struct err *err)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL); /* a peer that went away is an EPIPE, not our end */
 
+    event_set_mem_functions(xmalloc, xrealloc, free); /* out of memory aborts there as well */
     struct loop *loop = xcalloc(1, sizeof *loop);
     loop->wall_fd = -1;
     struct event_config *config = event_config_new();
