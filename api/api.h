@@ -45,6 +45,7 @@ struct api {
         *allow_hosts; /* Host header values besides the listen address; NULL-terminated */
     int64_t started_us;
     bool is_draining;
+    bool has_default_experiment; /* known to exist: it cannot be deleted */
     int64_t replies[6]; /* by status class: replies[2] counts 2xx */
 };
 

@@ -222,6 +222,19 @@ static void on_all(void *owner, const json_t *records, const struct err *err)
     }
 }
 
+/* KFP makes the default experiment when it starts, and clients look for it in lists. */
+static void on_default(void *owner, const json_t *record, const struct err *err)
+{
+    (void)record;
+    struct op *op = owner;
+    if (err != NULL) {
+        api_fail(op->call, err);
+        return;
+    }
+    op->call->api->has_default_experiment = true;
+    experiment_all(op->call->api->catalog, on_all, op);
+}
+
 static void handle_list(struct api_call *call)
 {
     struct err err = ERR_INIT;
@@ -231,7 +244,11 @@ static void handle_list(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    experiment_all(call->api->catalog, on_all, op);
+    if (call->api->has_default_experiment) {
+        experiment_all(call->api->catalog, on_all, op);
+    } else {
+        experiment_default(call->api->catalog, on_default, op);
+    }
 }
 
 /* ---- archive: the runs go with it, the recurring runs are disabled ---- */

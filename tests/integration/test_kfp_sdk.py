@@ -134,6 +134,12 @@ class TestExperiments:
         assert experiment.experiment_id in [e.experiment_id for e in listed.experiments]
         assert listed.total_size >= 1
 
+    def test_default_is_there(self, client):
+        default = client.get_experiment(experiment_name="Default")
+        with pytest.raises(kfp_server_api.ApiException) as caught:
+            client.delete_experiment(default.experiment_id)
+        assert caught.value.status == 409
+
     def test_missing(self, client):
         with pytest.raises(ValueError, match="No experiment is found"):
             client.get_experiment(experiment_name="never made")
