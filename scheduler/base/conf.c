@@ -571,7 +571,7 @@ static int apply_flag(const struct conf *conf, const struct flag *flag, int argc
 {
     const struct option *option = find_option(conf, flag->name, flag->name_len);
     char what[CONF_NAME_MAX];
-    const char *value;
+    const char *value = NULL;
 
     if (option == NULL && flag->value == NULL && strncmp(flag->name, "no-", 3) == 0) {
         option = find_option(conf, flag->name + 3, flag->name_len - 3);

@@ -151,7 +151,7 @@ static int parse_value(struct parser *p, int *out)
     if (*p->at == '-' || *p->at == '+') {
         return complain(p, "a sign has no place here");
     }
-    int value;
+    int value = 0;
     if ((is_letter(*p->at) ? parse_name(p, &value) : parse_number(p, &value)) != 0) {
         return -1;
     }

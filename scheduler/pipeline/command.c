@@ -23,7 +23,7 @@
 
 struct renderer {
     const struct render_context *ctx;
-    const char *where; /* "args[2]" */
+    char where[48]; /* "args[2]" */
     struct err *err;
 };
 
@@ -276,11 +276,9 @@ static int render_element(struct renderer *r, const char *text, json_t *argv)
 static int render_list(
     struct renderer *r, const char *name, const char **words, size_t count, json_t *argv)
 {
-    char where[48];
-    r->where = where;
     for (size_t i = 0; i < count; i++) {
         size_t first = json_array_size(argv);
-        snprintf(where, sizeof where, "%s[%zu]", name, i);
+        snprintf(r->where, sizeof r->where, "%s[%zu]", name, i);
         if (render_element(r, words[i], argv) != 0) {
             return -1;
         }
@@ -290,7 +288,7 @@ static int render_list(
                 return err_set(r->err, ERR_LIMIT,
                     "%s: becomes %zu bytes long, and Linux passes at most 131071 in one argument; "
                     "hand large values over as artifacts",
-                    where, len);
+                    r->where, len);
             }
         }
     }
