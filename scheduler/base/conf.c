@@ -599,7 +599,7 @@ static int apply_flag(const struct conf *conf, const struct flag *flag, int argc
 static int load_flags(const struct conf *conf, int argc, char **argv, struct err *err)
 {
     for (int i = 1; i < argc; i++) {
-        struct flag flag;
+        struct flag flag = {0};
         const char *ignored;
         if (read_flag(argv[i], &flag, err) != 0) {
             return -1;
@@ -619,7 +619,7 @@ static int find_config(int argc, char **argv, const char **path_out, struct err 
     const char *path = getenv("RONDO_CONFIG");
 
     for (int i = 1; i < argc; i++) {
-        struct flag flag;
+        struct flag flag = {0};
         /* Anything else, even wrong, is load_flags' business. */
         if (str_starts(argv[i], "--config") && read_flag(argv[i], &flag, err) == 0 &&
             flag_is(&flag, "config") && flag_value(&flag, argc, argv, &i, &path, err) != 0) {
