@@ -19,6 +19,7 @@ struct artifact_store;
 struct git_hooks;
 struct http_client;
 struct loop;
+struct pods;
 struct scheduler;
 struct sender;
 struct store;
@@ -36,7 +37,7 @@ struct api {
     struct scheduler *scheduler;      /* for /readyz; NULL in tests */
     struct http_client *http;         /* fetches package URLs; NULL: such requests are refused */
     const char *const *package_hosts; /* hosts package URLs may name; NULL-terminated */
-    void *pods; /* exec/pods.h: the pods' internal endpoint; NULL when local */
+    struct pods *pods; /* what launchers in pods call, scheduler/exec.h; NULL: steps are no pods */
     const char *executor_name;
     const char *public_url; /* how others reach us, "http://127.0.0.1:8888" */
     const char *const

@@ -240,6 +240,9 @@ static void on_scheduler_started(void *owner, const struct err *err)
         daemon_stop(d, 1, "start failed");
         return;
     }
+    if (d->api.pods != NULL) {
+        pods_set_ready(d->api.pods);
+    }
     start_sender(d);
 }
 
@@ -278,6 +281,20 @@ static int make_executor(struct daemon *d, struct err *err)
     if (strcmp(d->set->executor, "noop") == 0) {
         executor_noop_new(d->loop, &d->executor);
         return 0;
+    }
+    if (strcmp(d->set->executor, "kubernetes") == 0) {
+        struct pods_settings pods = {
+            .http = d->http,
+            .store = d->store,
+            .artifacts = d->artifacts,
+            .data_dir = d->data,
+            .kubeconfig = d->set->kubeconfig,
+            .namespace_ = d->set->namespace_,
+            .launcher_image = d->set->launcher_image,
+            .service_account = d->set->service_account,
+            .pod_start_timeout_ms = d->set->pod_start_timeout_ms,
+        };
+        return executor_pods_new(d->loop, &pods, &d->executor, err);
     }
     CLEANUP(cleanup_free) char *launcher = find_launcher(d->set);
     struct local_settings local = {
@@ -357,6 +374,7 @@ static int make_server(struct daemon *d, struct err *err)
         .scheduler = d->scheduler,
         .http = d->http,
         .package_hosts = (const char *const *)d->package_hosts,
+        .pods = executor_pods(&d->executor),
         .executor_name = d->executor.ops->name,
         .tokens = (const char *const *)d->tokens,
         .allow_hosts = (const char *const *)d->hosts,
@@ -381,6 +399,9 @@ static int make_server(struct daemon *d, struct err *err)
                                             : xasprintf("http://%.*s:%d", host_len, set->listen,
                                                   server_port(d->server));
     d->api.public_url = d->public_url;
+    if (d->api.pods != NULL) {
+        pods_set_url(d->api.pods, set->internal_url != NULL ? set->internal_url : d->public_url);
+    }
     return write_port(d, err);
 }
 

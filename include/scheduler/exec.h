@@ -10,7 +10,9 @@
 
 struct artifact_store;
 struct err;
+struct http_client;
 struct loop;
+struct store;
 
 /* Runs nothing; every step succeeds at once. */
 void executor_noop_new(struct loop *loop, struct executor *out);
@@ -32,5 +34,48 @@ struct local_settings {
 /* ERR_* when the folders cannot be made or there is no launcher. Settings are copied. */
 int executor_local_new(struct loop *loop, const struct local_settings *settings,
     struct executor *out, struct err *err);
+
+/*
+ * Pods: each attempt is one pod whose name follows from the attempt's. An init container copies
+ * the launcher into an emptyDir; the launcher takes its order, its inputs and its result over HTTP
+ * (scheduler/order.h), so that nothing is shared but the network. A report is in Redis before the
+ * launcher's POST is answered; the pods are the record of everything else.
+ */
+struct pods_settings {
+    struct http_client *http;         /* borrowed */
+    struct store *store;              /* borrowed */
+    struct artifact_store *artifacts; /* borrowed */
+    const char *data_dir;             /* kept logs, certificates of a kubeconfig */
+    const char *kubeconfig;           /* NULL: found as kube_credentials_load() says */
+    const char *namespace_;           /* NULL: the credentials' */
+    const char *launcher_image;
+    const char *service_account;      /* of pods whose run names none */
+    int64_t pod_start_timeout_ms;
+};
+/* ERR_* when there are no usable credentials; the cluster itself may be away. Settings are copied. */
+int executor_pods_new(struct loop *loop, const struct pods_settings *settings,
+    struct executor *out, struct err *err);
+
+/* The endpoint that the launchers in pods call; api/internal.c turns HTTP into these. */
+struct pods;
+/* NULL when the executor is another one. */
+struct pods *executor_pods(const struct executor *executor);
+/* How pods reach us, "http://rondo:8888". Before the loop runs. */
+void pods_set_url(struct pods *pods, const char *url);
+/* All live runs have been loaded: soon, an attempt that is not known here is over. */
+void pods_set_ready(struct pods *pods);
+/* ERR_UNAUTHENTICATED unless it is this attempt's token; ERR_TRANSIENT while we cannot know. */
+int pods_authorize(struct pods *pods, const struct attempt_name *name, const char *token,
+    struct err *err);
+/* The work order as text, borrowed until the loop runs on; NULL: ERR_NOT_FOUND when the attempt
+ * is over, ERR_TRANSIENT when it is not known yet. The others fail alike. */
+const char *pods_order(struct pods *pods, const struct attempt_name *name, struct err *err);
+int pods_running(struct pods *pods, const struct attempt_name *name, struct err *err);
+/* ERR_DENIED when the URI is none of the attempt's inputs or outputs (write: outputs only). */
+int pods_may_use(struct pods *pods, const struct attempt_name *name, const char *uri, bool write,
+    struct err *err);
+/* Takes nothing. done once, later: err is NULL when the report is safe. */
+void pods_report(struct pods *pods, const struct attempt_name *name, const char *text, size_t len,
+    void (*done)(void *owner, const struct err *err), void *owner);
 
 #endif

@@ -57,7 +57,8 @@ struct executor_ops {
         struct buf *out);
     /*
      * order: the work order (launch/order.h), borrowed for the call. container: image,
-     * resources and platform settings as JSON (`image`, `resources`), borrowed.
+     * resources and platform settings as JSON (`image`, `resources`, `pipeline` (its name),
+     * `service_account` ("" none asked for)), borrowed.
      */
     void (*start)(void *self, const struct attempt_name *name, const json_t *order,
         const json_t *container);

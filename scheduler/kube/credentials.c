@@ -61,7 +61,12 @@ static json_t *node_json(yaml_document_t *doc, yaml_node_t *node, int depth, int
             yaml_node_t *key = yaml_document_get_node(doc, p->key);
             json_t *value =
                 node_json(doc, yaml_document_get_node(doc, p->value), depth + 1, budget);
-            if (key == NULL || key->type != YAML_SCALAR_NODE ||
+            if (key == NULL || key->type != YAML_SCALAR_NODE) {
+                json_decref(value);
+                value = NULL;
+            }
+            /* Takes the value, or fails when there is none. */
+            if (value == NULL ||
                 json_object_set_new(out, (const char *)key->data.scalar.value, value) != 0) {
                 json_decref(out);
                 return NULL;
@@ -140,12 +145,12 @@ static int file_member(const json_t *from, const char *key, const char *base, co
 static int read_user(struct kube_credentials *c, const json_t *user, const char *base,
     const char *dir, struct err *err)
 {
-    static const char *const unbuilt[] = {"exec", "auth-provider", "username"};
+    static const char *const unbuilt[] = {"exec", "auth-provider", "username", "as"};
     for (size_t i = 0; i < ARRAY_LEN(unbuilt); i++) {
         if (json_object_get(user, unbuilt[i]) != NULL) {
             return err_set(err, ERR_INVALID,
-                "kubeconfig: users with '%s' are not built; use a client certificate, a token or "
-                "tokenFile (kubectl create token ...)",
+                "kubeconfig: users with '%s' are not supported; use a client certificate, a token "
+                "or tokenFile (kubectl create token ...)",
                 unbuilt[i]);
         }
     }
@@ -168,7 +173,8 @@ static int read_config(struct kube_credentials *c, const json_t *config, const c
     const char *context_name = jget_str(config, "current-context", "");
     const json_t *context = named(config, "contexts", context_name, "context");
     const json_t *cluster = named(config, "clusters", jget_str(context, "cluster", ""), "cluster");
-    const json_t *user = named(config, "users", jget_str(context, "user", ""), "user");
+    const char *user_name = jget_str(context, "user", "");
+    const json_t *user = named(config, "users", user_name, "user");
     const char *server = jget_str(cluster, "server", NULL);
     if (context == NULL || server == NULL) {
         return err_set(err, ERR_INVALID,
@@ -179,6 +185,18 @@ static int read_config(struct kube_credentials *c, const json_t *config, const c
     if (!str_starts(server, "http://") && !str_starts(server, "https://")) {
         return err_set(
             err, ERR_INVALID, "kubeconfig: server '%.200s' is not an http(s) address", server);
+    }
+    if (user == NULL && user_name[0] != '\0') {
+        return err_set(err, ERR_INVALID, "kubeconfig: there is no user '%.100s'", user_name);
+    }
+    static const char *const unbuilt[] = {"proxy-url", "tls-server-name"};
+    for (size_t i = 0; i < ARRAY_LEN(unbuilt); i++) {
+        if (json_object_get(cluster, unbuilt[i]) != NULL) {
+            return err_set(err, ERR_INVALID,
+                "kubeconfig: clusters with '%s' are not supported; use one whose server can be "
+                "reached directly",
+                unbuilt[i]);
+        }
     }
     size_t len = strlen(server);
     while (len > 0 && server[len - 1] == '/') {

@@ -69,7 +69,9 @@ struct kube_watch_listener {
     /* ADDED, MODIFIED or DELETED; also each object of the first list and of every list after a
      * gap, as ADDED. */
     void (*on_object)(void *owner, const char *type, const json_t *object);
-    /* A complete list has been told: what was not in it does not exist. */
+    /* A list begins (anew, if one broke off before its end). May be NULL. */
+    void (*on_listing)(void *owner);
+    /* A complete list has been told since on_listing: what was not in it did not exist then. */
     void (*on_listed)(void *owner);
     void *owner;
 };

@@ -97,6 +97,9 @@ static void on_list(void *owner, const json_t *reply, const struct err *err)
 static void watch_list(struct kube_watch *w)
 {
     struct buf path;
+    if (w->continuation == NULL && w->listener.on_listing != NULL) {
+        w->listener.on_listing(w->listener.owner);
+    }
     buf_init(&path, PATH_MAX_BYTES);
     buf_addf(&path, "%s?labelSelector=%s&limit=%d", w->path, w->selector, LIST_LIMIT);
     if (w->continuation != NULL) {

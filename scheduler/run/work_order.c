@@ -211,6 +211,9 @@ static json_t *draft_container(
         return NULL;
     }
     json_object_set_new(out, "image", json_string(image));
+    json_object_set_new(out, "pipeline", json_string(draft->task->run->plan->name));
+    json_object_set_new(
+        out, "service_account", json_string(live_text(draft->task->run, "service_account")));
     if (container->resources != NULL) {
         json_t *resources = render_all(container->resources, context, err);
         if (resources == NULL) {
