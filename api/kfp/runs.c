@@ -89,6 +89,9 @@ static void on_created(void *owner, const json_t *record, const struct err *err)
 {
     struct create *op = owner;
     if (err != NULL) {
+        if (err_is_transient(err)) {
+            engine_look_soon(op->call->api->engine); /* it may exist all the same */
+        }
         api_fail(op->call, err);
         return;
     }

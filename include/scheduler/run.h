@@ -124,6 +124,8 @@ void engine_start(struct engine *engine, void (*done)(void *owner, const struct 
     void *owner);
 /* This run was created or asked to end: look at it. Harmless when nothing changed. */
 void engine_wake(struct engine *engine, const char *run_id);
+/* The answer to a write that makes runs was lost: look soon for live runs that nobody woke. */
+void engine_look_soon(struct engine *engine);
 /* Start nothing new; in-flight saves finish. Local processes go on and are adopted next time. */
 void engine_stop(struct engine *engine);
 void engine_free(struct engine *engine);

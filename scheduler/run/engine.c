@@ -231,6 +231,13 @@ void engine_wake(struct engine *engine, const char *run_id)
     }
 }
 
+void engine_look_soon(struct engine *engine)
+{
+    if (engine->overlooked != NULL) {
+        overlooked_soon(engine->overlooked);
+    }
+}
+
 /* ---- start and end ---- */
 
 /* engine_start under way: the live sets of all shards are being read. */
@@ -328,6 +335,7 @@ void engine_start(
         listing_ask(list);
     }
     engine->janitor = janitor_new(engine);
+    engine->overlooked = overlooked_new(engine);
 }
 
 struct engine *engine_new(const struct engine_settings *settings)
@@ -350,6 +358,8 @@ void engine_stop(struct engine *engine)
     engine->is_stopping = true;
     janitor_free(engine->janitor);
     engine->janitor = NULL;
+    overlooked_free(engine->overlooked);
+    engine->overlooked = NULL;
 }
 
 void engine_free(struct engine *engine)
@@ -363,6 +373,7 @@ void engine_free(struct engine *engine)
     listing_free(engine->listing);
     engine->listing = NULL;
     janitor_free(engine->janitor);
+    overlooked_free(engine->overlooked);
     log_readers_free(engine);
     load_free_all(engine);
     struct map_iter it = {0};

@@ -9,6 +9,7 @@
 
 struct janitor;
 struct load;
+struct overlooked;
 
 struct engine {
     struct engine_settings set;
@@ -29,6 +30,7 @@ struct engine {
     unsigned loads_under_way;
     struct listing *listing; /* engine_start */
     struct janitor *janitor;
+    struct overlooked *overlooked;
     struct log_reader *log_readers;
 };
 
@@ -62,6 +64,12 @@ struct janitor *janitor_new(struct engine *engine);
 void janitor_free(struct janitor *janitor);
 /* Look now (tests). */
 void janitor_look(struct janitor *janitor);
+
+/* ---- overlooked.c ---- */
+
+struct overlooked *overlooked_new(struct engine *engine);
+void overlooked_free(struct overlooked *o);
+void overlooked_soon(struct overlooked *o);
 
 /* ---- engine_logs.c ---- */
 

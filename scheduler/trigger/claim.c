@@ -177,6 +177,11 @@ static void claim_failed(struct claim *claim, const struct err *err)
     if (err->code == ERR_DENIED) {
         ticker_fenced(s->t, err);
     } else {
+        /* If it was done all the same and another slot is due at the next try, nobody wakes its
+         * runs. */
+        if (s->t->set.engine != NULL) {
+            engine_look_soon(s->t->set.engine);
+        }
         shard_back_off(s, err, "claim");
     }
 }

@@ -101,11 +101,29 @@ def record(socket, kind, ident):
     return fields
 
 
+RUNS_OF = """
+local out = {}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+    local run = redis.call('HGETALL', ARGV[1] .. id)
+    local fields = {}
+    for i = 1, #run, 2 do
+        fields[run[i]] = run[i + 1]
+    end
+    fields.doc = cjson.decode(fields.doc)
+    out[#out + 1] = fields
+end
+return cjson.encode(out)
+"""
+
+
 def runs_of(socket, recurring_run_id):
     """Its runs, oldest firing first."""
-    (key,) = redis_keys(socket, f"rondo:{{*}}:rr:{recurring_run_id}:runs") or (None,)
-    ids = redis_cli(socket, "ZRANGE", key, "0", "-1") if key else []
-    return sorted((record(socket, "run", one) for one in ids), key=lambda run: run["doc"]["index"])
+    keys = redis_keys(socket, f"rondo:{{*}}:rr:{recurring_run_id}:runs")
+    if not keys:
+        return []
+    prefix = keys[0].split(":rr:")[0] + ":run:"
+    runs = json.loads(redis_cli(socket, "EVAL", RUNS_OF, "1", keys[0], prefix))
+    return sorted(runs or [], key=lambda run: run["doc"]["index"])
 
 
 def check_slots(runs, slots):
