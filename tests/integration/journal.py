@@ -6,18 +6,18 @@ import json
 import subprocess
 
 # Holding a lock while it runs tells a second one of the same step, even after a kill -9. A line
-# is one small append, so lines of several steps do not mix.
+# is one small append, so lines of several steps do not mix. Kubernetes' rules make $$ of $$$$.
 STEP = """
 journal=$1 run=$2 task=$3 seconds=$4 artifact=$5
 exec 9>>"$journal.$run.$task.lock"
-flock -n 9 || echo "double $run $task $$" >>"$journal"
-echo "begin $run $task $$" >>"$journal"
+flock -n 9 || echo "double $run $task $$$$" >>"$journal"
+echo "begin $run $task $$$$" >>"$journal"
 if [ -n "$artifact" ]; then
     mkdir -p "$(dirname "$artifact")"
     echo "made by $run" >"$artifact"
 fi
 sleep "$seconds"
-echo "end $run $task $$" >>"$journal"
+echo "end $run $task $$$$" >>"$journal"
 """
 
 

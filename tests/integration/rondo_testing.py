@@ -170,7 +170,16 @@ class Daemon:
     def print_log(self):
         sys.stderr.write(f"---- {self.log_path}\n{self.log()[-20000:]}\n----\n")
 
+    def end_steps(self):
+        """Steps that a failed test left behind: what works below the data folder."""
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "cwd")).is_relative_to(
+                        self.data.resolve() / "work"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+
     def remove(self):
+        self.end_steps()
         if self.own_data:
             shutil.rmtree(self.data, ignore_errors=True)
 
@@ -233,6 +242,10 @@ class Daemon:
         """Bytes in RAM."""
         pages = int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGESIZE")
+
+    def move_clock(self, seconds):
+        """Set the daemon's clock so far from the real one."""
+        return self.post("/internal/testing/clock", {"shift_us": int(seconds * 1_000_000)})
 
     # -- verbs of the API that many tests need --
 
@@ -331,12 +344,16 @@ class Redis:
 
 
 class Receiver:
-    """A webhook receiver. `status` is what it answers: a number, or a function of the request."""
+    """A webhook receiver. `status` is what it answers: a number, or a function of the request that
+    gives a number or (number, headers, body). A receiver that is held answers after release()."""
 
     def __init__(self, status=200, secret=None, delay=0.0):
         self.status = status
         self.secret = secret
         self.delay = delay
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = 0
         self.requests = []
         self.lock = threading.Lock()
         receiver = self
@@ -348,26 +365,44 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 request = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()},
                            "body": body, "time": time.time()}
+                receiver.arrived += 1
+                receiver.gate.wait(60)
                 if receiver.delay:
                     time.sleep(receiver.delay)
-                status = receiver.status
+                status, extra, answer = receiver.status, {}, b""
                 if callable(status):
                     status = status(request)
+                if isinstance(status, tuple):
+                    status, extra, answer = status
                 request["status"] = status
                 with receiver.lock:
                     receiver.requests.append(request)
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                with contextlib.suppress(OSError):  # the daemon may have hung up
+                    self.send_response(status)
+                    for name, value in extra.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(answer)))
+                    self.end_headers()
+                    self.wfile.write(answer)
 
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 128
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05},
                                        daemon=True)
         self.thread.start()
+
+    def hold(self):
+        self.gate.clear()
+        return self
+
+    def release(self):
+        self.gate.set()
 
     @property
     def port(self):
@@ -397,6 +432,7 @@ class Receiver:
         return any(hmac.compare_digest(good, one) for one in headers["webhook-signature"].split(" "))
 
     def close(self):
+        self.release()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join(5)
