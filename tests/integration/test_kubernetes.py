@@ -1,0 +1,580 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps as pods, against the stand-in cluster (tests/support/fake_kube.py).
+
+With RONDO_TEST_KUBECONFIG the same tests use that cluster instead, without those that need
+switches for things to go wrong; see contrib/docs/kubernetes.md.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+import pytest
+import requests
+
+from rondo_testing import Daemon, ROOT, Redis, bin_dir, shell_spec, wait_for
+
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+kubernetes_validate = pytest.importorskip("kubernetes_validate")
+
+import fake_kube  # noqa: E402
+import fake_kubelet  # noqa: E402
+
+REAL = os.environ.get("RONDO_TEST_KUBECONFIG")
+IMAGE = os.environ.get("RONDO_TEST_IMAGE", "alpine:3.20")
+LAUNCHER_IMAGE = os.environ.get("RONDO_TEST_LAUNCHER_IMAGE", "rondo-launcher:test")
+
+pytestmark = [
+    pytest.mark.skipif(not REAL and fake_kubelet.can_run() is not None, reason=str(fake_kubelet.can_run())),
+    pytest.mark.timeout(240),
+]
+needs_switches = pytest.mark.skipif(bool(REAL), reason="needs the stand-in's switches")
+
+
+class RealCluster:
+    """What the tests look at, by kubectl. Everything that they make is in one namespace."""
+
+    def __init__(self):
+        self.kubeconfig = pathlib.Path(REAL)
+        self.namespace = os.environ.get("RONDO_TEST_NAMESPACE", "default")
+
+    def kubectl(self, *args):
+        return subprocess.run(["kubectl", "--kubeconfig", REAL, "-n", self.namespace, *args], check=True,
+                              capture_output=True, text=True).stdout
+
+    def pods(self):
+        return json.loads(self.kubectl("get", "pods", "-l", "app.kubernetes.io/managed-by=rondo", "-o", "json"))["items"]
+
+    def close(self):
+        pass
+
+
+def make_cluster(**kwargs):
+    if REAL:
+        return RealCluster()
+    images = {"rondo-launcher*": fake_kube.launcher_image(bin_dir() / "rondo-launcher"), "missing*": None, "*": {}}
+    return fake_kube.FakeKube({k: v for k, v in images.items() if v is not None}, **kwargs)
+
+
+@pytest.fixture
+def kube():
+    with contextlib.closing(make_cluster()) as cluster:
+        yield cluster
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def make_daemon(kube, **settings):
+    """At a port that stays over restarts: pods come back to it."""
+    port = free_port()
+    args, host = [], "127.0.0.1"
+    if REAL:
+        host = os.environ["RONDO_TEST_HOST"]  # how the cluster's pods reach this machine
+        args = ["--insecure", "true", "--internal-url", f"http://{host}:{port}"]
+    return Daemon("--listen", f"{host}:{port}", *args, settings={
+        "executor": "kubernetes", "kubeconfig": kube.kubeconfig, "namespace": kube.namespace,
+        "launcher-image": LAUNCHER_IMAGE, "service-account": "default" if REAL else "pipeline-runner",
+        "log-level": "debug", **settings})
+
+
+@pytest.fixture
+def daemon(kube):
+    with make_daemon(kube) as one:
+        yield one
+
+
+def no_pods(kube):
+    return wait_for(lambda: not kube.pods(), 60, "the removal of all pods")
+
+
+def only_pod(kube, phase="Running"):
+    def look():
+        pods = [p for p in kube.pods() if p["status"]["phase"] == phase]
+        return pods[0] if len(pods) == 1 else None
+    return wait_for(look, 60, f"one pod that is {phase}")
+
+
+def sh(script, name="hello", **kwargs):
+    return shell_spec(script, name=name, image=IMAGE, **kwargs)
+
+
+def artifact_spec(write, read):
+    """Task `make` writes artifact `data` by a script ($0 is its path), task `use` reads it."""
+    kind = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}
+    return {
+        "schemaVersion": "2.1.0", "sdkVersion": "kfp-2.17.0", "pipelineInfo": {"name": "artifacts"},
+        "root": {"dag": {"tasks": {
+            "make": {"taskInfo": {"name": "make"}, "componentRef": {"name": "comp-make"}},
+            "use": {"taskInfo": {"name": "use"}, "componentRef": {"name": "comp-use"}, "dependentTasks": ["make"],
+                    "inputs": {"artifacts": {"data": {"taskOutputArtifact": {
+                        "producerTask": "make", "outputArtifactKey": "data"}}}}}}}},
+        "components": {
+            "comp-make": {"executorLabel": "exec-make", "outputDefinitions": {"artifacts": {"data": kind}}},
+            "comp-use": {"executorLabel": "exec-use", "inputDefinitions": {"artifacts": {"data": kind}},
+                         "outputDefinitions": {"parameters": {"out": {"parameterType": "STRING"}}}}},
+        "deploymentSpec": {"executors": {
+            "exec-make": {"container": {"image": IMAGE, "command": [
+                "sh", "-ec", write, "{{$.outputs.artifacts['data'].path}}"]}},
+            "exec-use": {"container": {"image": IMAGE, "command": [
+                "sh", "-ec", read, "{{$.inputs.artifacts['data'].path}}",
+                "{{$.outputs.parameters['out'].output_file}}"]}}}},
+    }
+
+
+def output_of(daemon, run, task="use", name="out"):
+    return daemon.tasks(run["run_id"])[task]["outputs"]["parameters"][name]
+
+
+# ---- the stand-in itself, by other people's clients ----
+
+@needs_switches
+@pytest.mark.parametrize("auth,tls", [("token", True), ("cert", True), ("none", False)])
+def test_stand_in_takes_kubectl_and_python_client(auth, tls):
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    with fake_kube.FakeKube({"*": {}}, auth=auth, tls=tls) as kube:
+        def kubectl(*args, **kwargs):
+            return subprocess.run(["kubectl", "--kubeconfig", kube.kubeconfig, *args], capture_output=True, text=True,
+                                  check=False, timeout=60, **kwargs)
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", "labels": {"app": "x"}},
+               "spec": {"restartPolicy": "Never", "containers": [
+                   {"name": "main", "image": "alpine:3", "command": ["sh", "-c", "sleep 0.5; echo hi; exit 3"]}]}}
+        text = json.dumps(pod)
+        assert "created (server dry run)" in kubectl(
+            "apply", "--validate=false", "--dry-run=server", "-f", "-", input=text).stdout
+        made = kubectl("apply", "--validate=false", "-f", "-", input=text)
+        assert "pod/one created" in made.stdout, made.stderr
+        wait_for(lambda: kubectl("get", "pod", "one", "-o", "jsonpath={.status.phase}").stdout == "Failed", 20, "its end")
+        assert kubectl("logs", "one").stdout == "hi\n"
+        assert "Exit Code:    3" in kubectl("describe", "pod", "one").stdout
+        assert "one" in kubectl("get", "pods", "-l", "app in (x, y)").stdout
+        again = kubectl("create", "--validate=false", "-f", "-", input=text)
+        assert "AlreadyExists" in again.stderr
+        assert 'pod "one" deleted' in kubectl("delete", "pod", "one").stdout
+
+        from kubernetes import client, config, watch
+        with warnings_off():
+            api = client.CoreV1Api(config.new_client_from_config(str(kube.kubeconfig)))
+        seen = []
+        api.create_namespaced_pod("test", {**pod, "metadata": {"name": "two"}})
+        for event in watch.Watch().stream(api.list_namespaced_pod, "test", timeout_seconds=20):
+            seen.append((event["type"], event["object"].status.phase))
+            if event["object"].status.phase == "Failed":
+                break
+        assert seen[0][0] == "ADDED" and seen[-1] == ("MODIFIED", "Failed")
+        assert api.read_namespaced_pod_log("two", "test") == "hi\n"
+        with pytest.raises(client.ApiException) as refused:
+            api.create_namespaced_pod("test", {**pod, "metadata": {"name": "No Good"}})
+        assert refused.value.status == 422
+        api.delete_namespaced_pod("two", "test")
+        wait_for(lambda: not api.list_namespaced_pod("test").items, 20, "its removal")
+
+
+@contextlib.contextmanager
+def warnings_off():
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+REFUSED = [
+    ("unknown field", 400, 'unknown field "spec.containers.0.imagee"', lambda p: p["spec"]["containers"][0].update(imagee="x")),
+    ("no image", 422, "spec.containers[0].image", lambda p: p["spec"]["containers"][0].pop("image")),
+    ("no containers", 422, "spec.containers", lambda p: p["spec"].update(containers=[])),
+    ("bad name", 422, "RFC 1123", lambda p: p["metadata"].update(name="A_b")),
+    ("bad label", 422, "valid label", lambda p: p["metadata"].update(labels={"a": "b/c"})),
+    ("long label", 422, "valid label", lambda p: p["metadata"].update(labels={"a": "b" * 64})),
+    ("bad quantity", 400, "quantities must match", lambda p: p["spec"]["containers"][0].update(
+        resources={"limits": {"cpu": "two"}})),
+    ("request above limit", 422, "less than or equal to", lambda p: p["spec"]["containers"][0].update(
+        resources={"limits": {"cpu": "1"}, "requests": {"cpu": "2"}})),
+    ("mount without volume", 422, "Not found", lambda p: p["spec"]["containers"][0].update(
+        volumeMounts=[{"name": "nope", "mountPath": "/x"}])),
+    ("bad variable", 422, "environment variable", lambda p: p["spec"]["containers"][0].update(env=[{"name": "a b"}])),
+    ("unknown account", 403, "serviceaccount", lambda p: p["spec"].update(serviceAccountName="nobody")),
+    ("wrong kind of member", 400, "cannot be handled", lambda p: p["spec"].update(containers="x")),
+]
+
+
+@pytest.fixture(scope="module")
+def plain_kube():
+    with fake_kube.FakeKube({"*": {}}, auth="none", tls=False) as kube:
+        yield kube
+
+
+@needs_switches
+@pytest.mark.parametrize("status,words,change", [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_stand_in_refuses(plain_kube, status, words, change):
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"},
+           "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "a", "command": ["true"]}]}}
+    change(pod)
+    answer = requests.post(f"{plain_kube.url}/api/v1/namespaces/test/pods?fieldValidation=Strict", json=pod, timeout=20)
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["message"]
+
+
+# ---- steps as pods ----
+
+def test_step_runs_in_a_pod(kube, daemon):
+    script = 'echo "Hello, $0"; printf "%s!" "$0" > "$1"; echo $KFP_POD_NAME'
+    spec = sh(script, inputs={"who": None}, outputs=["greeting"])
+    command = spec["deploymentSpec"]["executors"]["exec-main"]["container"]["command"]
+    command += ["{{$.inputs.parameters['who']}}", "{{$.outputs.parameters['greeting'].output_file}}"]
+    run = daemon.create_run(spec, parameters={"who": "Ada Lovelace"})
+    daemon.wait_run(run["run_id"])
+    assert output_of(daemon, run, "main", "greeting") == "Ada Lovelace!"
+    no_pods(kube)
+    log = daemon.run_log(run["run_id"], "main")  # kept, although the pod is gone
+    assert log.startswith("Hello, Ada Lovelace\nrondo-"), log
+
+
+def test_manifest_is_valid(kube, daemon):
+    spec = sh("sleep 60")
+    container = spec["deploymentSpec"]["executors"]["exec-main"]["container"]
+    container["resources"] = {"cpuLimit": 2.0, "memoryLimit": 0.5, "resourceCpuRequest": "250m"}
+    run = daemon.create_run(spec, name="a name / with signs")
+    pod = only_pod(kube)
+    assert len(pod["metadata"]["name"]) <= 63
+    bare = {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {k: pod["metadata"][k] for k in ("name", "labels", "annotations")}, "spec": dict(pod["spec"])}
+    for version in ("1.28", "1.32"):
+        kubernetes_validate.validate(bare, version, strict=True)
+    labels = pod["metadata"]["labels"]
+    assert labels["rondo.dev/run-id"] == run["run_id"] and labels["rondo.dev/attempt"] == "0"
+    main = pod["spec"]["containers"][0]
+    assert main["name"] == "main" and main["image"] == IMAGE
+    assert main["resources"] == {"limits": {"cpu": "2", "memory": "0.5G"}, "requests": {"cpu": "250m"}} or REAL
+    for container in [main, pod["spec"]["initContainers"][0]]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False and security["capabilities"] == {"drop": ["ALL"]}
+    daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
+    no_pods(kube)
+
+
+def test_failure_has_exit_code_and_log_tail(kube, daemon):
+    run = daemon.create_run(sh("echo all is well; echo it burns >&2; exit 3"))
+    daemon.wait_run(run["run_id"], "FAILED")
+    error = daemon.tasks(run["run_id"])["main"]["error"]
+    assert "exit code 3" in error and "it burns" in error
+    no_pods(kube)
+    assert "all is well\nit burns\n" in daemon.run_log(run["run_id"], "main")
+
+
+def test_artifacts_pass_over_http(kube, daemon):
+    spec = artifact_spec('printf "some data" > "$0"', 'cat "$0" > "$1"')
+    run = daemon.create_run(spec)
+    daemon.wait_run(run["run_id"])
+    assert output_of(daemon, run) == "some data"
+    no_pods(kube)
+
+
+def test_large_and_folder_artifacts(kube, daemon):
+    write = ('mkdir -p "$0/deep/er"; dd if=/dev/urandom of="$0/large" bs=1048576 count=50 2>/dev/null; '
+             'echo small > "$0/deep/er/small file"; : > "$0/deep/empty"; '
+             '(cd "$0" && find . -type f | sort | xargs -d "\\n" sha256sum)')
+    read = '(cd "$0" && find . -type f | sort | xargs -d "\\n" sha256sum) | tee "$1"'
+    run = daemon.create_run(artifact_spec(write, read))
+    daemon.wait_run(run["run_id"], timeout=150)
+    made = daemon.run_log(run["run_id"], "make")
+    used = output_of(daemon, run)
+    assert made.strip() == used.strip() and len(used.splitlines()) == 3
+    stored = [p for p in (daemon.data / "artifacts").rglob("large")]
+    assert len(stored) == 1 and stored[0].stat().st_size == 50 << 20
+    assert hashlib.sha256(stored[0].read_bytes()).hexdigest() in used
+    assert daemon.resident() < 800 << 20  # sanitizers; parts, not files, are in memory
+
+
+def test_terminate_deletes_the_pod(kube, daemon):
+    run = daemon.create_run(sh("trap 'echo told; exit 1' TERM; sleep 600 & wait"))
+    only_pod(kube)
+    wait_for(lambda: daemon.tasks(run["run_id"])["main"]["state"] == "RUNNING", 20, "the task")
+    daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
+    wait_for(lambda: daemon.run(run["run_id"])["state"] == "CANCELED", 60, "the run's end")
+    no_pods(kube)
+
+
+def test_logs_while_it_runs(kube, daemon):
+    run = daemon.create_run(sh("echo first words; sleep 600"))
+    only_pod(kube)
+    wait_for(lambda: "first words" in daemon.run_log(run["run_id"], "main"), 30, "its log")
+    daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
+    no_pods(kube)
+
+
+# ---- who may what ----
+
+def attempt_of(pod):
+    main = pod["spec"]["containers"][0]
+    token = next(e["value"] for e in main["env"] if e["name"] == "RONDO_TOKEN")
+    return main["command"][main["command"].index("--url") + 1], token
+
+
+def test_tokens_are_good_for_one_attempt(kube, daemon):
+    spec = artifact_spec("sleep 600", "true")
+    runs = [daemon.create_run(spec, name=f"r{i}") for i in range(2)]
+    pods = wait_for(lambda: (p := [x for x in kube.pods() if x["status"]["phase"] == "Running"]) and len(p) == 2 and p, 60, "pods")
+    (url, token), (other_url, other_token) = map(attempt_of, pods)
+    assert token != other_token
+
+    def ask(path, bearer, method="GET", base=url, **kwargs):
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        return requests.request(method, base + path, headers=headers, timeout=30, **kwargs)
+    order = ask("/order", token)
+    assert order.status_code == 200 and order.json()["argv"][0] == "sh"
+    for bearer in (None, "", other_token, token[:-1], "x" * 5000, token + "0"):
+        assert ask("/order", bearer).status_code == 401
+        assert ask("/report", bearer, "POST", json={"v": 1, "state": "SUCCEEDED"}).status_code == 401
+    nowhere = url.rsplit("/", 1)[0]
+    assert ask("/order", token, base=nowhere + "/1").status_code == 401
+    assert ask("/order", token, base=nowhere + "/x").status_code == 404
+    uri = order.json()["outputs"][0]["uri"]
+    theirs = requests.get(other_url + "/order", headers={"Authorization": f"Bearer {other_token}"}, timeout=30).json()["outputs"][0]["uri"]
+    for bad in ("file:///etc/passwd", theirs, uri + "/../..", uri[:-1], ""):
+        assert ask("/artifacts", token, params={"uri": bad, "list": 1}).status_code in (400, 403)
+        assert ask("/artifacts", token, "PUT", params={"uri": bad, "file": "", "offset": 0}, data=b"x").status_code in (400, 403)
+    for file in ("../x", "/etc/x", "a//b", "a/../../x"):
+        answer = ask("/artifacts", token, "PUT", params={"uri": uri, "file": file, "offset": 0, "final": 1, "total": 1}, data=b"x")
+        assert answer.status_code in (400, 403), answer.text
+    assert ask("/artifacts", token, "PUT", params={"uri": uri, "offset": 0}, data=b"x" * (4 * 1024 * 1024 + 1)).status_code == 400
+    assert ask("/artifacts", token, "PUT", params={"uri": uri, "offset": "-1"}, data=b"x").status_code == 400
+    assert ask("/report", token, "POST", data=b"{").status_code == 400
+    assert ask("/report", token, "POST", json={"v": 99, "state": "SUCCEEDED"}).status_code == 400
+    for run in runs:
+        daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
+    no_pods(kube)
+    assert ask("/order", token).status_code in (404, 503)  # 503 in the first minute after a start
+
+
+# ---- when things go wrong ----
+
+def test_daemon_killed_and_started_again(kube):
+    with make_daemon(kube) as daemon:
+        spec = sh('while [ ! -e /tmp/go ]; do sleep 0.1; [ $((i=i+1)) -gt 80 ] && break; done; echo done > "$0"', outputs=["out"])
+        spec["deploymentSpec"]["executors"]["exec-main"]["container"]["command"].append(
+            "{{$.outputs.parameters['out'].output_file}}")
+        runs = [daemon.create_run(spec, name=f"r{i}") for i in range(3)]
+        wait_for(lambda: sum(p["status"]["phase"] == "Running" for p in kube.pods()) == 3, 60, "three pods")
+        names = {p["metadata"]["name"] for p in kube.pods()}
+        daemon.restart(kill=True)
+        assert {p["metadata"]["name"] for p in kube.pods()} == names
+        for run in runs:
+            daemon.wait_run(run["run_id"])
+            assert output_of(daemon, run, "main").strip() == "done"
+        no_pods(kube)
+        if not REAL:
+            assert sorted(kube.created()) == sorted(names)  # one pod for each attempt, ever
+
+
+def test_launcher_ends_while_the_daemon_is_away(kube):
+    with make_daemon(kube) as daemon:
+        run = daemon.create_run(artifact_spec('sleep 3; echo late > "$0"', 'cat "$0" > "$1"'))
+        only_pod(kube)
+        wait_for(lambda: daemon.tasks(run["run_id"])["make"]["state"] == "RUNNING", 20, "the task")
+        time.sleep(0.5)
+        daemon.kill9()
+        time.sleep(5)
+        daemon.start()
+        daemon.wait_run(run["run_id"], timeout=90)
+        assert output_of(daemon, run).strip() == "late"
+        no_pods(kube)
+
+
+FAULTS = ["pods.create.before", "pods.create.after", "pods.report.before", "pods.report.after", "pods.done.before",
+          "pods.forget.middle"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_killed_at(kube, fault):
+    with make_daemon(kube) as daemon:
+        daemon.stop()
+        daemon.start(env={"RONDO_FAULT": fault})
+        with contextlib.suppress(requests.RequestException, AssertionError):
+            daemon.create_run(sh("sleep 0.2; echo ran"), name="r")
+        code = daemon.process.wait(60)
+        assert code == -9, f"it did not come to {fault}"
+        daemon.process = None
+        daemon.start()
+        runs = daemon.get("/apis/v2beta1/runs").get("runs", [])
+        assert len(runs) == 1
+        daemon.wait_run(runs[0]["run_id"], timeout=90)
+        task = daemon.tasks(runs[0]["run_id"])["main"]
+        assert task["attempt"] == 0
+        if not REAL:
+            assert len(kube.created()) == 1
+
+
+def test_kill_during_cancel(kube):
+    with make_daemon(kube) as daemon:
+        run = daemon.create_run(sh("sleep 600"))
+        only_pod(kube)
+        daemon.restart(env={"RONDO_FAULT": "pods.delete.before"})
+        with contextlib.suppress(requests.RequestException, AssertionError):
+            daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
+        assert daemon.process.wait(60) == -9
+        daemon.process = None
+        daemon.start()
+        wait_for(lambda: daemon.run(run["run_id"])["state"] == "CANCELED", 60, "the run's end")
+        no_pods(kube)
+
+
+@needs_switches
+def test_creates_that_fail_for_a_while(kube, daemon):
+    kube.fail_creates(2, 500)
+    kube.fail_creates(1, 429)
+    kube.fail_creates(1, 403, 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1')
+    run = daemon.create_run(sh("echo hi"))
+    daemon.wait_run(run["run_id"])
+    assert len(kube.created()) == 1
+
+
+@needs_switches
+def test_create_refused(kube, daemon):
+    kube.fail_creates(1, 403, 'pods "x" is forbidden: violates PodSecurity "restricted"')
+    run = daemon.create_run(sh("echo hi"))
+    daemon.wait_run(run["run_id"], "FAILED")
+    assert 'violates PodSecurity "restricted"' in daemon.tasks(run["run_id"])["main"]["error"]
+    run = daemon.create_run({**sh("true")}, name="unknown account", service_account="nobody")
+    daemon.wait_run(run["run_id"], "FAILED")
+    assert 'serviceaccount "nobody" not found' in daemon.tasks(run["run_id"])["main"]["error"]
+    assert kube.created() == []
+
+
+@needs_switches
+def test_api_server_away(kube, daemon):
+    long = daemon.create_run(sh("sleep 4; echo out > $0", outputs=["o"]), name="long")
+    long_pod = only_pod(kube)["metadata"]["name"]
+    kube.down()
+    other = daemon.create_run(sh("echo hi"), name="other")
+    time.sleep(6)  # the long one ends meanwhile
+    kube.up()
+    daemon.wait_run(other["run_id"], timeout=90)
+    run = wait_for(lambda: (r := daemon.run(long["run_id"])) and r["state"] in ("SUCCEEDED", "FAILED") and r, 60, "the end")
+    assert run["state"] in ("SUCCEEDED", "FAILED")
+    assert len(kube.created()) == 2 and kube.created()[0] == long_pod
+    no_pods(kube)
+
+
+@needs_switches
+def test_watch_dropped_and_gone(kube, daemon):
+    kube.page(2)  # lists come in pages
+    runs = [daemon.create_run(sh(f"sleep {i % 3}; echo hi"), name=f"r{i}") for i in range(8)]
+    for i in range(6):
+        time.sleep(0.4)
+        kube.drop_watches() if i % 2 else kube.expire()
+    for run in runs:
+        daemon.wait_run(run["run_id"])
+    no_pods(kube)
+    assert len(kube.created()) == 8 == len(set(kube.created()))
+    assert "watch broke" in daemon.log() or "watch ended" in daemon.log()
+
+
+@needs_switches
+@pytest.mark.parametrize("how", ["evict", "vanish", "delete"])
+def test_pod_lost_is_tried_again(kube, daemon, how):
+    run = daemon.create_run(sh('if [ "$HOSTNAME" ]; then sleep 1.5; fi; echo hi'))
+    first = only_pod(kube)["metadata"]["name"]
+    if how == "delete":
+        subprocess.run(["kubectl", "--kubeconfig", kube.kubeconfig, "delete", "pod", first, "--grace-period=1"],
+                       check=True, capture_output=True, timeout=60)
+    else:
+        getattr(kube, how)(first)
+    daemon.wait_run(run["run_id"], timeout=90)
+    names = kube.created()
+    assert len(names) == 2 and names[0] == first and names[1].endswith("-1")
+    assert daemon.tasks(run["run_id"])["main"]["lost"] == 1
+    no_pods(kube)
+
+
+@needs_switches
+def test_pod_lost_while_the_watch_is_away(kube, daemon):
+    run = daemon.create_run(sh("sleep 3; echo hi"))
+    first = only_pod(kube)["metadata"]["name"]
+    kube.down()
+    kube.cluster.control({"op": "vanish", "name": first})
+    kube.cluster.control({"op": "expire"})
+    time.sleep(0.5)
+    kube.up()
+    daemon.wait_run(run["run_id"], timeout=90)
+    assert daemon.tasks(run["run_id"])["main"]["lost"] == 1
+
+
+@needs_switches
+@pytest.mark.parametrize("fault,words", [
+    ("pull_error", "ImagePullBackOff"), ("never_start", "Insufficient cpu"), ("image", "InvalidImageName")])
+def test_pod_that_never_starts(kube, fault, words):
+    with make_daemon(kube, **{"pod-start-timeout": "3s"}) as daemon:
+        spec = sh("echo hi")
+        if fault == "image":
+            spec["deploymentSpec"]["executors"]["exec-main"]["container"]["image"] = "Not:An:Image"
+        else:
+            kube.set(**{fault: True})
+        run = daemon.create_run(spec)
+        daemon.wait_run(run["run_id"], "FAILED")
+        assert words in daemon.tasks(run["run_id"])["main"]["error"]
+        no_pods(kube)
+        assert len(kube.created()) == 1
+
+
+def test_time_limit(kube):
+    with make_daemon(kube, **{"step-timeout": "2s"}) as daemon:
+        run = daemon.create_run(sh("echo begun; sleep 600"))
+        daemon.wait_run(run["run_id"], "FAILED")
+        assert "time" in daemon.tasks(run["run_id"])["main"]["error"]
+        no_pods(kube)
+
+
+@needs_switches
+def test_client_certificates():
+    with fake_kube.FakeKube({"rondo-launcher*": fake_kube.launcher_image(bin_dir() / "rondo-launcher"), "*": {}},
+                            auth="cert") as kube, make_daemon(kube) as daemon:
+        daemon.wait_run(daemon.create_run(sh("echo hi"))["run_id"])
+
+
+def test_no_cluster_is_told():
+    daemon = Daemon(settings={"executor": "kubernetes", "kubeconfig": "/nowhere/config"})
+    daemon.launch()
+    assert daemon.wait_exit() == 1
+    assert "/nowhere/config" in daemon.log()
+    daemon.remove()
+
+
+def test_orphans_of_another_rondo_are_left_alone(kube, daemon):
+    if REAL:
+        pytest.skip("makes a foreign pod")
+    foreign = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "rondo-foreign", "labels": {
+        "app.kubernetes.io/managed-by": "rondo", "rondo.dev/instance": "0123456789abcdef",
+        "rondo.dev/run-id": str(uuid.uuid4()), "rondo.dev/task-id": str(uuid.uuid4()), "rondo.dev/attempt": "0"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "a", "command": ["true"]}]}}
+    kube.cluster.create("pods", "test", foreign, {})
+    daemon.wait_run(daemon.create_run(sh("echo hi"))["run_id"])
+    wait_for(lambda: len(kube.pods()) == 1, 30, "the removal of ours")
+    assert kube.pods()[0]["metadata"]["name"] == "rondo-foreign"
+
+
+def test_many_at_once(kube):
+    with make_daemon(kube, **{"max-steps": 12}) as daemon:
+        runs = [daemon.create_run(artifact_spec('echo "$0" > "$0"', 'cat "$0" > "$1"'), name=f"r{i}") for i in range(10)]
+        stop = threading.Event()
+        for run in runs:
+            daemon.wait_run(run["run_id"], timeout=200)
+        stop.set()
+        if not REAL:
+            assert len(kube.created()) == 20 == len(set(kube.created()))
+        no_pods(kube)
+
+
+__all__ = ["Redis"]
