@@ -2,7 +2,7 @@
 -- Deliveries of one subscription in this shard, newest first.
 -- KEYS[1]  shard prefix with "deliveries" appended
 -- ARGV[1]  shard prefix  ARGV[2]  subscription id  ARGV[3]  at most
--- Result: [{id, HGETALL without body}]. Pending ones that were never tried are found in `deliveries`.
+-- Result: [{id, fields in the order below}]. Those never tried are found in `deliveries` or `parked`.
 local p, out, seen = ARGV[1], {}, {}
 local function add(id)
     if seen[id] then return end
@@ -17,6 +17,9 @@ local function add(id)
     end
 end
 for _, id in ipairs(redis.call('ZRANGE', p .. 'deliveries', 0, tonumber(ARGV[3]) - 1)) do add(id) end
+for _, id in ipairs(redis.call('ZRANGE', p .. 'subscription:' .. ARGV[2] .. ':parked', 0, tonumber(ARGV[3]) - 1)) do
+    add(id)
+end
 for _, id in ipairs(redis.call('ZRANGE', p .. 'subscription:' .. ARGV[2] .. ':log', 0, tonumber(ARGV[3]) - 1, 'REV')) do
     add(id)
 end

@@ -2,8 +2,8 @@
 -- Record how one attempt ended.
 -- KEYS[1]  shard prefix with "deliveries" appended
 -- ARGV[1]  shard prefix  ARGV[2]  epoch  ARGV[3]  delivery id  ARGV[4]  now_us
--- ARGV[5]  state: DELIVERED, FAILED, PENDING, or POSTPONED (not tried; attempts stay)
--- ARGV[6]  next_us (PENDING, POSTPONED)  ARGV[7]  attempts made  ARGV[8]  HTTP status or 0
+-- ARGV[5]  state: DELIVERED, FAILED, PENDING, or DROPPED (its subscription is gone)
+-- ARGV[6]  next_us (PENDING)     ARGV[7]  attempts made  ARGV[8]  HTTP status or 0
 -- ARGV[9]  error text  ARGV[10]  duration_ms  ARGV[11]  finished deliveries kept per subscription
 -- Result: OK; the delivery may be gone (its subscription was deleted).
 local p, id = ARGV[1], ARGV[3]
@@ -12,12 +12,10 @@ if redis.call('GET', p .. 'epoch') ~= ARGV[2] then
 end
 local key = p .. 'delivery:' .. id
 local sub = redis.call('HGET', key, 'subscription')
-if not sub then
+redis.call('SREM', p .. 'sending', id)
+if not sub or ARGV[5] == 'DROPPED' then
     redis.call('ZREM', p .. 'deliveries', id)
-    return 'OK'
-end
-if ARGV[5] == 'POSTPONED' then
-    redis.call('ZADD', p .. 'deliveries', ARGV[6], id)
+    redis.call('DEL', key)
     return 'OK'
 end
 redis.call('HSET', key, 'state', ARGV[5], 'attempts', ARGV[7], 'status', ARGV[8], 'error', ARGV[9],

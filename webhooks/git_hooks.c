@@ -26,27 +26,22 @@
 #define TRIGGERS_MAX 10000
 #define RUN_NAME_MAX 200
 #define SHORT_COMMIT 10
+#define ACTOR_MAX 256
+#define MESSAGE_MAX 1024
 
+/* What is under way is kept in lists, for the end of the daemon. */
 struct git_hooks {
     struct git_hooks_settings set;
+    struct reception *receptions;
+    struct trigger_request *requests;
 };
-
-struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings)
-{
-    struct git_hooks *h = xcalloc(1, sizeof *h);
-    h->set = *settings;
-    return h;
-}
-
-void git_hooks_free(struct git_hooks *hooks)
-{
-    free(hooks);
-}
 
 /* ---- one push under way ---- */
 
 struct reception {
     struct git_hooks *hooks;
+    struct reception *prev, *next;
+    struct store_call *call;
     const struct http_request *req;
     struct http_response *resp;
     void (*done)(void *owner);
@@ -58,6 +53,22 @@ struct reception {
     const char *experiment_id, *version_id, *spec, *pipeline_name; /* in req->pool */
 };
 
+static void reception_free(struct reception *r)
+{
+    if (r->prev != NULL) {
+        r->prev->next = r->next;
+    } else {
+        r->hooks->receptions = r->next;
+    }
+    if (r->next != NULL) {
+        r->next->prev = r->prev;
+    }
+    store_cancel(r->call);
+    json_decref(r->trigger);
+    json_decref(r->parameters);
+    free(r);
+}
+
 static void reception_end(struct reception *r, int status, json_t *body)
 {
     char *text = jtext(body);
@@ -68,9 +79,7 @@ static void reception_end(struct reception *r, int status, json_t *body)
     json_decref(body);
     void (*done)(void *) = r->done;
     void *owner = r->owner;
-    json_decref(r->trigger);
-    json_decref(r->parameters);
-    free(r);
+    reception_free(r);
     done(owner);
 }
 
@@ -115,18 +124,30 @@ static void on_run(void *owner, const json_t *run, const struct err *err)
     reception_end(r, 202, json_pack("{s:s,s:s}", "result", "started", "run_id", run_id));
 }
 
+/* At most max bytes, and no half characters. */
+static const char *clip(struct pool *pool, const char *text, size_t max)
+{
+    size_t len = 0, all = strlen(text), step;
+    while (len < all && (step = utf8_step(text + len, all - len)) > 0 && len + step <= max) {
+        len += step;
+    }
+    return len == all ? text : pool_printf(pool, "%.*s", (int)len, text);
+}
+
 static void reception_create_run(struct reception *r)
 {
     struct id id;
     struct pool *pool = r->req->pool;
+    const char *name = pool_printf(
+        pool, "%s %s %.*s", r->pipeline_name, r->push.branch, SHORT_COMMIT, r->push.after);
     id_derive(&id, r->trigger_id, pool_printf(pool, "push/%s", r->push.delivery));
     json_t *trigger = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "kind", "git", "trigger_id",
         r->trigger_id, "delivery", r->push.delivery, "repository", r->push.repository, "ref",
-        r->push.ref, "commit", r->push.after, "actor", r->push.actor, "message", r->push.message);
+        r->push.ref, "commit", r->push.after, "actor", clip(pool, r->push.actor, ACTOR_MAX),
+        "message", clip(pool, r->push.message, MESSAGE_MAX));
     struct run_request req = {
         .id = id.text,
-        .name = pool_printf(pool, "%.*s %s %.*s", RUN_NAME_MAX, r->pipeline_name, r->push.branch,
-            SHORT_COMMIT, r->push.after),
+        .name = clip(pool, name, RUN_NAME_MAX),
         .experiment_id = r->experiment_id,
         .spec = r->spec,
         .pipeline_name = r->pipeline_name,
@@ -211,6 +232,7 @@ static void reception_accept(struct reception *r)
 static void on_trigger(void *owner, redisReply *reply, const struct err *err)
 {
     struct reception *r = owner;
+    r->call = NULL;
     struct err bad = ERR_INIT;
     const char *text = err == NULL ? reply_str(reply) : NULL;
     if (text != NULL) {
@@ -246,13 +268,18 @@ void git_hooks_receive(struct git_hooks *h, const char *trigger_id, const struct
 {
     struct reception *r = xcalloc(1, sizeof *r);
     r->hooks = h;
+    r->next = h->receptions;
+    if (r->next != NULL) {
+        r->next->prev = r;
+    }
+    h->receptions = r;
     r->req = req;
     r->resp = resp;
     r->done = done;
     r->owner = owner;
     r->trigger_id = pool_strdup(req->pool, trigger_id);
     /* An id that cannot exist takes the same way as one that does not. */
-    store_cmd(h->set.store, on_trigger, r, "HGET %sgit_triggers %s",
+    r->call = store_cmd(h->set.store, on_trigger, r, "HGET %sgit_triggers %s",
         store_catalog_prefix(h->set.store), id_is_valid(trigger_id) ? trigger_id : "-");
 }
 
@@ -260,6 +287,9 @@ void git_hooks_receive(struct git_hooks *h, const char *trigger_id, const struct
 
 struct trigger_request {
     struct git_hooks *hooks;
+    struct trigger_request *prev, *next;
+    struct store_call *call;
+    struct deferred failing;
     webhook_json_fn *done;
     void *owner;
     json_t *record;
@@ -272,19 +302,39 @@ static struct trigger_request *trigger_request_new(
 {
     struct trigger_request *r = xcalloc(1, sizeof *r);
     r->hooks = h;
+    r->next = h->requests;
+    if (r->next != NULL) {
+        r->next->prev = r;
+    }
+    h->requests = r;
     r->done = done;
     r->owner = owner;
     r->id = xstrdup(id != NULL ? id : "");
     return r;
 }
 
+static void trigger_request_free(struct trigger_request *r)
+{
+    if (r->prev != NULL) {
+        r->prev->next = r->next;
+    } else {
+        r->hooks->requests = r->next;
+    }
+    if (r->next != NULL) {
+        r->next->prev = r->prev;
+    }
+    store_cancel(r->call);
+    loop_defer_cancel(r->hooks->set.loop, &r->failing);
+    json_decref(r->record);
+    free(r->id);
+    free(r);
+}
+
 static void trigger_request_end(
     struct trigger_request *r, const json_t *record, const struct err *err)
 {
     r->done(r->owner, record, err);
-    json_decref(r->record);
-    free(r->id);
-    free(r);
+    trigger_request_free(r);
 }
 
 static void trigger_request_fail(void *owner)
@@ -297,6 +347,7 @@ static void on_trigger_stored(void *owner, redisReply *reply, const struct err *
 {
     (void)reply;
     struct trigger_request *r = owner;
+    r->call = NULL;
     trigger_request_end(r, err == NULL ? r->record : NULL, err);
 }
 
@@ -315,7 +366,7 @@ static void on_trigger_pipeline(void *owner, const json_t *pipeline, const struc
         return;
     }
     char *text = jtext(r->record);
-    store_cmd(r->hooks->set.store, on_trigger_stored, r, "HSET %sgit_triggers %s %s",
+    r->call = store_cmd(r->hooks->set.store, on_trigger_stored, r, "HSET %sgit_triggers %s %s",
         store_catalog_prefix(r->hooks->set.store), jget_str(r->record, "id", ""), text);
     explicit_bzero(text, strlen(text));
     free(text);
@@ -326,7 +377,7 @@ void git_trigger_create(struct git_hooks *h, const json_t *body, webhook_json_fn
     struct trigger_request *r = trigger_request_new(h, NULL, done, owner);
     r->record = git_trigger_from_body(body, &r->err);
     if (r->record == NULL) {
-        loop_defer_once(h->set.loop, trigger_request_fail, r);
+        loop_defer(h->set.loop, &r->failing, trigger_request_fail, r);
         return;
     }
     pipeline_get(h->set.catalog, jget_str(r->record, "pipeline_id", ""), on_trigger_pipeline, r);
@@ -335,6 +386,7 @@ void git_trigger_create(struct git_hooks *h, const json_t *body, webhook_json_fn
 static void on_trigger_read(void *owner, redisReply *reply, const struct err *err)
 {
     struct trigger_request *r = owner;
+    r->call = NULL;
     const char *text = err == NULL ? reply_str(reply) : NULL;
     json_t *record = text != NULL ? json_loads(text, 0, NULL) : NULL;
     if (err == NULL && record == NULL) {
@@ -349,13 +401,14 @@ static void on_trigger_read(void *owner, redisReply *reply, const struct err *er
 void git_trigger_get(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner)
 {
     struct trigger_request *r = trigger_request_new(h, id, done, owner);
-    store_cmd(h->set.store, on_trigger_read, r, "HGET %sgit_triggers %s",
+    r->call = store_cmd(h->set.store, on_trigger_read, r, "HGET %sgit_triggers %s",
         store_catalog_prefix(h->set.store), id);
 }
 
 static void on_triggers_read(void *owner, redisReply *reply, const struct err *err)
 {
     struct trigger_request *r = owner;
+    r->call = NULL;
     r->record = json_array();
     for (size_t i = 1; err == NULL && i < reply->elements && i < 2 * TRIGGERS_MAX; i += 2) {
         json_t *record = json_loads(reply_str(reply->element[i]), 0, NULL);
@@ -370,13 +423,14 @@ static void on_triggers_read(void *owner, redisReply *reply, const struct err *e
 void git_trigger_all(struct git_hooks *h, webhook_json_fn *done, void *owner)
 {
     struct trigger_request *r = trigger_request_new(h, NULL, done, owner);
-    store_cmd(h->set.store, on_triggers_read, r, "HGETALL %sgit_triggers",
+    r->call = store_cmd(h->set.store, on_triggers_read, r, "HGETALL %sgit_triggers",
         store_catalog_prefix(h->set.store));
 }
 
 static void on_trigger_deleted(void *owner, redisReply *reply, const struct err *err)
 {
     struct trigger_request *r = owner;
+    r->call = NULL;
     if (err == NULL && reply_int(reply, 0) == 0) {
         err_set(&r->err, ERR_NOT_FOUND, "trigger %.64s does not exist", r->id);
         err = &r->err;
@@ -388,6 +442,29 @@ static void on_trigger_deleted(void *owner, redisReply *reply, const struct err 
 void git_trigger_delete(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner)
 {
     struct trigger_request *r = trigger_request_new(h, id, done, owner);
-    store_cmd(h->set.store, on_trigger_deleted, r, "HDEL %sgit_triggers %s",
+    r->call = store_cmd(h->set.store, on_trigger_deleted, r, "HDEL %sgit_triggers %s",
         store_catalog_prefix(h->set.store), id);
+}
+
+/* ---- life ---- */
+
+struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings)
+{
+    struct git_hooks *h = xcalloc(1, sizeof *h);
+    h->set = *settings;
+    return h;
+}
+
+void git_hooks_free(struct git_hooks *hooks)
+{
+    if (hooks == NULL) {
+        return;
+    }
+    while (hooks->receptions != NULL) {
+        reception_free(hooks->receptions);
+    }
+    while (hooks->requests != NULL) {
+        trigger_request_free(hooks->requests);
+    }
+    free(hooks);
 }

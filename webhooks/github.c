@@ -44,6 +44,18 @@ static void drop_json(void *value)
     json_decref(value);
 }
 
+/* The id becomes part of names and log lines: printable ASCII, as all forges send it. */
+static bool is_delivery(const char *text)
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] <= 0x20 || text[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return len > 0 && len <= DELIVERY_MAX;
+}
+
 /* The JSON text: the body itself, or the form's `payload` (GitHub signs the raw form body). */
 static int read_payload(const struct http_request *req, json_t **out, struct err *err)
 {
@@ -136,10 +148,10 @@ int github_read(
     const char *name = http_header(req, "X-GitHub-Event");
     out->forge = "github";
     out->delivery = http_header(req, "X-GitHub-Delivery");
-    if (name == NULL || out->delivery == NULL || out->delivery[0] == '\0' ||
-        strlen(out->delivery) > DELIVERY_MAX) {
+    if (name == NULL || !is_delivery(out->delivery)) {
         return err_set(err, ERR_INVALID,
-            "expected the headers X-GitHub-Event and X-GitHub-Delivery (at most %d characters)",
+            "expected the headers X-GitHub-Event and X-GitHub-Delivery (at most %d printable "
+            "characters)",
             DELIVERY_MAX);
     }
     if (read_payload(req, &out->payload, err) != 0) {

@@ -20,6 +20,7 @@
 
 #define EVENTS_PER_PUMP 100
 #define CLAIM_MAX 32
+#define CLAIM_HEAD 3 /* elements of the claim's reply before the deliveries */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 #define LEASE_SLACK_US (10 * US_PER_S)
@@ -37,8 +38,8 @@ static int64_t backoff_next(int64_t *backoff_ms)
 
 static void pump_failed(struct outbox *o, const struct err *err)
 {
+    free(STEAL(o->cursor)); /* whether it was moved is not known: read it again */
     if (err->code == ERR_CONFLICT) {
-        free(STEAL(o->cursor)); /* read it again and go on */
         o->pump_backoff_ms = 0;
     } else if (err->code == ERR_DENIED) {
         LOG_WARN("webhook outbox stops: this shard has another owner", "shard=%u", o->shard);
@@ -51,7 +52,6 @@ static void pump_failed(struct outbox *o, const struct err *err)
 
 static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
 {
-    (void)reply;
     struct outbox *o = owner;
     o->pump_call = NULL;
     FAULT("webhook.enqueue.after");
@@ -60,6 +60,7 @@ static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     o->pump_backoff_ms = 0;
+    o->waiting += reply_int(reply, 0);
     outbox_claim(o);
     outbox_pump(o); /* until the stream is empty */
 }
@@ -102,6 +103,7 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         store_arg(args, event_id);
         store_arg(args, type);
         store_arg(args, body);
+        store_arg(args, jget_str(json_object_get(event, "data"), "run_id", ""));
     }
 }
 
@@ -190,51 +192,117 @@ void outbox_pump(struct outbox *o)
 
 /* ---- deliveries -> attempts ---- */
 
-static void on_claimed(void *owner, redisReply *reply, const struct err *err)
+static void claim_start(struct outbox *o);
+
+/*
+ * One claim at a time, the shards in turn: so the free places are known when one is made, and
+ * neither a subscription nor the whole gets more than its share.
+ */
+static void claim_next(struct sender *s)
 {
-    struct outbox *o = owner;
-    o->claim_call = NULL;
-    if (err != NULL) {
-        if (err->code != ERR_DENIED) {
-            timer_start_ms(&o->claim_timer, backoff_next(&o->claim_backoff_ms));
+    if (!s->is_running || s->claiming != NULL || s->in_flight >= s->set.max_in_flight) {
+        return;
+    }
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        struct outbox *o = &s->outboxes[(s->claim_turn + i) % s->outbox_count];
+        if (o->wants_claim) {
+            s->claim_turn = o->shard + 1;
+            claim_start(o);
+            return;
         }
-        return;
     }
-    o->claim_backoff_ms = 0;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
-        return;
-    }
+}
+
+static void claim_answered(struct outbox *o, const redisReply *reply)
+{
     int64_t next_us = reply_int(reply->element[0], -1);
-    for (size_t i = 1; i < reply->elements; i++) {
+    o->claim_backoff_ms = 0;
+    o->waiting = reply_int(reply->element[1], 0);
+    o->has_parked = reply_int(reply->element[2], 0) != 0;
+    for (size_t i = CLAIM_HEAD; i < reply->elements; i++) {
         const redisReply *row = reply->element[i];
-        post_start(o, reply_str(row->element[0]), row->element[1]);
+        const char *id = reply_str(row->element[0]);
+        /* Its lease has ended because Redis was away: it is ours still. */
+        if (!post_is_running(o->sender, id)) {
+            post_start(o, id, row->element[1]);
+        }
     }
-    if (reply->elements > 1 || o->claim_again) {
-        outbox_claim(o);
-    } else if (next_us >= 0) {
+    if (reply->elements > CLAIM_HEAD) {
+        o->wants_claim = true; /* until nothing is due */
+    } else if (next_us >= 0 && !o->wants_claim) {
         timer_start_at(&o->claim_timer, next_us);
     }
 }
 
-void outbox_claim(struct outbox *o)
+static void on_claimed(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    struct sender *s = o->sender;
+    s->claiming = NULL;
+    o->claim_call = NULL;
+    if (err == NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements >= CLAIM_HEAD) {
+        claim_answered(o, reply);
+    } else if (err != NULL && err->code != ERR_DENIED) {
+        timer_start_ms(&o->claim_timer, backoff_next(&o->claim_backoff_ms));
+    }
+    claim_next(s);
+}
+
+static void claim_start(struct outbox *o)
 {
     struct sender *s = o->sender;
-    if (!s->is_running || s->in_flight >= s->set.max_in_flight) {
-        return; /* post.c looks again when one has ended */
-    }
-    if (o->claim_call != NULL) {
-        o->claim_again = true;
-        return;
-    }
-    o->claim_again = false;
+    o->wants_claim = false;
     timer_stop(&o->claim_timer);
-    int64_t now = clock_now_us(), room = s->set.max_in_flight - s->in_flight;
+    int64_t now = clock_now_us(), free_places = s->set.max_in_flight - s->in_flight;
     struct store_args *args = store_args_new();
     store_key(args, "%sdeliveries", o->prefix);
     store_arg(args, o->prefix);
     store_arg_i(args, store_epoch(s->set.store));
     store_arg_i(args, now);
     store_arg_i(args, now + s->set.timeout_ms * US_PER_MS + LEASE_SLACK_US);
-    store_arg_i(args, room < CLAIM_MAX ? room : CLAIM_MAX);
+    store_arg_i(args, free_places < CLAIM_MAX ? free_places : CLAIM_MAX);
+    post_add_rooms(s, args);
+    s->claiming = o;
     o->claim_call = store_eval(s->set.store, &script_deliveries_claim, args, on_claimed, o);
+}
+
+void outbox_claim(struct outbox *o)
+{
+    o->wants_claim = true;
+    claim_next(o->sender);
+}
+
+/* ---- start ---- */
+
+static void on_released(void *owner, redisReply *reply, const struct err *err)
+{
+    (void)reply;
+    struct outbox *o = owner;
+    o->release_call = NULL;
+    if (err != NULL) {
+        LOG_DEBUG("deliveries under way wait for the end of their leases", "shard=%u error=%s",
+            o->shard, LOG_Q(err->msg));
+    }
+    outbox_pump(o);
+    outbox_claim(o);
+}
+
+void outbox_start(struct outbox *o)
+{
+    struct sender *s = o->sender;
+    struct store_args *args = store_args_new();
+    store_key(args, "%sdeliveries", o->prefix);
+    store_arg(args, o->prefix);
+    store_arg_i(args, store_epoch(s->set.store));
+    store_arg_i(args, clock_now_us());
+    o->release_call = store_eval(s->set.store, &script_deliveries_release, args, on_released, o);
+}
+
+void outbox_stop(struct outbox *o)
+{
+    store_cancel(STEAL(o->release_call));
+    store_cancel(STEAL(o->pump_call));
+    store_cancel(STEAL(o->claim_call));
+    timer_stop(&o->pump_retry);
+    timer_stop(&o->claim_timer);
 }

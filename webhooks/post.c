@@ -3,9 +3,11 @@
  * One attempt at one delivery: sign, POST, judge the answer, record it. 2xx is success; 410
  * disables the subscription; anything else is tried again by the schedule below until it ends.
  */
+#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -24,7 +26,6 @@
 #define CONNECT_TIMEOUT_MS 5000
 #define ANSWER_MAX (16 * 1024)
 #define ERROR_MAX 300
-#define POSTPONE_US (1 * US_PER_S)
 #define RETRY_AFTER_MAX_S (24 * 3600)
 #define SAVE_RETRY_MS 500
 
@@ -34,9 +35,11 @@ struct post {
     struct http_call *call;
     struct store_call *save_call;
     struct timer save_retry;
-    char *delivery, *subscription, *type;
+    char *delivery, *subscription, *type, *run;
+    char *body;      /* until it is sent */
     int64_t made;    /* attempts before this one */
     bool is_counted; /* in its subscription's in_flight */
+    bool is_waiting; /* for an earlier event of its run to be tried */
     /* how it ended */
     const char *state;
     int64_t next_us;
@@ -77,12 +80,33 @@ static void post_free(struct post *a)
     free(a->delivery);
     free(a->subscription);
     free(a->type);
+    free(a->run);
+    free(a->body);
     free(a);
 }
 
 static void post_save(void *owner);
+static void post_begin(struct post *a);
 
-/* The slot is free again: whoever waited for it may look. */
+static bool is_same_line(const struct post *a, const struct post *b)
+{
+    return a->made == 0 && b->made == 0 && a->run[0] != '\0' && strcmp(a->run, b->run) == 0 &&
+           strcmp(a->subscription, b->subscription) == 0;
+}
+
+/* The one that came first of those that wait behind `a`: events of a run go out in their order. */
+static struct post *next_in_line(const struct post *a)
+{
+    struct post *found = NULL;
+    for (struct post *b = a->outbox->sender->posts; b != NULL; b = b->next) {
+        if (b->is_waiting && is_same_line(a, b)) {
+            found = b; /* the list has the newest first */
+        }
+    }
+    return found;
+}
+
+/* The place is free again: whoever waited for it may look. */
 static void post_ended(struct post *a)
 {
     struct outbox *o = a->outbox;
@@ -91,16 +115,16 @@ static void post_ended(struct post *a)
     if (sub != NULL && a->is_counted) {
         sub->in_flight--;
     }
-    bool was_full = s->in_flight >= s->set.max_in_flight;
     s->in_flight--;
+    struct post *next = next_in_line(a);
     post_free(a);
-    if (was_full) {
-        for (unsigned i = 0; i < s->outbox_count; i++) {
-            outbox_claim(&s->outboxes[i]);
-        }
-    } else {
-        outbox_claim(o);
+    if (next != NULL) {
+        post_begin(next);
     }
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        s->outboxes[i].wants_claim |= s->outboxes[i].has_parked;
+    }
+    outbox_claim(o);
 }
 
 static void on_saved(void *owner, redisReply *reply, const struct err *err)
@@ -130,7 +154,7 @@ static void post_save(void *owner)
     store_arg_i(args, store_epoch(s->set.store));
     store_arg(args, a->delivery);
     store_arg_i(args, clock_now_us());
-    store_arg(args, a->state);
+    store_arg(args, map_has(s->subscriptions, a->subscription) ? a->state : "DROPPED");
     store_arg_i(args, a->next_us);
     store_arg_i(args, a->made + 1);
     store_arg_i(args, a->status);
@@ -149,21 +173,29 @@ static void disable(struct sender *s, struct subscription *sub, const char *why)
     sub->disabled_reason = xstrdup(why);
     json_t *record = subscription_json(sub, true);
     char *text = jtext(record);
-    store_cmd(s->set.store, NULL, NULL, "HSET %ssubscriptions %s %s",
-        store_catalog_prefix(s->set.store), sub->id, text);
+    struct store_args *args = store_args_new();
+    store_key(args, "%ssubscriptions", store_catalog_prefix(s->set.store));
+    store_arg(args, sub->id);
+    store_arg(args, text);
+    store_eval(s->set.store, &script_subscription_disable, args, NULL, NULL);
     explicit_bzero(text, strlen(text));
     free(text);
     json_decref(record);
 }
 
-/* Whole seconds only; the date form is rare and waiting by our own schedule is right then. */
+/* Seconds or a date; more than a day is taken as a day. */
 static int64_t retry_after_ms(const struct http_reply *reply)
 {
     const char *text = reply->header(reply, "Retry-After");
     int64_t seconds = 0;
-    if (text == NULL || parse_i64(text, 0, RETRY_AFTER_MAX_S, "Retry-After", &seconds, NULL) != 0) {
+    if (text == NULL) {
         return 0;
     }
+    if (parse_i64(text, 0, INT64_MAX, "Retry-After", &seconds, NULL) != 0) {
+        time_t at = curl_getdate(text, NULL);
+        seconds = at < 0 ? 0 : (int64_t)at - clock_now_us() / US_PER_S;
+    }
+    seconds = seconds < 0 ? 0 : seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : seconds;
     return seconds * 1000;
 }
 
@@ -274,45 +306,85 @@ static void post_send(struct post *a, const struct subscription *sub, const char
     a->call = http_call_start(s->set.http, &spec, on_answer, a);
 }
 
+/* Send it, or say why that cannot be. */
+static void post_begin(struct post *a)
+{
+    const struct subscription *sub = map_get(a->outbox->sender->subscriptions, a->subscription);
+    a->is_waiting = false;
+    if (sub == NULL) {
+        a->state = "DROPPED";
+    } else if (!sub->is_enabled || a->body == NULL) {
+        a->state = "FAILED";
+        snprintf(a->error, sizeof a->error, "%s",
+            sub->is_enabled ? "the delivery has no body" : "the subscription is disabled");
+    } else {
+        post_send(a, sub, a->body);
+        free(STEAL(a->body)); /* libcurl has its copy */
+        return;
+    }
+    post_save(a);
+}
+
+static char *field_copy(const redisReply *fields, const char *name)
+{
+    const char *text = reply_field(fields, name);
+    return xstrdup(text != NULL ? text : "");
+}
+
 void post_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields)
 {
     struct sender *s = outbox->sender;
     struct post *a = xcalloc(1, sizeof *a);
-    const char *type = reply_field(fields, "type"), *body = reply_field(fields, "body");
-    const char *subscription = reply_field(fields, "subscription");
-    const char *attempts = reply_field(fields, "attempts");
+    const char *body = reply_field(fields, "body"), *attempts = reply_field(fields, "attempts");
     a->outbox = outbox;
     a->delivery = xstrdup(delivery_id);
-    a->subscription = xstrdup(subscription != NULL ? subscription : "");
-    a->type = xstrdup(type != NULL ? type : "");
+    a->subscription = field_copy(fields, "subscription");
+    a->type = field_copy(fields, "type");
+    a->run = field_copy(fields, "run");
+    a->body = body != NULL ? xstrdup(body) : NULL;
     if (attempts != NULL && parse_i64(attempts, 0, 1000, "attempts", &a->made, NULL) != 0) {
         a->made = 0;
     }
     timer_init(&a->save_retry, s->set.loop, post_save, a);
+    for (const struct post *b = s->posts; b != NULL && !a->is_waiting; b = b->next) {
+        a->is_waiting = is_same_line(a, b);
+    }
     a->next = s->posts;
     if (a->next != NULL) {
         a->next->prev = a;
     }
     s->posts = a;
     s->in_flight++;
-
     struct subscription *sub = map_get(s->subscriptions, a->subscription);
-    if (sub == NULL || !sub->is_enabled || body == NULL) {
-        a->state = "FAILED";
-        snprintf(a->error, sizeof a->error, "%s",
-            sub == NULL ? "the subscription was deleted" : "the subscription is disabled");
-        post_save(a);
-        return;
+    if (sub != NULL) {
+        sub->in_flight++;
+        a->is_counted = true;
     }
-    if (sub->in_flight >= PER_SUBSCRIPTION) {
-        a->state = "POSTPONED"; /* one slow receiver must not hold all the slots */
-        a->next_us = clock_now_us() + POSTPONE_US;
-        post_save(a);
-        return;
+    if (!a->is_waiting) {
+        post_begin(a);
     }
-    sub->in_flight++;
-    a->is_counted = true;
-    post_send(a, sub, body);
+}
+
+bool post_is_running(const struct sender *sender, const char *delivery_id)
+{
+    for (const struct post *a = sender->posts; a != NULL; a = a->next) {
+        if (strcmp(a->delivery, delivery_id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void post_add_rooms(struct sender *s, struct store_args *args)
+{
+    store_arg_i(args, PER_SUBSCRIPTION);
+    for (const struct post *a = s->posts; a != NULL; a = a->next) {
+        const struct subscription *sub = map_get(s->subscriptions, a->subscription);
+        if (sub != NULL && a->is_counted) { /* the same one again does no harm */
+            store_arg(args, sub->id);
+            store_arg_i(args, PER_SUBSCRIPTION - sub->in_flight);
+        }
+    }
 }
 
 void post_cancel_all(struct sender *sender)

@@ -23,13 +23,23 @@
 /* One API operation under way. */
 struct request {
     struct sender *sender;
+    struct request *prev, *next;
     webhook_json_fn *done;
     void *owner;
+    struct deferred answer;
     struct subscription *subscription; /* create */
     char *id;                          /* delete, deliveries */
-    json_t *rows;                      /* deliveries */
+    json_t *rows;                      /* what is answered */
+    size_t max;                        /* deliveries */
     unsigned waiting;                  /* shards still to answer */
+    struct part *parts;                /* calls under way: one, or one per shard */
+    unsigned part_count;
     struct err err;
+};
+
+struct part {
+    struct request *request;
+    struct store_call *call;
 };
 
 static struct request *request_new(struct sender *s, webhook_json_fn *done, void *owner)
@@ -38,29 +48,61 @@ static struct request *request_new(struct sender *s, webhook_json_fn *done, void
     r->sender = s;
     r->done = done;
     r->owner = owner;
+    r->next = s->requests;
+    if (r->next != NULL) {
+        r->next->prev = r;
+    }
+    s->requests = r;
     return r;
+}
+
+static struct part *request_parts(struct request *r, unsigned count)
+{
+    r->parts = xcalloc(count, sizeof *r->parts);
+    r->part_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        r->parts[i].request = r;
+    }
+    return r->parts;
 }
 
 static void request_free(struct request *r)
 {
+    if (r->prev != NULL) {
+        r->prev->next = r->next;
+    } else {
+        r->sender->requests = r->next;
+    }
+    if (r->next != NULL) {
+        r->next->prev = r->prev;
+    }
+    for (unsigned i = 0; i < r->part_count; i++) {
+        store_cancel(r->parts[i].call);
+    }
+    loop_defer_cancel(r->sender->set.loop, &r->answer);
     subscription_free(r->subscription);
     json_decref(r->rows);
+    free(r->parts);
     free(r->id);
     free(r);
 }
 
-static void request_fail_now(void *owner)
+/* Tell the caller: rows, or err when there is one. */
+static void request_end(struct request *r)
 {
-    struct request *r = owner;
-    r->done(r->owner, NULL, &r->err);
+    bool is_bad = r->err.code != ERR_NONE;
+    r->done(r->owner, is_bad ? NULL : r->rows, is_bad ? &r->err : NULL);
     request_free(r);
 }
 
-static void request_answer_now(void *owner)
+static void request_end_now(void *owner)
 {
-    struct request *r = owner;
-    r->done(r->owner, r->rows, NULL);
-    request_free(r);
+    request_end(owner);
+}
+
+static void request_end_soon(struct request *r)
+{
+    loop_defer(r->sender->set.loop, &r->answer, request_end_now, r);
 }
 
 static void free_subscription(void *s)
@@ -132,8 +174,7 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
     }
     s->is_running = true;
     for (unsigned i = 0; i < s->outbox_count; i++) {
-        outbox_pump(&s->outboxes[i]);
-        outbox_claim(&s->outboxes[i]);
+        outbox_start(&s->outboxes[i]);
     }
     sender_started(s, NULL);
 }
@@ -151,12 +192,9 @@ void sender_stop(struct sender *s)
     s->is_running = false;
     store_cancel(STEAL(s->load_call));
     post_cancel_all(s);
+    s->claiming = NULL;
     for (unsigned i = 0; i < s->outbox_count; i++) {
-        struct outbox *o = &s->outboxes[i];
-        store_cancel(STEAL(o->pump_call));
-        store_cancel(STEAL(o->claim_call));
-        timer_stop(&o->pump_retry);
-        timer_stop(&o->claim_timer);
+        outbox_stop(&s->outboxes[i]);
     }
 }
 
@@ -166,6 +204,9 @@ void sender_free(struct sender *s)
         return;
     }
     sender_stop(s);
+    while (s->requests != NULL) {
+        request_free(s->requests);
+    }
     for (unsigned i = 0; i < s->outbox_count; i++) {
         timer_done(&s->outboxes[i].pump_retry);
         timer_done(&s->outboxes[i].claim_timer);
@@ -189,19 +230,19 @@ void sender_wake(struct sender *s, unsigned shard)
 static void on_created(void *owner, redisReply *reply, const struct err *err)
 {
     (void)reply;
-    struct request *r = owner;
+    struct part *part = owner;
+    struct request *r = part->request;
+    part->call = NULL;
     if (err != NULL) {
-        r->done(r->owner, NULL, err);
-        request_free(r);
-        return;
+        err_copy(&r->err, err);
+    } else {
+        r->rows = subscription_json(r->subscription, true);
+        struct subscription *sub = STEAL(r->subscription);
+        LOG_INFO(
+            "webhook subscription created", "subscription=%s url=%s", sub->id, LOG_Q(sub->url));
+        map_put(r->sender->subscriptions, sub->id, sub);
     }
-    json_t *record = subscription_json(r->subscription, true);
-    struct subscription *sub = STEAL(r->subscription);
-    LOG_INFO("webhook subscription created", "subscription=%s url=%s", sub->id, LOG_Q(sub->url));
-    map_put(r->sender->subscriptions, sub->id, sub);
-    r->done(r->owner, record, NULL);
-    json_decref(record);
-    request_free(r);
+    request_end(r);
 }
 
 void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *done, void *owner)
@@ -214,12 +255,13 @@ void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *
         r->subscription = subscription_from_body(body, s->egress, &r->err);
     }
     if (r->subscription == NULL) {
-        loop_defer_once(s->set.loop, request_fail_now, r);
+        request_end_soon(r);
         return;
     }
     json_t *record = subscription_json(r->subscription, true);
     char *text = jtext(record);
-    store_cmd(s->set.store, on_created, r, "HSET %ssubscriptions %s %s",
+    struct part *part = request_parts(r, 1);
+    part->call = store_cmd(s->set.store, on_created, part, "HSET %ssubscriptions %s %s",
         store_catalog_prefix(s->set.store), r->subscription->id, text);
     explicit_bzero(text, strlen(text));
     free(text);
@@ -232,11 +274,10 @@ void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, v
     const struct subscription *sub = map_get(s->subscriptions, id);
     if (sub == NULL) {
         err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", id);
-        loop_defer_once(s->set.loop, request_fail_now, r);
-        return;
+    } else {
+        r->rows = subscription_json(sub, false);
     }
-    r->rows = subscription_json(sub, false);
-    loop_defer_once(s->set.loop, request_answer_now, r);
+    request_end_soon(r);
 }
 
 static int by_created(const void *a, const void *b)
@@ -262,7 +303,7 @@ void subscription_all(struct sender *s, webhook_json_fn *done, void *owner)
         json_array_append_new(r->rows, subscription_json(all[i], false));
     }
     free(all);
-    loop_defer_once(s->set.loop, request_answer_now, r);
+    request_end_soon(r);
 }
 
 static void drop_deliveries(struct sender *s, const char *id)
@@ -278,26 +319,28 @@ static void drop_deliveries(struct sender *s, const char *id)
 
 static void on_deleted(void *owner, redisReply *reply, const struct err *err)
 {
-    struct request *r = owner;
-    if (err == NULL && reply_int(reply, 0) == 0) {
+    struct part *part = owner;
+    struct request *r = part->request;
+    part->call = NULL;
+    if (err != NULL) {
+        err_copy(&r->err, err);
+    } else if (reply_int(reply, 0) == 0) {
         err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
-        err = &r->err;
-    }
-    if (err == NULL) {
+    } else {
         LOG_INFO("webhook subscription deleted", "subscription=%s", r->id);
         map_remove(r->sender->subscriptions, r->id);
         drop_deliveries(r->sender, r->id);
         r->rows = json_object();
     }
-    r->done(r->owner, r->rows, err);
-    request_free(r);
+    request_end(r);
 }
 
 void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done, void *owner)
 {
     struct request *r = request_new(s, done, owner);
+    struct part *part = request_parts(r, 1);
     r->id = xstrdup(id);
-    store_cmd(s->set.store, on_deleted, r, "HDEL %ssubscriptions %s",
+    part->call = store_cmd(s->set.store, on_deleted, part, "HDEL %ssubscriptions %s",
         store_catalog_prefix(s->set.store), id);
 }
 
@@ -331,7 +374,8 @@ static int newest_first(const void *a, const void *b)
     return x > y ? -1 : x < y;
 }
 
-static json_t *sorted_rows(const json_t *rows)
+/* The newest `max` of all shards. */
+static json_t *sorted_rows(const json_t *rows, size_t max)
 {
     size_t n = json_array_size(rows);
     json_t **all = xcalloc(n + 1, sizeof *all);
@@ -340,7 +384,7 @@ static json_t *sorted_rows(const json_t *rows)
     }
     qsort(all, n, sizeof *all, newest_first);
     json_t *out = json_array();
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && i < max; i++) {
         json_array_append(out, all[i]);
     }
     free(all);
@@ -349,7 +393,9 @@ static json_t *sorted_rows(const json_t *rows)
 
 static void on_deliveries(void *owner, redisReply *reply, const struct err *err)
 {
-    struct request *r = owner;
+    struct part *part = owner;
+    struct request *r = part->request;
+    part->call = NULL;
     if (err != NULL) {
         err_copy(&r->err, err);
     } else {
@@ -360,14 +406,10 @@ static void on_deliveries(void *owner, redisReply *reply, const struct err *err)
     if (--r->waiting > 0) {
         return;
     }
-    if (r->err.code != ERR_NONE) {
-        r->done(r->owner, NULL, &r->err);
-    } else {
-        json_t *rows = sorted_rows(r->rows);
-        r->done(r->owner, rows, NULL);
-        json_decref(rows);
-    }
-    request_free(r);
+    json_t *rows = sorted_rows(r->rows, r->max);
+    json_decref(r->rows);
+    r->rows = rows;
+    request_end(r);
 }
 
 void delivery_all(
@@ -376,23 +418,29 @@ void delivery_all(
     struct request *r = request_new(s, done, owner);
     if (!map_has(s->subscriptions, subscription_id)) {
         err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", subscription_id);
-        loop_defer_once(s->set.loop, request_fail_now, r);
+        request_end_soon(r);
         return;
     }
     r->rows = json_array();
+    r->max = max < LIST_MAX ? max : LIST_MAX;
     r->waiting = s->outbox_count;
+    struct part *parts = request_parts(r, s->outbox_count);
     for (unsigned i = 0; i < s->outbox_count; i++) {
         struct store_args *args = store_args_new();
         store_key(args, "%sdeliveries", s->outboxes[i].prefix);
         store_arg(args, s->outboxes[i].prefix);
         store_arg(args, subscription_id);
-        store_arg_i(args, (int64_t)(max < LIST_MAX ? max : LIST_MAX));
-        store_eval(s->set.store, &script_deliveries_list, args, on_deliveries, r);
+        store_arg_i(args, (int64_t)r->max);
+        parts[i].call =
+            store_eval(s->set.store, &script_deliveries_list, args, on_deliveries, &parts[i]);
     }
 }
 
 void sender_counts(const struct sender *s, struct sender_counts *out)
 {
     *out = s->counts;
-    out->pending = s->in_flight;
+    out->pending = 0;
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        out->pending += s->outboxes[i].waiting;
+    }
 }

@@ -11,6 +11,8 @@
 struct post;
 struct egress;
 struct map;
+struct request;
+struct store_args;
 struct store_call;
 
 /* One shard's part of the outbox. */
@@ -25,8 +27,10 @@ struct outbox {
     struct timer pump_retry;
     int64_t pump_backoff_ms;
     /* deliveries -> attempts */
-    struct store_call *claim_call;
-    bool claim_again;
+    struct store_call *claim_call, *release_call;
+    bool wants_claim;
+    bool has_parked; /* deliveries of subscriptions that had no room */
+    int64_t waiting; /* deliveries that have not ended; each claim counts them */
     struct timer claim_timer;
     int64_t claim_backoff_ms;
 };
@@ -39,6 +43,9 @@ struct sender {
     struct map *subscriptions; /* id -> struct subscription */
     struct post *posts;  /* under way */
     int64_t in_flight;
+    struct outbox *claiming; /* its claim is under way */
+    unsigned claim_turn;     /* shard that is looked at first next time */
+    struct request *requests; /* of the API, under way */
     bool is_running;
     struct store_call *load_call;
     void (*started)(void *owner, const struct err *err);
@@ -46,14 +53,20 @@ struct sender {
     struct sender_counts counts;
 };
 
+/* outbox.c: free what a predecessor was sending, then both of the below. */
+void outbox_start(struct outbox *outbox);
+void outbox_stop(struct outbox *outbox);
 /* outbox.c: read new events of the shard and make deliveries of them. */
 void outbox_pump(struct outbox *outbox);
-/* outbox.c: look for due deliveries and start attempts. */
+/* outbox.c: look for due deliveries and start attempts, when it is this shard's turn. */
 void outbox_claim(struct outbox *outbox);
 
 /* post.c: POST one delivery; fields is the HGETALL reply, borrowed for the call. */
 void post_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields);
 void post_cancel_all(struct sender *sender);
+bool post_is_running(const struct sender *sender, const char *delivery_id);
+/* post.c: arguments of the claim: how many each subscription may have under way. */
+void post_add_rooms(struct sender *sender, struct store_args *args);
 
 /* Delay before attempt number `made` + 1, with jitter; -1: give up. */
 int64_t post_backoff_ms(int64_t made);
