@@ -19,6 +19,8 @@
 #define PATTERN_MAX 256
 #define PARAMETERS_MAX 128
 #define SECRET_MIN 8
+#define SECRET_MAX 256
+#define NAME_MAX_BYTES 128
 #define POINTER_DEPTH_MAX 32
 
 static int check_branches(const json_t *branches, struct err *err)
@@ -112,6 +114,11 @@ json_t *git_trigger_from_body(const json_t *body, struct err *err)
     if (secret != NULL && strlen(secret) < SECRET_MIN) {
         err_set(err, ERR_INVALID, "secret: at least %d characters; leave it out to get a good one",
             SECRET_MIN);
+        return NULL;
+    }
+    if (strlen(name) > NAME_MAX_BYTES || (secret != NULL && strlen(secret) > SECRET_MAX)) {
+        err_set(
+            err, ERR_INVALID, "name, secret: at most %d and %d bytes", NAME_MAX_BYTES, SECRET_MAX);
         return NULL;
     }
     struct id id;
