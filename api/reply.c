@@ -84,6 +84,7 @@ static int grpc_code(enum err_code code, int *status_out)
     case ERR_DENIED:
         *status_out = 403;
         return 7;
+    case ERR_FENCED:
     case ERR_TRANSIENT:
         *status_out = 503;
         return 14;

@@ -142,7 +142,7 @@ static void on_deleted(void *owner, const json_t *record, const struct err *err)
 static void try_delete(void *owner)
 {
     struct deletion *op = owner;
-    run_delete(op->call->api->store, op->id, on_deleted, op);
+    engine_delete(op->call->api->engine, op->id, on_deleted, op);
 }
 
 void run_delete_handle(struct api_call *call)

@@ -18,6 +18,7 @@ enum err_code {
     ERR_UNAUTHENTICATED, /* who are you? */
     ERR_DENIED,          /* we know you, and no */
     ERR_LIMIT,           /* a ceiling was hit */
+    ERR_FENCED,          /* another daemon has taken over what this one owned */
     ERR_TRANSIENT,       /* try again later: network, Redis, API server away */
     ERR_INTERNAL,        /* our fault */
 };

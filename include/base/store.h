@@ -38,7 +38,7 @@ void store_on_change(struct store *store, void (*fn)(void *owner, bool up), void
 
 /* reply is NULL when err is given. A Redis error reply is turned into err:
  * "NOSUCH ..." -> ERR_NOT_FOUND, "EXISTS ..." -> ERR_EXISTS, "CONFLICT ..." -> ERR_CONFLICT,
- * "PRECONDITION ...", "INVALID ...", "LIMIT ...", "FENCED ..." -> ERR_DENIED (our lease is gone), LOADING,
+ * "PRECONDITION ...", "INVALID ...", "LIMIT ...", "FENCED ..." -> ERR_FENCED (our lease is gone), LOADING,
  * MISCONF, READONLY, OOM and connection trouble -> ERR_TRANSIENT, others ERR_INTERNAL.
  * Scripts raise with redis.error_reply('NOSUCH run ...'). */
 typedef void store_done_fn(void *owner, redisReply *reply, const struct err *err);

@@ -126,6 +126,8 @@ void engine_start(struct engine *engine, void (*done)(void *owner, const struct 
 void engine_wake(struct engine *engine, const char *run_id);
 /* The answer to a write that makes runs was lost: look soon for live runs that nobody woke. */
 void engine_look_soon(struct engine *engine);
+/* run_delete(), and the executor drops what it kept of the run: logs. */
+void engine_delete(struct engine *engine, const char *run_id, run_json_fn *done, void *owner);
 /* Start nothing new; in-flight saves finish. Local processes go on and are adopted next time. */
 void engine_stop(struct engine *engine);
 void engine_free(struct engine *engine);

@@ -168,6 +168,8 @@ const char *err_code_name(enum err_code code)
         return "denied";
     case ERR_LIMIT:
         return "limit";
+    case ERR_FENCED:
+        return "fenced";
     case ERR_TRANSIENT:
         return "transient";
     case ERR_INTERNAL:

@@ -58,7 +58,7 @@ static const struct {
     {"INVALID", ERR_INVALID, true},
     {"LIMIT", ERR_LIMIT, true},
     {"DENIED", ERR_DENIED, true},
-    {"FENCED", ERR_DENIED, true},
+    {"FENCED", ERR_FENCED, true},
     {"LOADING", ERR_TRANSIENT, false},
     {"BUSY", ERR_TRANSIENT, false},
     {"MISCONF", ERR_TRANSIENT, false},

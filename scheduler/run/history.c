@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The history janitor: finished runs beyond a number or an age are deleted, oldest end first, a
- * few at a time so that nobody waits for it. One script per run removes everything of it.
+ * Runs leave: the record by one script, then what the executor kept of it. And the history
+ * janitor: finished runs beyond a number or an age are deleted, oldest end first, a
+ * few at a time so that nobody waits for it.
  */
 #include "run/engine.h"
 
@@ -19,6 +20,39 @@
 #define FIRST_PAUSE_MS 5000 /* after the start others have better things to do */
 #define AGAIN_MS 50         /* when there was */
 #define AT_ONCE 64          /* runs per look */
+
+/* ---- one run ---- */
+
+struct deletion {
+    struct engine *engine;
+    char id[ID_LEN + 1];
+    run_json_fn *done;
+    void *owner;
+};
+
+/* The record first: a run that can be seen has its logs. */
+static void deletion_on_gone(void *owner, const json_t *record, const struct err *err)
+{
+    struct deletion *op = owner;
+    const struct executor *executor = &op->engine->set.executor;
+    if (err == NULL && executor->ops->purge != NULL) {
+        executor->ops->purge(executor->self, op->id);
+    }
+    op->done(op->owner, record, err);
+    free(op);
+}
+
+void engine_delete(struct engine *engine, const char *run_id, run_json_fn *done, void *owner)
+{
+    struct deletion *op = xcalloc(1, sizeof(*op));
+    op->engine = engine;
+    op->done = done;
+    op->owner = owner;
+    memcpy(op->id, run_id, strnlen(run_id, ID_LEN));
+    run_delete(engine->set.store, run_id, deletion_on_gone, op);
+}
+
+/* ---- the janitor ---- */
 
 struct old_run {
     char id[ID_LEN + 1];
@@ -101,7 +135,7 @@ static void janitor_sweep(struct janitor *janitor)
             break;
         }
         janitor->pending++;
-        run_delete(set->store, janitor->old[i].id, janitor_on_deleted, janitor);
+        engine_delete(janitor->engine, janitor->old[i].id, janitor_on_deleted, janitor);
     }
     if (janitor_drop_one(janitor)) {
         janitor_pause(janitor);

@@ -251,7 +251,7 @@ static void save_on_reply(void *owner, redisReply *reply, const struct err *err)
     save->call = NULL;
     if (err == NULL) {
         save_done(save, reply);
-    } else if (err->code == ERR_DENIED || err->code == ERR_NOT_FOUND) {
+    } else if (err->code == ERR_FENCED || err->code == ERR_NOT_FOUND) {
         engine_drop_run(save->run, err->msg);
     } else {
         save_retry(save, err);

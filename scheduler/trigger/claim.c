@@ -167,14 +167,14 @@ static void claim_refused(struct claim *claim, const struct err *err)
 static void claim_failed(struct claim *claim, const struct err *err)
 {
     struct tick_shard *s = claim->s;
-    if (err->code != ERR_DENIED && !err_is_transient(err)) {
+    if (err->code != ERR_FENCED && !err_is_transient(err)) {
         claim_refused(claim, err);
         return;
     }
     for (size_t i = 0; i < claim->count; i++) {
         shard_place(s, claim->ticks[i].e);
     }
-    if (err->code == ERR_DENIED) {
+    if (err->code == ERR_FENCED) {
         ticker_fenced(s->t, err);
     } else {
         /* If it was done all the same and another slot is due at the next try, nobody wakes its

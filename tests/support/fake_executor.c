@@ -2,6 +2,7 @@
 /* See fake_executor.h. */
 #include "tests/support/fake_executor.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/map.h"
@@ -32,7 +34,7 @@ struct fake_executor {
     struct map *outputs;  /* "task/name" -> text */
     struct fake_attempt *all, *ready_first, *ready_last;
     struct deferred deliver;
-    size_t running, running_max, forgotten, begun;
+    size_t running, running_max, forgotten, purged, begun;
     struct buf order;
 };
 
@@ -250,6 +252,12 @@ static void fake_logs(void *self, const struct attempt_name *name, int64_t max_b
     loop_defer_once(fake->loop, fake_log_on_turn, log);
 }
 
+static void fake_purge(void *self, const char *run_id)
+{
+    assert(id_is_valid(run_id));
+    ((struct fake_executor *)self)->purged++;
+}
+
 static void fake_free(void *self UNUSED)
 {
 }
@@ -263,6 +271,7 @@ static const struct executor_ops fake_ops = {
     .cancel = fake_cancel,
     .forget = fake_forget,
     .logs = fake_logs,
+    .purge = fake_purge,
     .free = fake_free,
 };
 
@@ -335,6 +344,11 @@ size_t fake_starts(const struct fake_executor *fake, const char *task)
 size_t fake_forgotten(const struct fake_executor *fake)
 {
     return fake->forgotten;
+}
+
+size_t fake_purged(const struct fake_executor *fake)
+{
+    return fake->purged;
 }
 
 size_t fake_running(const struct fake_executor *fake)

@@ -36,6 +36,7 @@ size_t fake_begun(const struct fake_executor *fake, const char *task);
 /* How often start() was called for this task. NULL: of all. */
 size_t fake_starts(const struct fake_executor *fake, const char *task);
 size_t fake_forgotten(const struct fake_executor *fake);
+size_t fake_purged(const struct fake_executor *fake); /* runs whose logs were dropped */
 size_t fake_running(const struct fake_executor *fake);
 size_t fake_running_max(const struct fake_executor *fake);
 /* Tasks in the order in which they began, as "a b c". */

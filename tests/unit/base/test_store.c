@@ -202,7 +202,7 @@ static void errors_get_their_codes(void **state)
         {"precondition", "return redis.error_reply('PRECONDITION a b')", ERR_PRECONDITION, "a b"},
         {"invalid", "return redis.error_reply('INVALID a b')", ERR_INVALID, "a b"},
         {"limit", "return redis.error_reply('LIMIT a b')", ERR_LIMIT, "a b"},
-        {"fenced", "return redis.error_reply('FENCED a b')", ERR_DENIED, "a b"},
+        {"fenced", "return redis.error_reply('FENCED a b')", ERR_FENCED, "a b"},
         {"raised", "error({err = 'CONFLICT raised in it'})", ERR_CONFLICT, "raised in it"},
         {"oom", "return redis.error_reply('OOM command not allowed')", ERR_TRANSIENT,
             "redis: OOM command not allowed"},
@@ -634,7 +634,7 @@ static void the_later_owner_puts_out_the_earlier(void **state)
     free(key);
     store_take_over(f->store, on_taken, &taken);
     turn_until(f, &taken.times, 3);
-    assert_int_equal(taken.code, ERR_DENIED);
+    assert_int_equal(taken.code, ERR_FENCED);
     assert_int_equal(store_epoch(f->store), 1);
 }
 

@@ -125,12 +125,17 @@ static void test_delete(void **state)
     struct bench *b = *state;
     struct id id = {{0}};
     create(b, &id, "r", experiment_id);
-    CALL(b, run_delete(b->store, id.text, bench_on_json, b));
+    CALL(b, engine_delete(b->engine, id.text, bench_on_json, b));
     assert_int_equal(b->err.code, ERR_PRECONDITION);
+    assert_int_equal(fake_purged(b->fake), 0);
     engine_wake(b->engine, id.text); /* its spec is not there: it fails */
     bench_await_end(b, id);
-    CALL(b, run_delete(b->store, id.text, bench_on_json, b));
+    CALL(b, engine_delete(b->engine, id.text, bench_on_json, b));
     assert_string_equal(b->err.msg, "");
+    assert_int_equal(fake_purged(b->fake), 1);
+    CALL(b, engine_delete(b->engine, "nonsense", bench_on_json, b));
+    assert_int_equal(b->err.code, ERR_NOT_FOUND);
+    assert_int_equal(fake_purged(b->fake), 1);
     CALL(b, run_get(b->store, id.text, false, bench_on_json, b));
     assert_int_equal(b->err.code, ERR_NOT_FOUND);
     CALL(b, run_count(b->store, on_count, b));
@@ -160,6 +165,7 @@ static void test_history_is_bounded(void **state)
     WAIT_UNTIL(b, (bench_pass(b, 10), b->is_answered = false, run_count(b->store, on_count, b),
                       bench_pass(b, 10), b->is_answered) &&
                       json_integer_value(b->answer) == 6);
+    assert_int_equal(fake_purged(b->fake), ARRAY_LEN(ids) - 6);
     CALL(b, run_get(b->store, ids[0].text, false, bench_on_json, b));
     assert_string_equal(b->err.msg, "");
     CALL(b, run_get(b->store, ids[11].text, false, bench_on_json, b));

@@ -263,7 +263,7 @@ static void test_claim_again(void **unused)
         assert_int_equal(harness_cmd(&f.h, "XLEN %sevents", prefix), 1);
     }
     claim_once(&rows[0], store_epoch(f.h.store) - 1);
-    assert_int_equal(f.h.err.code, ERR_DENIED);
+    assert_int_equal(f.h.err.code, ERR_FENCED);
     assert_int_equal(jget_i64(fixture_get(&f, &id), "index", 0), 1);
 }
 
@@ -280,7 +280,7 @@ static void test_fenced(void **unused)
     harness_pass_ms(&f.h, 300);
     assert_int_equal(fixture_fired(&f), 0);
     recurring_set_enabled(f.ticker, id.text, false, fixture_on_record, &f);
-    fixture_bad(&f, ERR_DENIED, "");
+    fixture_bad(&f, ERR_FENCED, "");
     assert_int_equal(json_array_size(fixture_runs(&f, &id)), 0);
     /* It comes back as the owner and goes on where it was. */
     fixture_stop_daemon(&f);
