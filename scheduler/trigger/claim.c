@@ -112,7 +112,7 @@ static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
     e->has_error = false;
     free(STEAL(e->latest));
     t->counts.fired++;
-    count_lateness(&t->counts, now_us - tick->slot_us);
+    count_lateness(&t->counts, clock_now_us() - tick->slot_us);
     LOG_DEBUG("recurring run fired",
         "recurring_run=%s run=%s index=%" PRId64 " slot_us=%" PRId64 " late_us=%" PRId64,
         e->id.text, tick->run_id.text, e->index, tick->slot_us, now_us - tick->slot_us);
