@@ -37,8 +37,11 @@ static void quote_bare_numbers(const char *text, size_t len, struct buf *out)
     bool is_quoted = false;
     for (const char *p = text; p < end; p++) {
         if (is_quoted) {
-            p += *p == '\\' ? 1 : 0;
-            is_quoted = p < end && *p != '"';
+            if (*p == '\\') {
+                p++; /* the escaped character, which may be a quote */
+            } else {
+                is_quoted = *p != '"';
+            }
             continue;
         }
         is_quoted = *p == '"';

@@ -44,6 +44,8 @@ static void test_outputs(void **state UNUSED)
         {"deprecated form", N, "{'parameters':{'n':{'intValue':4}}}", "{}", "{'n':4}", "{}", NULL},
         {"NaN as a parameter", N, "{'parameterValues':{'n':NaN}}", "{}", NULL, NULL,
             "output parameter 'n' holds NaN"},
+        {"NaN after a quoted quote", S, "{'parameterValues':{'s':'a \\'NaN\\' \\\\'}}", "{}",
+            "{'s':'a \\'NaN\\' \\\\'}", "{}", NULL},
         {"not JSON", N, "{'parameterValues':", "{}", NULL, NULL, "executor_output.json"},
         {"not an object", N, "[1]", "{}", NULL, NULL, "executor_output.json: expected an object"},
         {"wrong kind", N, "{'parameterValues':[1]}", "{}", NULL, NULL,
