@@ -273,7 +273,7 @@ static int make_executor(struct daemon *d, struct err *err)
 {
     CLEANUP(cleanup_free)
     char *root = d->set->artifact_root != NULL ? xstrdup(d->set->artifact_root)
-                                               : xasprintf("file://%s/artifacts", d->data);
+                                               : xasprintf("%s/artifacts", d->data);
     d->artifacts = artifact_store_new(root, err);
     if (d->artifacts == NULL) {
         return err_wrap(err, "artifact-root");
