@@ -106,7 +106,11 @@ static json_t *exchange_json(struct exchange *x, struct err *err)
     if (x->reply.len == 0) {
         return json_object();
     }
-    return jread_text(buf_str(&x->reply), x->reply.len, "the daemon's reply", err);
+    json_t *reply = jread_text(buf_str(&x->reply), x->reply.len, "the daemon's reply", err);
+    if (reply == NULL) {
+        err->code = ERR_INTERNAL; /* its mistake, not the user's */
+    }
+    return reply;
 }
 
 json_t *client_json(const struct cli *cli, const char *method, const char *path, const json_t *body,

@@ -28,6 +28,13 @@ static struct plan *compile(const char *file, struct complaints *complaints, str
     return plan_compile(text, text_len, complaints);
 }
 
+/* Messages of the package reader begin with the file's name already. */
+static void print_problem(const char *file, const struct err *err)
+{
+    bool is_named = strstr(err->msg, file) != NULL;
+    fprintf(stderr, "rondo: %s%s%s\n", is_named ? "" : file, is_named ? "" : ": ", err->msg);
+}
+
 static void print_complaints(const char *file, const struct complaints *complaints)
 {
     struct buf text;
@@ -50,7 +57,7 @@ struct plan *cli_compile(const char *file)
     complaints_init(&complaints);
     struct plan *plan = compile(file, &complaints, &err);
     if (err.code != ERR_NONE) {
-        fprintf(stderr, "rondo: %s: %s\n", file, err.msg);
+        print_problem(file, &err);
     }
     print_complaints(file, &complaints);
     complaints_done(&complaints);
@@ -82,7 +89,7 @@ static int run_lint(struct cli *cli, int argc, char **argv)
         json_decref(out);
     } else {
         if (err.code != ERR_NONE) {
-            fprintf(stderr, "%s: %s\n", argv[0], err.msg);
+            print_problem(argv[0], &err);
         }
         print_complaints(argv[0], &complaints);
         if (plan != NULL) {
@@ -235,7 +242,7 @@ static int run_upload(struct cli *cli, int argc, char **argv)
     json_t *ids = cli_upload(cli, argv[0], plan, name != NULL ? name : plan->name, &err);
     int code = CLI_OK;
     if (ids == NULL) {
-        code = cli_fail(CLI_FAILED, &err);
+        code = cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
     } else if (cli->is_json) {
         cli_print_json(ids);
     } else {

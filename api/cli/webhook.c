@@ -54,6 +54,9 @@ static int delete_one(
     if (reply == NULL) {
         return cli_fail(CLI_FAILED, &err);
     }
+    if (cli->is_json) {
+        cli_print_json(reply);
+    }
     json_decref(reply);
     return CLI_OK;
 }

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line `rondo`: every command, both kinds of output, and the exit codes 0, 1, 2."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from rondo_testing import SHARED, Daemon, Receiver, bin_dir, shell_spec, wait_for
+
+INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+NOBODY = "11111111-2222-4333-8444-555555555555"
+
+
+def rondo(*args, host="http://127.0.0.1:1", code=0, env=None, **kwargs):
+    """Run the command; the exit code must be as given. host 127.0.0.1:1: no daemon."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RONDO_")}
+    environment.update({"RONDO_HOST": host, **(env or {})})
+    done = subprocess.run([str(bin_dir() / "rondo"), *map(str, args)], capture_output=True, text=True, timeout=120,
+                          env=environment, check=False, stdin=subprocess.DEVNULL, **kwargs)
+    assert done.returncode == code, f"rondo {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
+    return done
+
+
+def as_json(*args, **kwargs):
+    return json.loads(rondo(*args, "-o", "json", **kwargs).stdout)
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with Daemon() as one:
+        yield one
+
+
+@pytest.fixture
+def cli(daemon):
+    def call(*args, **kwargs):
+        return rondo(*args, host=daemon.url, **kwargs)
+    call.json = lambda *args, **kwargs: as_json(*args, host=daemon.url, **kwargs)
+    return call
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(name="hello", **kwargs):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(shell_spec(name=name, **kwargs)))
+        return path
+    return make
+
+
+class TestNext:
+    def test_as_the_issue_says(self):
+        times = as_json("next", "0 9 * * 1-5", "--tz", "Asia/Seoul", "--from", "2026-11-20T12:00:00Z", "-n", "3")
+        assert times == ["2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z"]
+
+    def test_default_is_five_from_now(self):
+        times = as_json("next", "@hourly")
+        assert len(times) == 5 and times == sorted(times) and all(re.fullmatch(INSTANT, t) for t in times)
+
+    @pytest.mark.parametrize("cron, first", [
+        ("*/10 * * * * *", "2026-01-01T00:00:10Z"), ("*/10 * * * *", "2026-01-01T00:10:00Z"),
+        ("@every 90s", "2026-01-01T00:01:30Z"), ("CRON_TZ=America/New_York 30 1 * * *", "2026-01-01T06:30:00Z"),
+        ("0 0 29 2 *", "2028-02-29T00:00:00Z"), ("@yearly", "2027-01-01T00:00:00Z")])
+    def test_kinds(self, cron, first):
+        assert as_json("next", cron, "--from", "2026-01-01T00:00:00Z", "-n", "1") == [first]
+
+    def test_lines(self):
+        done = rondo("next", "0 12 * * *", "--from", "2026-01-01T00:00:00Z", "-n", "2")
+        assert done.stdout.split() == ["2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"]
+
+    def test_the_gap_is_told(self):
+        done = rondo("next", "30 2 * * *", "--tz", "America/New_York", "--from", "2026-03-08T00:00:00Z", "-n", "1")
+        assert "clock change" in done.stdout
+
+    def test_without_network(self):
+        """No name is looked up and nothing is connected to: the files of the zones are enough."""
+        done = subprocess.run(["unshare", "-rn", str(bin_dir() / "rondo"), "next", "@daily", "--tz", "Asia/Seoul",
+                               "-o", "json"], capture_output=True, text=True, check=False)
+        if "unshare" in done.stderr:
+            pytest.skip("no user namespaces here")
+        assert done.returncode == 0 and len(json.loads(done.stdout)) == 5
+
+    @pytest.mark.parametrize("args", [
+        ["* * *"], ["0 0 30 2 *"], ["61 * * * *"], ["@never"], [""], ["x" * 100000], ["@daily", "--tz", "Mars/Base"],
+        ["@daily", "--from", "yesterday"], ["@daily", "-n", "0"], ["@daily", "-n", "many"], ["@daily", "--count", "1"],
+        [], ["@daily", "@daily"], ["@daily", "-n"], ["@daily", "-o", "xml"]])
+    def test_mistakes(self, args):
+        done = rondo("next", *args, code=2)
+        assert done.stderr and done.stdout == ""
+
+
+class TestLint:
+    def test_good(self, write):
+        assert "good" in rondo("lint", write()).stdout
+        assert as_json("lint", write()) == []
+
+    def test_invalid_corpus(self):
+        folder = SHARED / "kfp-corpus" / "invalid"
+        if not folder.exists():
+            pytest.skip("../shared/kfp-corpus is not here")
+        files = sorted(folder.iterdir())
+        assert len(files) >= 6
+        for file in files:
+            done = rondo("lint", file, code=2)
+            assert file.name in done.stderr and done.stderr.count(str(file)) == len(done.stderr.splitlines())
+            found = as_json("lint", file, code=2)
+            assert any(c["level"] == "error" and c["text"] for c in found)
+
+    def test_every_complaint_with_its_line(self, tmp_path):
+        spec = shell_spec()
+        del spec["components"]["comp-main"]["executorLabel"]
+        spec["root"]["dag"]["tasks"]["main"]["dependentTasks"] = ["ghost"]
+        path = tmp_path / "two.json"
+        path.write_text(json.dumps(spec, indent=1))
+        errors = [c for c in as_json("lint", path, code=2) if c["level"] == "error"]
+        assert len(errors) >= 2 and all(c["line"] > 1 and c["path"] for c in errors)
+
+    def test_no_such_file(self):
+        assert "nowhere.yaml" in rondo("lint", "/nowhere.yaml", code=2).stderr
+
+    def test_a_folder(self, tmp_path):
+        rondo("lint", tmp_path, code=2)
+
+
+class TestRun:
+    def test_watch_success(self, cli, write):
+        done = cli("run", write(script="echo hello $0"), "--name", "watched", "--watch")
+        lines = done.stdout.splitlines()
+        assert re.fullmatch(r"run [0-9a-f-]{36}", lines[0])
+        assert any("SUCCEEDED" in line and "main" in line for line in lines[1:-1])
+        assert lines[-1].endswith("SUCCEEDED")
+
+    def test_watch_failure_tells_why(self, cli, write):
+        done = cli("run", write(script="echo before; echo 'no such table' >&2; exit 7"), "--watch", code=1)
+        assert "FAILED" in done.stdout and "7" in done.stdout and "no such table" in done.stdout
+
+    def test_json(self, cli, write, daemon):
+        run = cli.json("run", write())
+        assert run["display_name"] == "hello" and run["run_id"]
+        daemon.wait_run(run["run_id"])
+        assert cli.json("run", write(), "--watch")["state"] == "SUCCEEDED"
+        assert cli.json("run", write(script="exit 9"), "--watch", code=1)["state"] == "FAILED"
+
+    def test_parameters(self, cli, write):
+        path = write(script="echo \"[{{$.inputs.parameters['text']}}]\"", inputs={"text": None})
+        run = cli.json("run", path, "-p", "text=a=b c", "--watch")
+        assert cli("logs", run["run_id"]).stdout.strip().endswith("[a=b c]")
+        assert cli("logs", run["run_id"], "main").stdout.strip() == "[a=b c]"
+        assert "[a=b c]" in cli.json("logs", run["run_id"], "main")["log"]
+        assert "text" in cli("run", path, code=2).stderr
+        assert "nothing" in cli("run", path, "-p", "text=x", "-p", "nothing=1", code=2).stderr
+        cli("run", path, "-p", "text", code=2)
+        cli("run", path, "-p", "=x", code=2)
+
+    def test_list_and_terminate(self, cli, write, daemon):
+        run = cli.json("run", write(script="sleep 600"))["run_id"]
+        wait_for(lambda: daemon.run(run)["state"] == "RUNNING", 20, "the run")
+        assert run in cli("runs").stdout
+        assert any(r["run_id"] == run for r in cli.json("runs", "-n", "200")["runs"])
+        assert len(cli.json("runs", "-n", "1")["runs"]) == 1
+        cli("terminate", run)
+        wait_for(lambda: daemon.run(run)["state"] == "FAILED", 20, "its end")
+        cli("terminate", NOBODY, code=1)
+        cli("runs", "-n", "0", code=2)
+
+    def test_unknown_things(self, cli, write):
+        assert NOBODY in cli("logs", NOBODY, code=1).stderr
+        run = cli.json("run", write(), "--watch")["run_id"]
+        assert "ghost" in cli("logs", run, "ghost", code=1).stderr
+        cli("run", "/nowhere.yaml", code=2)
+        cli("run", write(), "--experiment-id", NOBODY, code=1)
+        cli("run", write(), "--wait", code=2)
+
+    def test_watch_when_the_daemon_goes(self, write):
+        with Daemon() as daemon:
+            with subprocess.Popen([str(bin_dir() / "rondo"), "run", str(write(script="sleep 600")), "--watch"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  env={**os.environ, "RONDO_HOST": daemon.url}) as watching:
+                assert watching.stdout.readline().startswith("run ")
+                daemon.kill9()
+                assert "is rondod running?" in watching.communicate(timeout=60)[1]
+                assert watching.returncode == 1
+                daemon.start()
+                run = daemon.get("/apis/v2beta1/runs")["runs"][0]["run_id"]
+                daemon.post(f"/apis/v2beta1/runs/{run}:terminate")
+                daemon.wait_run(run, "FAILED")
+
+
+class TestUpload:
+    def test_a_version_only_when_changed(self, cli, write, daemon):
+        first = cli.json("upload", write("stored"))
+        assert cli.json("upload", write("stored")) == first
+        second = cli.json("upload", write("stored", script="echo changed"))
+        assert second["pipeline_id"] == first["pipeline_id"]
+        assert second["pipeline_version_id"] != first["pipeline_version_id"]
+        assert cli.json("upload", write("stored", script="echo changed")) == second
+        third = cli.json("upload", write("stored"))  # back again: newer than the second
+        assert third["pipeline_version_id"] not in (first["pipeline_version_id"], second["pipeline_version_id"])
+        versions = daemon.get(f"/apis/v2beta1/pipelines/{first['pipeline_id']}/versions")["pipeline_versions"]
+        assert len(versions) == 3
+        assert "stored" in cli("pipelines").stdout
+        assert any(p["pipeline_id"] == first["pipeline_id"] for p in cli.json("pipelines")["pipelines"])
+
+    def test_names(self, cli, write):
+        one = cli.json("upload", write("same"), "--name", "a name/with ?&=%")
+        assert cli.json("upload", write("same"), "--name", "a name/with ?&=%") == one
+        assert cli.json("upload", write("same"), "--name", "another")["pipeline_id"] != one["pipeline_id"]
+        assert re.search(f"pipeline {one['pipeline_id']}, version", cli("upload", write("same"), "--name",
+                                                                       "a name/with ?&=%").stdout)
+
+    def test_mistakes(self, cli, tmp_path):
+        bad = tmp_path / "bad.yaml"
+        bad.write_text("a: [")
+        assert "bad.yaml" in cli("upload", bad, code=2).stderr
+        cli("upload", code=2)
+        cli("upload", "/nowhere.yaml", code=2)
+
+
+class TestCron:
+    def test_life(self, cli, write, daemon):
+        path = write("nightly")
+        made = cli.json("cron", "add", path, "--cron", "0 3 * * *", "--tz", "Europe/Berlin", "--name", "night",
+                        "--max-concurrency", "2", "--no-catchup")
+        one = made["recurring_run_id"]
+        assert made["status"] == "ENABLED" and made["max_concurrency"] == "2" and made["no_catchup"] is True
+        assert len(made["next_run_times"]) == 3
+        rows = cli.json("cron", "list")["recurringRuns"]
+        assert [r["display_name"] for r in rows if r["recurring_run_id"] == one] == ["night"]
+        assert re.search(rf"{one} +night +ENABLED +0 3 \* \* \*", cli("cron", "list").stdout)
+        assert cli("cron", "disable", one).stdout == ""
+        assert daemon.get(f"/apis/v2beta1/recurringruns/{one}")["status"] == "DISABLED"
+        assert cli.json("cron", "enable", one) == {}
+        assert daemon.get(f"/apis/v2beta1/recurringruns/{one}")["status"] == "ENABLED"
+        again = cli.json("cron", "add", path, "--cron", "0 3 * * *", "--name", "night", "--if-missing")
+        assert again["recurring_run_id"] == one
+        assert cli.json("cron", "rm", one) == {}
+        for verb in ("enable", "disable", "rm"):
+            assert one in cli("cron", verb, one, code=1).stderr
+
+    def test_every(self, cli, write, daemon):
+        made = cli.json("cron", "add", write(script="echo tick"), "--every", "1s", "--name", "ticks")
+        one = made["recurring_run_id"]
+        wait_for(lambda: [r for r in daemon.get("/apis/v2beta1/runs", page_size=200)["runs"]
+                          if r.get("recurring_run_id") == one and r["state"] == "SUCCEEDED"], 20, "a firing")
+        cli("cron", "rm", one)
+
+    def test_text(self, cli, write):
+        out = cli("cron", "add", write(), "--every", "10m", "--disabled", "--start", "2030-01-01T00:00:00Z").stdout
+        one = re.match(r"recurring run ([0-9a-f-]{36})\n", out)[1]
+        cli("cron", "rm", one)
+
+    def test_many_pages(self, cli, write, daemon):
+        body = {"max_concurrency": "1", "mode": "DISABLE", "pipeline_spec": shell_spec(),
+                "trigger": {"cron_schedule": {"cron": "0 0 9 * * *"}}}
+        made = [daemon.post("/apis/v2beta1/recurringruns", {"display_name": f"page {n}", **body})["recurring_run_id"]
+                for n in range(205)]
+        listed = [r["recurring_run_id"] for r in cli.json("cron", "list")["recurringRuns"]]
+        assert set(made) <= set(listed) and len(set(listed)) == len(listed)
+        for one in made:
+            daemon.delete(f"/apis/v2beta1/recurringruns/{one}")
+
+    @pytest.mark.parametrize("args", [
+        [], ["--cron", "0 3 * * *", "--every", "5m"], ["--cron", "0 0 31 2 *"], ["--cron", "x"], ["--every", "0"],
+        ["--every", "100ms"], ["--every", "soon"], ["--cron", "@daily", "--tz", "Nowhere"],
+        ["--cron", "@daily", "--max-concurrency", "11"], ["--cron", "@daily", "--max-concurrency", "0"],
+        ["--cron", "@daily", "--start", "tomorrow"], ["--cron", "@daily", "-p", "ghost=1"], ["--cron"]])
+    def test_mistakes(self, cli, write, args, daemon):
+        before = len(cli.json("cron", "list")["recurringRuns"])
+        assert cli("cron", "add", write(), *args, code=2).stderr
+        assert len(cli.json("cron", "list")["recurringRuns"]) == before
+
+
+class TestWebhooksAndGit:
+    def test_webhook(self, cli):
+        made = cli.json("webhook", "add", "https://example.com/hook", "--events", "task.finished,artifact.*",
+                        "--name", "mine")
+        assert made["events"] == ["task.finished", "artifact.*"] and made["secret"].startswith("whsec_")
+        one = made["id"]
+        assert one in cli("webhook", "list").stdout and made["secret"] not in cli("webhook", "list").stdout
+        assert any(s["id"] == one for s in cli.json("webhook", "list")["subscriptions"])
+        assert cli.json("webhook", "deliveries", one) == {"deliveries": []}
+        cli("webhook", "deliveries", one)
+        assert cli.json("webhook", "rm", one) == {}
+        cli("webhook", "rm", one, code=1)
+        cli("webhook", "deliveries", one, code=1)
+        assert "whsec_" in cli("webhook", "add", "https://example.com/").stdout
+        cli("webhook", "add", "gopher://example.com", code=2)
+        cli("webhook", "add", "http://127.0.0.1:9/", code=2)
+
+    def test_git(self, cli, write):
+        cli("upload", write("pushed"))
+        made = cli.json("git", "add", "pushed", "--branches", "main,release/**", "--repository", "me/it",
+                        "-p", "commit=$commit", "-p", "id=/head_commit/id", "-p", "lr=0.1", "-p", "text=plain")
+        assert made["parameters"] == {"commit": {"from": "$commit"}, "id": {"from": "/head_commit/id"}, "lr": 0.1,
+                                      "text": "plain"}
+        assert made["branches"] == ["main", "release/**"] and len(made["secret"]) >= 20
+        assert made["id"] in cli("git", "list").stdout
+        assert made["secret"] not in json.dumps(cli.json("git", "list"))
+        assert cli.json("git", "rm", made["id"]) == {}
+        cli("git", "rm", made["id"], code=1)
+        assert "ghost" in cli("git", "add", "ghost", code=1).stderr
+        cli("git", "add", "pushed", "--secret", "short", code=2)
+        cli("git", "add", "pushed", "-p", "a=$nothing", code=2)
+
+    def test_listen(self, tmp_path, write):
+        """A receiver of its own; when it is told to end it takes its subscription back."""
+        with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1"}) as daemon:
+            out = tmp_path / "out"
+            with open(out, "w") as file, subprocess.Popen(
+                    [str(bin_dir() / "rondo"), "listen", "--name", "me", "-o", "json"], stdout=file,
+                    stderr=subprocess.STDOUT, env={**os.environ, "RONDO_HOST": daemon.url}) as listening:
+                subscribed = lambda: daemon.get("/apis/rondo/v1/subscriptions")["subscriptions"]  # noqa: E731
+                wait_for(subscribed, 20, "the subscription")
+                rondo("run", write(), "--watch", host=daemon.url)
+                wait_for(lambda: "run.finished" in out.read_text(), 20, "the event")
+                url = subscribed()[0]["url"]
+                with contextlib.suppress(OSError):
+                    import requests
+                    assert requests.post(url, json={}, timeout=10).status_code == 401
+                    assert requests.get(url, timeout=10).status_code == 405
+                listening.send_signal(signal.SIGTERM)
+                assert listening.wait(20) == 0
+            kinds = [json.loads(line)["type"] for line in out.read_text().splitlines() if line.startswith("{")]
+            assert kinds[0] == "run.started" and kinds[-1] == "run.finished"
+            assert subscribed() == []
+
+    def test_listen_gives_up(self):
+        with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1"}) as daemon:
+            done = rondo("listen", "--once", "--timeout", "300ms", host=daemon.url, code=1)
+            assert "recurring_run.fired" in done.stderr
+            assert daemon.get("/apis/rondo/v1/subscriptions")["subscriptions"] == []
+        with Daemon(settings={"executor": "noop"}) as daemon:
+            assert "--webhook-allow" in rondo("listen", host=daemon.url, code=1).stderr
+
+
+class TestEverywhere:
+    def test_help(self):
+        text = rondo("--help").stdout
+        for command in ("run", "runs", "logs", "terminate", "upload", "pipelines", "cron add", "cron list", "cron enable",
+                        "cron disable", "cron rm", "next", "lint", "webhook add", "git add", "listen"):
+            assert f"\n  {command} " in text
+        assert rondo(code=2).stderr
+        assert rondo("--version").stdout.startswith("rondo ")
+
+    @pytest.mark.parametrize("args", [
+        ["bake"], ["cron"], ["cron", "bake"], ["runs", "--host"], ["runs", "-o"], ["runs", "extra"], ["logs"],
+        ["logs", "a", "b", "c"], ["cron", "rm"], ["webhook", "add"], ["git", "add"], ["upload", "a", "b"]])
+    def test_wrong_use(self, args):
+        assert rondo(*args, code=2).stderr
+
+    @pytest.mark.parametrize("args", [
+        ["runs"], ["pipelines"], ["cron", "list"], ["cron", "enable", NOBODY], ["cron", "disable", NOBODY],
+        ["cron", "rm", NOBODY], ["terminate", NOBODY], ["logs", NOBODY], ["webhook", "list"], ["webhook", "rm", NOBODY],
+        ["webhook", "add", "https://example.com"], ["webhook", "deliveries", NOBODY], ["git", "list"],
+        ["git", "add", "x"], ["git", "rm", NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
+        ["cron", "add", "FILE", "--every", "5m"]])
+    @pytest.mark.parametrize("output", ["table", "json"])
+    def test_daemon_away(self, args, output, write):
+        args = [str(write()) if a == "FILE" else a for a in args]
+        done = rondo(*args, "-o", output, code=1)
+        assert done.stderr.count("\n") == 1 and "is rondod running?" in done.stderr and done.stdout == ""
+
+    def test_something_else_answers(self, write):
+        with Receiver(status=lambda _: (200, {}, b"<html>")) as other:
+            host = f"http://127.0.0.1:{other.port}"
+            rondo("runs", host=host, code=1)
+            rondo("run", write(), host=host, code=1)
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            deaf.close()
+            rondo("runs", "--host", "not a url", code=1)
+
+    def test_token(self, tmp_path):
+        tokens = tmp_path / "tokens"
+        tokens.write_text(hashlib.sha256(b"good").hexdigest())
+        with Daemon(token="good", settings={"executor": "noop", "tokens_file": tokens}) as daemon:
+            assert "token" in rondo("runs", host=daemon.url, code=1).stderr
+            rondo("runs", "--token", "bad", host=daemon.url, code=1)
+            rondo("runs", "--token", "good", host=daemon.url)
+            rondo("runs", host=daemon.url, env={"RONDO_TOKEN": "good"})
+            assert as_json("runs", "--host", daemon.url + "/", "--token", "good") == {}
+
+    def test_escape_sequences_do_not_reach_the_terminal(self, cli, write):
+        cli("upload", write("plain"), "--name", "evil \u001b[31m name\u0007")
+        assert "\u001b" not in cli("pipelines").stdout and "\u0007" not in cli("pipelines").stdout
+
+
+def test_the_paths_of_this_file():
+    assert pathlib.Path(bin_dir() / "rondo").exists()
