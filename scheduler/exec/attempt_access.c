@@ -66,6 +66,10 @@ const char *pods_order(struct pods *pods, const struct attempt_name *name, struc
     if (a == NULL) {
         return NULL;
     }
+    if (a->is_canceled) {
+        err_set(err, ERR_NOT_FOUND, "attempt %s is canceled", a->key);
+        return NULL;
+    }
     if (a->order_text == NULL) {
         json_t *full = json_copy(a->order);
         json_object_set_new(full, "transfer", json_object());

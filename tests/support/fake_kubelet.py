@@ -63,6 +63,7 @@ class Container:
         path = folder / f"{self.name}.json"
         path.write_text(json.dumps(plan))
         self.started = now()
+        self.settled = time.monotonic() + 0.3  # by then it is past fake_container.py
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", sys.executable, str(CONTAINER), str(path)],
@@ -70,7 +71,8 @@ class Container:
                 start_new_session=True)
 
     def signal(self, number):
-        """To the container's process 1."""
+        """To the container's process 1, which ignores what it has not asked for."""
+        time.sleep(max(0.0, self.settled - time.monotonic()))
         with contextlib.suppress(OSError, ValueError):
             pid = self.process.pid
             children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
