@@ -22,9 +22,12 @@
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 2000
 #define EPOCH_CHECK_MS 2000
+/* Redis with appendfsync everysec may lose up to two seconds of what it confirmed. */
+#define FORGET_AFTER_MS 5000
 
 enum scheduler_state {
     SCHEDULER_STATE_NEW,
+    SCHEDULER_STATE_CHECKING_SHARDS,
     SCHEDULER_STATE_TAKING_OVER,
     SCHEDULER_STATE_CHECKING_REDIS,
     SCHEDULER_STATE_LOADING_RUNS,
@@ -41,6 +44,7 @@ struct scheduler {
     struct ticker *ticker;
     struct timer retry, epoch_check;
     struct store_call *epoch_call;
+    uint64_t checked_connection; /* store_connections() when memory and Redis were last compared */
     int64_t backoff_ms;
     void (*done)(void *owner, const struct err *err);
     void *owner;
@@ -81,6 +85,30 @@ static void scheduler_answered(
     random_bytes(&jitter, sizeof jitter);
     timer_start_ms(&s->retry, s->backoff_ms + jitter % (s->backoff_ms / 2 + 1));
     s->backoff_ms = s->backoff_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : s->backoff_ms * 2;
+}
+
+/* The number of shards says where every record is: with another one, half of them would vanish. */
+static void on_shards(void *owner, redisReply *reply, const struct err *err)
+{
+    struct scheduler *s = owner;
+    unsigned ours = store_shards(s->set.store);
+    int64_t there = err == NULL ? reply_int(reply, 0) : 0;
+    struct err other = ERR_INIT;
+    if (err == NULL && there != (int64_t)ours) {
+        err_set(&other, ERR_PRECONDITION,
+            "shards: this Redis holds records in %lld shards, and the setting is %u; start with "
+            "--shards %lld",
+            (long long)there, ours, (long long)there);
+        err = &other;
+    }
+    scheduler_answered(s, err, SCHEDULER_STATE_TAKING_OVER);
+}
+
+static void check_shards(struct scheduler *s)
+{
+    const char *prefix = store_catalog_prefix(s->set.store);
+    store_cmd(s->set.store, NULL, NULL, "SET %sshards %u NX", prefix, store_shards(s->set.store));
+    store_cmd(s->set.store, on_shards, s, "GET %sshards", prefix);
 }
 
 static void on_taken_over(void *owner, const struct err *err)
@@ -132,8 +160,11 @@ static void scheduler_step(struct scheduler *s)
 {
     switch (s->state) {
     case SCHEDULER_STATE_NEW:
-        s->state = SCHEDULER_STATE_TAKING_OVER;
+        s->state = SCHEDULER_STATE_CHECKING_SHARDS;
         /* fall through */
+    case SCHEDULER_STATE_CHECKING_SHARDS:
+        check_shards(s);
+        break;
     case SCHEDULER_STATE_TAKING_OVER:
         store_take_over(s->set.store, on_taken_over, s);
         break;
@@ -148,6 +179,7 @@ static void scheduler_step(struct scheduler *s)
         ticker_start(s->ticker, on_ticker_started, s);
         break;
     case SCHEDULER_STATE_RUNNING:
+        s->checked_connection = store_connections(s->set.store);
         timer_start_ms(&s->epoch_check, EPOCH_CHECK_MS);
         scheduler_finish(s, NULL);
         break;
@@ -161,17 +193,47 @@ static void scheduler_retry(void *owner)
     scheduler_step(owner);
 }
 
+/* ---- while running: are we still the owner, and is Redis what it was? ---- */
+
+static void on_owner_again(void *owner, const struct err *err)
+{
+    struct scheduler *s = owner;
+    if (s->state != SCHEDULER_STATE_RUNNING) {
+        return;
+    }
+    if (err != NULL) {
+        LOG_WARN("taking over again failed, trying once more", "error=%s", LOG_Q(err->msg));
+    } else {
+        /* Both have stopped what was refused meanwhile. */
+        ticker_start(s->ticker, NULL, NULL);
+        engine_look_again(s->engine);
+    }
+    timer_start_ms(&s->epoch_check, EPOCH_CHECK_MS);
+}
+
 static void on_epoch(void *owner, redisReply *reply, const struct err *err)
 {
     struct scheduler *s = owner;
     s->epoch_call = NULL;
-    if (err == NULL && reply_int(reply, 0) > store_epoch(s->set.store)) {
-        LOG_ERROR("another daemon took over this Redis", "epoch=%lld theirs=%lld",
-            (long long)store_epoch(s->set.store), (long long)reply_int(reply, 0));
+    int64_t ours = store_epoch(s->set.store), there = err == NULL ? reply_int(reply, 0) : ours;
+    if (there > ours) {
+        LOG_ERROR("another daemon took over this Redis", "epoch=%lld theirs=%lld", (long long)ours,
+            (long long)there);
         if (s->fenced != NULL) {
             s->fenced(s->fenced_owner);
         }
         return;
+    }
+    if (there < ours) {
+        LOG_ERROR("redis has lost that this daemon is its owner (an older file, or emptied?); "
+                  "taking over again",
+            "epoch=%lld found=%lld", (long long)ours, (long long)there);
+        store_take_over(s->set.store, on_owner_again, s);
+        return;
+    }
+    if (err == NULL && s->checked_connection != store_connections(s->set.store)) {
+        s->checked_connection = store_connections(s->set.store);
+        engine_look_again(s->engine);
     }
     timer_start_ms(&s->epoch_check, EPOCH_CHECK_MS);
 }
@@ -208,6 +270,7 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .max_steps = settings->max_steps,
         .step_timeout_ms = settings->step_timeout_ms,
         .lost_retries = settings->lost_retries,
+        .forget_after_ms = FORGET_AFTER_MS,
         .history_max_runs = settings->history_max_runs,
         .history_max_age_ms = settings->history_max_age_ms,
     };
@@ -238,6 +301,7 @@ const char *scheduler_waits_for(const struct scheduler *s)
 {
     switch (s->state) {
     case SCHEDULER_STATE_NEW:
+    case SCHEDULER_STATE_CHECKING_SHARDS:
     case SCHEDULER_STATE_TAKING_OVER:
     case SCHEDULER_STATE_CHECKING_REDIS:
         return "Redis";

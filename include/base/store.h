@@ -33,6 +33,9 @@ struct store_settings {
 struct store *store_new(struct loop *loop, const struct store_settings *settings, struct err *err);
 void store_free(struct store *store);
 bool store_is_up(const struct store *store);
+/* How often it has come up. The same number at two moments: the same connection, so Redis has not
+ * been started anew between them. */
+uint64_t store_connections(const struct store *store);
 /* Called on each change; immediately never. */
 void store_on_change(struct store *store, void (*fn)(void *owner, bool up), void *owner);
 

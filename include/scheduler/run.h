@@ -115,6 +115,7 @@ struct engine_settings {
     int64_t max_steps;           /* container tasks started at once, whole daemon */
     int64_t step_timeout_ms;     /* default time limit of a step; 0 none */
     int64_t lost_retries;        /* how often a LOST attempt is started anew (default 2) */
+    int64_t forget_after_ms;     /* a saved end is still remembered so long; 0: forgotten at once */
     int64_t history_max_runs;    /* finished runs kept; 0 = all */
     int64_t history_max_age_ms;  /* 0 = for ever */
 };
@@ -126,6 +127,8 @@ void engine_start(struct engine *engine, void (*done)(void *owner, const struct 
 void engine_wake(struct engine *engine, const char *run_id);
 /* The answer to a write that makes runs was lost: look soon for live runs that nobody woke. */
 void engine_look_soon(struct engine *engine);
+/* Redis was away and is back, maybe without what it wrote last: compare with what is in memory. */
+void engine_look_again(struct engine *engine);
 /* run_delete(), and the executor drops what it kept of the run: logs. */
 void engine_delete(struct engine *engine, const char *run_id, run_json_fn *done, void *owner);
 /* Start nothing new; in-flight saves finish. Local processes go on and are adopted next time. */

@@ -94,7 +94,8 @@ struct store {
 
     struct store_conn *conn;
     bool is_up, was_up;
-    unsigned attempts; /* to connect, since it was up */
+    uint64_t connections; /* that came up */
+    unsigned attempts;    /* to connect, since it was up */
     struct timer reconnect;
     char *waits_for; /* the reason last logged */
     struct listener *listeners;
@@ -519,6 +520,7 @@ static void on_up(void *owner)
 {
     struct store *store = owner;
     store->is_up = true;
+    store->connections++;
     store->attempts = 0;
     store->known_count = 0;
     if (!store->was_up) {
@@ -590,6 +592,11 @@ static void store_connect(void *arg)
 bool store_is_up(const struct store *store)
 {
     return store->is_up;
+}
+
+uint64_t store_connections(const struct store *store)
+{
+    return store->connections;
 }
 
 void store_on_change(struct store *store, void (*fn)(void *owner, bool up), void *owner)

@@ -125,6 +125,16 @@ void engine_drop_run(struct live *run, const char *why)
     engine_forget_run(run);
 }
 
+void engine_reload_run(struct live *run, const char *why)
+{
+    struct engine *engine = run->engine;
+    struct id id = run->id;
+    LOG_ERROR("redis has lost what it had confirmed; the run goes on from what is left",
+        "run=%s reason=%s", id.text, LOG_Q(why));
+    engine_forget_run(run);
+    load_add(engine, id.text, NULL, NULL);
+}
+
 void engine_wrote_events(struct live *run)
 {
     struct engine *engine = run->engine;
@@ -201,7 +211,7 @@ static void engine_look(struct live *run)
     }
     struct store *store = run->engine->set.store;
     run->look_again = false;
-    run->look = store_cmd(store, engine_on_look, run, "HGET %srun:%s state",
+    run->look = store_cmd(store, engine_on_look, run, "HMGET %srun:%s state rev",
         store_shard_prefix(store, run->shard), run->id.text);
 }
 
@@ -209,8 +219,20 @@ static void engine_on_look(void *owner, redisReply *reply, const struct err *err
 {
     struct live *run = owner;
     run->look = NULL;
-    if (err == NULL && str_eq(reply_str(reply), "CANCELING")) {
-        run_begin_cancel(run);
+    if (err == NULL && reply->elements == 2) {
+        const char *state = reply_str(reply->element[0]);
+        int64_t confirmed = run->rev - (run->save != NULL ? 1 : 0);
+        if (state == NULL) {
+            engine_drop_run(run, "its record is gone");
+            return;
+        }
+        if (reply_int(reply->element[1], 0) < confirmed) {
+            engine_reload_run(run, "its record is older than the last save");
+            return;
+        }
+        if (strcmp(state, "CANCELING") == 0) {
+            run_begin_cancel(run);
+        }
     }
     /* While Redis is away a command waits for it, so asking again at once is no busy loop. */
     if (run->look_again || (err != NULL && err_is_transient(err))) {
@@ -236,6 +258,19 @@ void engine_look_soon(struct engine *engine)
     if (engine->overlooked != NULL) {
         overlooked_soon(engine->overlooked);
     }
+}
+
+void engine_look_again(struct engine *engine)
+{
+    struct map_iter it = {0};
+    void *value;
+    while (map_next(engine->runs, &it, NULL, &value)) {
+        struct live *run = value;
+        if (!run_state_is_final(run->state)) {
+            engine_look(run);
+        }
+    }
+    engine_look_soon(engine);
 }
 
 /* ---- start and end ---- */
@@ -344,6 +379,7 @@ struct engine *engine_new(const struct engine_settings *settings)
     engine->set = *settings;
     engine->runs = map_new(NULL);
     engine->loads = map_new(NULL);
+    engine->farewells = farewells_new(engine);
     struct executor_listener listener = {
         .on_running = engine_on_running,
         .on_done = engine_on_done,
@@ -356,6 +392,9 @@ struct engine *engine_new(const struct engine_settings *settings)
 void engine_stop(struct engine *engine)
 {
     engine->is_stopping = true;
+    if (store_is_up(engine->set.store)) {
+        farewells_say_all(engine->farewells);
+    }
     janitor_free(engine->janitor);
     engine->janitor = NULL;
     overlooked_free(engine->overlooked);
@@ -375,6 +414,7 @@ void engine_free(struct engine *engine)
     janitor_free(engine->janitor);
     overlooked_free(engine->overlooked);
     log_readers_free(engine);
+    farewells_free(engine->farewells);
     load_free_all(engine);
     struct map_iter it = {0};
     const char *key;

@@ -7,6 +7,7 @@
 #include "run/live.h"
 #include "scheduler/run.h"
 
+struct farewells;
 struct janitor;
 struct load;
 struct overlooked;
@@ -31,6 +32,7 @@ struct engine {
     struct listing *listing; /* engine_start */
     struct janitor *janitor;
     struct overlooked *overlooked;
+    struct farewells *farewells;
     struct log_reader *log_readers;
 };
 
@@ -47,6 +49,8 @@ void engine_slot_release(struct task *task);
 void engine_forget_run(struct live *run);
 /* A save was refused because another daemon owns the shard, or the run is gone. */
 void engine_drop_run(struct live *run, const char *why);
+/* What Redis has of it is older than what it had confirmed: go on from there. */
+void engine_reload_run(struct live *run, const char *why);
 /* A save that ended the run was done. */
 void engine_run_ended(struct live *run);
 void engine_wrote_events(struct live *run);
@@ -70,6 +74,18 @@ void janitor_look(struct janitor *janitor);
 struct overlooked *overlooked_new(struct engine *engine);
 void overlooked_free(struct overlooked *o);
 void overlooked_soon(struct overlooked *o);
+
+/* ---- farewell.c ---- */
+
+struct farewells *farewells_new(struct engine *engine);
+/* Nothing more is forgotten; the executor comes across the rest later. */
+void farewells_free(struct farewells *f);
+/* The end of this attempt has been saved: have the executor forget it, some time later. */
+void farewell_add(struct farewells *f, const struct attempt_name *name);
+/* The run is read anew, and may need the results of its attempts again. */
+void farewells_recall(struct farewells *f, const char *run_id);
+/* Now. */
+void farewells_say_all(struct farewells *f);
 
 /* ---- engine_logs.c ---- */
 

@@ -145,6 +145,7 @@ static void load_begin(struct load *load, struct plan *plan)
     struct live *run = live_new(engine, STEAL(load->record));
     struct err err = ERR_INIT;
     map_put(engine->runs, run->id.text, run);
+    farewells_recall(engine->farewells, run->id.text);
     plan_ref(plan);
     run->plan = plan;
     (void)run_state_parse(jget_str(run->record, "state", ""), &run->state);

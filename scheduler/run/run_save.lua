@@ -10,7 +10,8 @@
 --       7 started_us, 8 finished_us, 9 error, 10 outputs, 11 recurring run id or "",
 --       12 number of tasks, then path and record of each,
 --       number of events, then each
--- Result: {0 saved | 1 was saved before, state now}. FENCED, NOSUCH.
+-- Result: {0 saved | 1 was saved before, state now}. FENCED, NOSUCH, CONFLICT: Redis has lost an
+-- earlier save that it had confirmed.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('FENCED another daemon has taken over this shard')
 end
@@ -21,6 +22,10 @@ if not state then
 end
 if rev >= tonumber(ARGV[3]) then
     return {1, state}
+end
+if rev < tonumber(ARGV[3]) - 1 then
+    return redis.error_reply('CONFLICT save ' .. ARGV[3] .. ' of run ' .. ARGV[2] ..
+        ' follows one that is not here; the last one that is here is ' .. rev)
 end
 redis.call('HSET', KEYS[2], 'rev', ARGV[3])
 

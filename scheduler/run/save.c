@@ -200,16 +200,13 @@ static void save_retry(struct save *save, const struct err *err)
 static void save_act(struct save *save)
 {
     struct live *run = save->run;
-    const struct executor *executor = &run->engine->set.executor;
     for (size_t i = 0; i < save->end_count; i++) {
         struct attempt_name name = {
             .run_id = run->id.text,
             .task_id = save->ends[i].task_id.text,
             .attempt = save->ends[i].attempt,
         };
-        FAULT("run.attempt.before_forget");
-        executor->ops->forget(executor->self, &name);
-        FAULT("run.attempt.after_forget");
+        farewell_add(run->engine->farewells, &name);
     }
     for (size_t i = 0; i < save->start_count; i++) {
         attempt_start(save->starts[i]);
@@ -253,6 +250,8 @@ static void save_on_reply(void *owner, redisReply *reply, const struct err *err)
         save_done(save, reply);
     } else if (err->code == ERR_FENCED || err->code == ERR_NOT_FOUND) {
         engine_drop_run(save->run, err->msg);
+    } else if (err->code == ERR_CONFLICT) {
+        engine_reload_run(save->run, err->msg);
     } else {
         save_retry(save, err);
     }

@@ -291,6 +291,8 @@ static void test_save_twice(void **state)
     assert_int_equal(bench_events(b, id, "test", NULL), 2);
     save_again(b, id, 3, "0"); /* somebody who has lost the shard */
     assert_int_equal(bench_events(b, id, "test", NULL), 2);
+    save_again(b, id, 4, epoch); /* the third was confirmed, and then Redis lost it */
+    assert_int_equal(bench_events(b, id, "test", NULL), 2);
     bench_read(b, id);
     assert_int_equal(jget_i64(b->answer, "rev", 0), 2);
 }

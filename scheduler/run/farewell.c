@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attempts whose end is saved, and that the executor may forget. Not at once: a Redis that syncs
+ * its file every second loses what it confirmed last when the power goes, and the attempt would
+ * run a second time if nobody remembered its result. So an attempt is forgotten when Redis still
+ * answers on the same connection some time after the save.
+ */
+#include "run/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/store.h"
+#include "base/util.h"
+
+struct farewell {
+    struct id run, task;
+    int attempt;
+    int64_t due_us; /* monotonic */
+    struct farewell *next;
+};
+
+struct farewells {
+    struct engine *engine;
+    struct farewell *first, *last; /* in the order of due_us */
+    struct timer timer;
+    struct store_call *ping;
+    int64_t asked_us;    /* when the ping was sent */
+    uint64_t connection; /* on which all that is in the list was saved */
+};
+
+static void farewell_say(struct engine *engine, const struct attempt_name *name)
+{
+    const struct executor *executor = &engine->set.executor;
+    FAULT("run.attempt.before_forget");
+    executor->ops->forget(executor->self, name);
+    FAULT("run.attempt.after_forget");
+}
+
+static struct farewell *farewell_pop(struct farewells *f)
+{
+    struct farewell *one = f->first;
+    f->first = one->next;
+    f->last = f->first == NULL ? NULL : f->last;
+    return one;
+}
+
+static void farewell_say_first(struct farewells *f)
+{
+    struct farewell *one = farewell_pop(f);
+    struct attempt_name name = {
+        .run_id = one->run.text, .task_id = one->task.text, .attempt = one->attempt};
+    farewell_say(f->engine, &name);
+    free(one);
+}
+
+static void farewells_arm(struct farewells *f)
+{
+    if (f->first != NULL && f->ping == NULL && !timer_is_armed(&f->timer)) {
+        int64_t left_us = f->first->due_us - clock_mono_us();
+        timer_start_ms(&f->timer, left_us / US_PER_MS + 1);
+    }
+}
+
+/* Redis was away: all of it is written there for good only some time from now. */
+static void farewells_check_connection(struct farewells *f)
+{
+    uint64_t connection = store_connections(f->engine->set.store);
+    if (f->connection == connection) {
+        return;
+    }
+    f->connection = connection;
+    int64_t due_us = clock_mono_us() + f->engine->set.forget_after_ms * US_PER_MS;
+    for (struct farewell *one = f->first; one != NULL; one = one->next) {
+        one->due_us = due_us;
+    }
+}
+
+static void on_pong(void *owner, redisReply *reply UNUSED, const struct err *err)
+{
+    struct farewells *f = owner;
+    f->ping = NULL;
+    farewells_check_connection(f);
+    while (err == NULL && f->first != NULL && f->first->due_us <= f->asked_us) {
+        farewell_say_first(f);
+    }
+    farewells_arm(f);
+}
+
+static void farewells_ask(void *owner)
+{
+    struct farewells *f = owner;
+    farewells_check_connection(f);
+    f->asked_us = clock_mono_us();
+    f->ping = store_cmd(f->engine->set.store, on_pong, f, "PING");
+}
+
+void farewell_add(struct farewells *f, const struct attempt_name *name)
+{
+    struct engine *engine = f->engine;
+    if (engine->set.forget_after_ms <= 0 || engine->is_stopping) {
+        farewell_say(engine, name);
+        return;
+    }
+    farewells_check_connection(f);
+    struct farewell *one = xcalloc(1, sizeof(*one));
+    memcpy(one->run.text, name->run_id, ID_LEN);
+    memcpy(one->task.text, name->task_id, ID_LEN);
+    one->attempt = name->attempt;
+    one->due_us = clock_mono_us() + engine->set.forget_after_ms * US_PER_MS;
+    *(f->first == NULL ? &f->first : &f->last->next) = one;
+    f->last = one;
+    farewells_arm(f);
+}
+
+void farewells_recall(struct farewells *f, const char *run_id)
+{
+    struct farewell **link = &f->first;
+    f->last = NULL;
+    while (*link != NULL) {
+        struct farewell *one = *link;
+        if (strcmp(one->run.text, run_id) == 0) {
+            *link = one->next;
+            free(one);
+        } else {
+            f->last = one;
+            link = &one->next;
+        }
+    }
+}
+
+void farewells_say_all(struct farewells *f)
+{
+    while (f->first != NULL) {
+        farewell_say_first(f);
+    }
+}
+
+struct farewells *farewells_new(struct engine *engine)
+{
+    struct farewells *f = xcalloc(1, sizeof(*f));
+    f->engine = engine;
+    timer_init(&f->timer, engine->set.loop, farewells_ask, f);
+    return f;
+}
+
+void farewells_free(struct farewells *f)
+{
+    while (f->first != NULL) {
+        free(farewell_pop(f));
+    }
+    store_cancel(f->ping);
+    timer_done(&f->timer);
+    free(f);
+}

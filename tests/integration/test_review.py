@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rare and hostile things: a Redis that lost its last second, full disks, steps that misbehave."""
+
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from journal import Journal, record, redis_cli, redis_keys
+from rondo_testing import Daemon, Redis, shell_spec, wait_for
+
+
+@pytest.fixture
+def redis():
+    with Redis() as one:
+        yield one
+
+
+@contextlib.contextmanager
+def running(*args, **kwargs):
+    one = Daemon(*args, **kwargs)
+    try:
+        yield one.start()
+    except BaseException:
+        one.print_log()
+        raise
+    finally:
+        one.kill9()
+        one.remove()
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal")
+
+
+class Snapshot:
+    """What Redis has on disk by now; going back to it is what a power cut does to the last second."""
+
+    def __init__(self, redis):
+        self.redis = redis
+        self.folder = redis.folder / "snapshot"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(redis.folder / "appendonlydir", self.folder)
+
+    def go_back(self):
+        self.redis.kill9()
+        shutil.rmtree(self.redis.folder / "appendonlydir")
+        shutil.copytree(self.folder, self.redis.folder / "appendonlydir")
+        self.redis.start()
+
+
+def wait_begun(journal, run, task):
+    wait_for(lambda: journal.counts("begin")[(run, task)] == 1, 30, f"{task} of {run} to begin")
+
+
+def check_once(journal, run, tasks):
+    want = {(run, f"step-{n}"): 1 for n in range(1, tasks + 1)}
+    assert journal.counts("begin") == journal.counts("end") == want
+
+
+# -- Redis comes back without what it had confirmed last --
+
+
+def test_lost_saves_of_a_live_run(redis, journal):
+    """A step has ended and the next one runs, and Redis knows of neither."""
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(journal.spec(seconds=1.5, tasks=3))["run_id"]
+        wait_begun(journal, run, "step-1")
+        before = Snapshot(redis)
+        wait_begun(journal, run, "step-2")
+        before.go_back()
+        daemon.wait_run(run)
+        check_once(journal, run, 3)
+        states = {path: task["state"] for path, task in daemon.tasks(run).items() if path}
+        assert set(states.values()) == {"SUCCEEDED"}, states
+        daemon.stop()
+
+
+def test_lost_saves_and_the_daemon_too(redis, journal):
+    """The same, and daemon and Redis go together."""
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(journal.spec(seconds=1.5, tasks=2))["run_id"]
+        wait_begun(journal, run, "step-1")
+        before = Snapshot(redis)
+        wait_begun(journal, run, "step-2")
+        daemon.kill9()
+        before.go_back()
+        daemon.start()
+        daemon.wait_run(run)
+        check_once(journal, run, 2)
+        daemon.stop()
+
+
+def test_lost_end_of_a_run(redis, journal):
+    """The run has ended; Redis has it as running."""
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(journal.spec(seconds=0.3, tasks=2))["run_id"]
+        wait_begun(journal, run, "step-1")
+        before = Snapshot(redis)
+        daemon.wait_run(run)
+        before.go_back()
+        daemon.wait_run(run, timeout=30)
+        check_once(journal, run, 2)
+        assert redis_keys(redis.socket, "rondo:{*}:live") == []
+        daemon.stop()
+
+
+def test_lost_epoch(redis, journal):
+    """Redis has lost that this daemon is the owner; no other is there."""
+    with running(redis=redis.url) as daemon:
+        pipeline = daemon.upload(json.dumps(journal.spec(seconds=0, tasks=1)), "p")["pipeline_id"]
+        daemon.post("/apis/v2beta1/recurringruns", {
+            "display_name": "r", "max_concurrency": "10", "mode": "ENABLE", "no_catchup": True,
+            "pipeline_version_reference": {"pipeline_id": pipeline},
+            "trigger": {"periodic_schedule": {"interval_second": "1"}}})
+        wait_for(lambda: len(journal.lines()) >= 2, 30, "a firing")
+        redis.command("EVAL", "for _, key in ipairs(redis.call('KEYS', 'rondo:*:epoch')) do "
+                              "redis.call('DEL', key) end", "0")
+        time.sleep(3)
+        seen = len(journal.lines())
+        wait_for(lambda: len(journal.lines()) >= seen + 4, 30, "firings to go on")
+        run = daemon.create_run(shell_spec("true"))["run_id"]
+        daemon.wait_run(run)
+        daemon.stop()
+
+
+# -- files that stay --
+
+
+def test_logs_go_with_their_run(redis):
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(shell_spec("echo hello"))["run_id"]
+        daemon.wait_run(run)
+        assert "hello" in daemon.run_log(run)
+        wait_for(lambda: (daemon.data / "logs" / run).exists(), 20, "the kept log")
+        daemon.delete(f"/apis/v2beta1/runs/{run}")
+        wait_for(lambda: not (daemon.data / "logs" / run).exists(), 10, "the log to go")
+        daemon.stop()
+
+
+def test_folder_with_percent(tmp_path):
+    data = tmp_path / "a%20b c"
+    with running(data=data) as daemon:
+        run = daemon.create_run(shell_spec("true"))["run_id"]
+        daemon.wait_run(run)
+        assert (data / "artifacts").exists()
+        assert not (tmp_path / "a b c").exists()
+        daemon.stop()
+
+
+# -- what programs leave behind --
+
+
+def test_words_in_texts_are_kept(redis):
+    """NaN is a number outside of texts only; texts may hold quoted quotes."""
+    value = 'say "NaN", then \\"-Infinity\\"'
+    output = json.dumps({"parameterValues": {"said": value}})
+    spec = shell_spec(f"mkdir -p $(dirname $1) && cat > $1 <<'X'\n{output}\nX\n", outputs=["said"])
+    container = spec["deploymentSpec"]["executors"]["exec-main"]["container"]
+    container["command"] += ["step", "{{$.outputs.output_file}}"]
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(spec)["run_id"]
+        daemon.wait_run(run)
+        assert daemon.tasks(run)["main"]["outputs"]["parameters"]["said"] == value
+        daemon.stop()
+
+
+def test_other_number_of_shards_is_refused(redis):
+    with running(redis=redis.url) as daemon:
+        daemon.stop()
+    other = Daemon(redis=redis.url, settings={"shards": 4})
+    try:
+        other.launch()
+        assert other.wait_exit(20) == 1
+        assert "shards" in other.log() and "16" in other.log()
+    finally:
+        other.kill9()
+        other.remove()
