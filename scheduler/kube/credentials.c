@@ -182,7 +182,9 @@ static int read_config(struct kube_credentials *c, const json_t *config, const c
             "config get-contexts",
             context_name);
     }
-    if (!str_starts(server, "http://") && !str_starts(server, "https://")) {
+    const char *host = strstr(server, "://");
+    if ((!str_starts(server, "http://") && !str_starts(server, "https://")) || host[3] == '\0' ||
+        host[3] == '/') {
         return err_set(
             err, ERR_INVALID, "kubeconfig: server '%.200s' is not an http(s) address", server);
     }

@@ -18,4 +18,27 @@ struct http_call *kube_http(struct kube *kube, struct http_call_spec *spec, cons
 /* Raise what a Status of this HTTP code means. Returns -1. */
 int kube_status_err(int status, const json_t *body, struct err *err);
 
+/* ---- events.c ---- */
+
+struct buf;
+
+enum kube_event_kind {
+    KUBE_EVENT_OBJECT,
+    KUBE_EVENT_BOOKMARK,
+    KUBE_EVENT_ERROR,      /* the server ends the watch; object is a Status */
+    KUBE_EVENT_UNREADABLE, /* no event at all, or a line beyond the buffer's ceiling */
+};
+struct kube_event {
+    enum kube_event_kind kind;
+    const char *type; /* "ADDED", ...; never NULL */
+    const json_t *object;
+    const char *version; /* resourceVersion, or NULL */
+};
+/*
+ * Bytes of a watch in, events out; `line` keeps what is not a whole line yet. fn returns non-zero
+ * to stop, and that is returned.
+ */
+int kube_events_read(struct buf *line, const char *data, size_t len,
+    int (*fn)(void *owner, const struct kube_event *event), void *owner);
+
 #endif

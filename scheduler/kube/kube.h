@@ -20,11 +20,11 @@ struct loop;
 /* ---- credentials (credentials.c) ---- */
 
 struct kube_credentials {
-    char *server;      /* "https://10.0.0.1:6443" */
-    char *ca_file;     /* PEM, or NULL */
+    char *server;  /* "https://10.0.0.1:6443" */
+    char *ca_file; /* PEM, or NULL */
     char *cert_file, *key_file;
-    char *token;       /* bearer, or NULL */
-    char *token_file;  /* read again for each request: the kubelet rotates it */
+    char *token;      /* bearer, or NULL */
+    char *token_file; /* read again for each request: the kubelet rotates it */
     char *namespace_;
     bool insecure;
 };
@@ -33,8 +33,8 @@ struct kube_credentials {
  * Certificates that stand in the file itself are written to `dir` (0600). Exec plugins and
  * auth providers are refused by name.
  */
-int kube_credentials_load(struct kube_credentials *out, const char *kubeconfig, const char *dir,
-    struct err *err);
+int kube_credentials_load(
+    struct kube_credentials *out, const char *kubeconfig, const char *dir, struct err *err);
 void kube_credentials_done(struct kube_credentials *c);
 /* The same from kubeconfig text; for tests and fuzzing. `base` resolves relative file names. */
 int kube_credentials_parse(struct kube_credentials *out, const char *text, size_t len,
@@ -43,8 +43,8 @@ int kube_credentials_parse(struct kube_credentials *out, const char *text, size_
 /* ---- requests (client.c) ---- */
 
 /* Borrows everything; credentials must outlive it. */
-struct kube *kube_new(struct loop *loop, struct http_client *http,
-    const struct kube_credentials *credentials);
+struct kube *kube_new(
+    struct loop *loop, struct http_client *http, const struct kube_credentials *credentials);
 void kube_free(struct kube *kube);
 const char *kube_namespace(const struct kube *kube);
 
@@ -59,8 +59,8 @@ struct kube_call *kube_request(struct kube *kube, const char *method, const char
     const json_t *body, kube_done_fn *done, void *owner);
 /* The reply as text (pod logs), at most max bytes. */
 typedef void kube_text_fn(void *owner, const char *text, size_t len, const struct err *err);
-struct kube_call *kube_text(struct kube *kube, const char *path, size_t max, kube_text_fn *done,
-    void *owner);
+struct kube_call *kube_text(
+    struct kube *kube, const char *path, size_t max, kube_text_fn *done, void *owner);
 void kube_cancel(struct kube_call *call);
 
 /* ---- list and watch (watch.c) ---- */

@@ -112,30 +112,31 @@ static void watch_list(struct kube_watch *w)
 
 /* ---- watch ---- */
 
-static void watch_line(struct kube_watch *w, const char *text, size_t len)
+static int on_event(void *owner, const struct kube_event *event)
 {
-    json_t *event = json_loadb(text, len, 0, NULL);
-    const char *type = jget_str(event, "type", "");
-    const json_t *object = json_object_get(event, "object");
-    if (strcmp(type, "ERROR") == 0) {
-        /* A Status; 410 most of the time. Listing anew is right for all of them. */
+    struct kube_watch *w = owner;
+    switch (event->kind) {
+    case KUBE_EVENT_ERROR:
+        /* 410 most of the time. Listing anew is right for all of them. */
         LOG_DEBUG("watch ended by the server", "path=%s message=%s", w->path,
-            LOG_Q(jget_str(object, "message", "")));
+            LOG_Q(jget_str(event->object, "message", "")));
         w->must_list = true;
-    } else if (json_is_object(object)) {
-        const char *version =
-            jget_str(json_object_get(object, "metadata"), "resourceVersion", NULL);
-        if (version != NULL) {
-            set_text(&w->version, version);
-        }
-        if (strcmp(type, "BOOKMARK") != 0) {
-            w->listener.on_object(w->listener.owner, type, object);
-        }
-    } else {
+        return -1;
+    case KUBE_EVENT_UNREADABLE:
         LOG_WARN("unreadable watch line", "path=%s", w->path);
         w->must_list = true;
+        return -1;
+    case KUBE_EVENT_OBJECT:
+    case KUBE_EVENT_BOOKMARK:
+        break;
     }
-    json_decref(event);
+    if (event->version != NULL) {
+        set_text(&w->version, event->version);
+    }
+    if (event->kind == KUBE_EVENT_OBJECT) {
+        w->listener.on_object(w->listener.owner, event->type, event->object);
+    }
+    return 0;
 }
 
 static int on_data(void *owner, const char *data, size_t len)
@@ -144,27 +145,7 @@ static int on_data(void *owner, const char *data, size_t len)
     if (w->status != 0 && (w->status < 200 || w->status >= 300)) {
         return 0;
     }
-    while (len > 0) {
-        const char *end = memchr(data, '\n', len);
-        size_t part = end != NULL ? (size_t)(end - data) : len;
-        if (buf_add(&w->line, data, part) != 0) {
-            w->must_list = true;
-            return -1;
-        }
-        if (end == NULL) {
-            return 0;
-        }
-        if (w->line.len > 0) {
-            watch_line(w, w->line.data, w->line.len);
-        }
-        buf_reset(&w->line);
-        if (w->must_list) {
-            return -1;
-        }
-        data += part + 1;
-        len -= part + 1;
-    }
-    return 0;
+    return kube_events_read(&w->line, data, len, on_event, w);
 }
 
 static void on_status(void *owner, int status)

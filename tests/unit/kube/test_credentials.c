@@ -115,6 +115,8 @@ static void test_refused(void **state)
             "certificate-authority-data is not base64"},
         {"not http", HEAD CONTEXT "clusters:\n- name: k\n  cluster: {server: 'ftp://x'}\n",
             "not an http(s) address"},
+        {"no host", HEAD CONTEXT "clusters:\n- name: k\n  cluster: {server: 'https:////'}\n",
+            "not an http(s) address"},
         {"key that is a list", HEAD "? [a]\n: {b: c}\n" CONTEXT, "mapping"},
         {"deep",
             "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
