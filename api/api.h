@@ -22,6 +22,7 @@ struct loop;
 struct pods;
 struct scheduler;
 struct sender;
+struct shown;
 struct store;
 struct ticker;
 
@@ -34,6 +35,7 @@ struct api {
     struct sender *sender;
     struct git_hooks *git_hooks;
     struct artifact_store *artifacts;
+    struct shown *shown; /* kfp/shown.h */
     struct scheduler *scheduler;      /* for /readyz; NULL in tests */
     struct http_client *http;         /* fetches package URLs; NULL: such requests are refused */
     const char *const *package_hosts; /* hosts package URLs may name; NULL-terminated */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/kfp/shown.h"
 #include "api/settings.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -37,6 +38,7 @@
 
 #define LIST_MAX 256
 #define TOKENS_FILE_MAX (1 << 20)
+#define SHOWN_MAX ((size_t)4 << 20)
 #define DRAIN_MS 300
 #define DRAIN_CHECK_MS 10
 #define START_RETRY_MS 1000
@@ -251,6 +253,14 @@ static void on_events(void *owner, unsigned shard)
     sender_wake(((struct daemon *)owner)->sender, shard);
 }
 
+static void on_store_change(void *owner, bool up)
+{
+    struct daemon *d = owner;
+    if (!up && d->api.shown != NULL) { /* NULL: still starting */
+        shown_clear(d->api.shown);
+    }
+}
+
 static int make_store(struct daemon *d, struct err *err)
 {
     if (d->set->redis == NULL) {
@@ -266,7 +276,11 @@ static int make_store(struct daemon *d, struct err *err)
         .prefix = "rondo",
     };
     d->store = store_new(d->loop, &settings, err);
-    return d->store != NULL ? 0 : -1;
+    if (d->store == NULL) {
+        return -1;
+    }
+    store_on_change(d->store, on_store_change, d);
+    return 0;
 }
 
 static int make_executor(struct daemon *d, struct err *err)
@@ -362,6 +376,7 @@ static int make_server(struct daemon *d, struct err *err)
     const struct settings *set = d->set;
     d->hosts = list_split(set->allow_hosts, ",");
     d->package_hosts = list_split(set->package_hosts, ",");
+    struct shown *shown = shown_new(SHOWN_MAX);
     d->api = (struct api){
         .loop = d->loop,
         .store = d->store,
@@ -371,6 +386,7 @@ static int make_server(struct daemon *d, struct err *err)
         .sender = d->sender,
         .git_hooks = d->git_hooks,
         .artifacts = d->artifacts,
+        .shown = shown,
         .scheduler = d->scheduler,
         .http = d->http,
         .package_hosts = (const char *const *)d->package_hosts,
@@ -432,6 +448,7 @@ static int daemon_make(struct daemon *d, struct err *err)
 static void daemon_free(struct daemon *d)
 {
     server_free(d->server);
+    shown_free(d->api.shown);
     git_hooks_free(d->git_hooks);
     sender_free(d->sender);
     scheduler_free(d->scheduler);

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/http_msg.h"
+#include "base/index.h"
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/secret.h"
@@ -18,7 +19,6 @@
 #define PAGE_MAX 200
 #define FILTER_MAX 65536
 #define TOKEN_MAX (2 * FILTER_MAX)
-#define DRIFT 1000 /* rows that may have been added since the last page */
 
 struct list_query {
     struct pool *pool;
@@ -31,7 +31,6 @@ struct list_query {
     /* where the page begins; id NULL at the start */
     const char *start_id, *start_text;
     int64_t start_time;
-    int64_t start_rank; /* rows before it when the token was made */
 };
 
 /* ---- parsing ---- */
@@ -145,8 +144,7 @@ static int read_token(struct list_query *query, const char *token, const char *s
     query->start_id = pool_strdup(query->pool, id);
     query->start_text = pool_strdup(query->pool, json_string_value(value));
     query->start_time = json_integer_value(value);
-    query->start_rank = jget_i64(in, "rank", 0);
-    return query->start_rank >= 0 ? 0 : bad_token(err);
+    return id[0] != '\0' ? 0 : bad_token(err);
 }
 
 struct list_query *list_query_parse(struct pool *pool, const struct list_spec *spec,
@@ -178,15 +176,21 @@ bool list_query_uses(const struct list_query *query, const char *key)
     return strcmp(query->sort->key, key) == 0 || filter_uses(query->filter, key);
 }
 
-bool list_query_is_newest(const struct list_query *query, size_t *need_out)
+bool list_query_index(const struct list_query *query, struct index_query *out)
 {
-    if (!query->is_desc || strcmp(query->sort->key, "created_at") != 0 ||
-        !filter_is_empty(query->filter)) {
+    if (strcmp(query->sort->key, "created_at") != 0 || !filter_is_empty(query->filter)) {
         return false;
     }
-    *need_out =
-        (size_t)query->start_rank + query->page_size + 1 + (query->start_id != NULL ? DRIFT : 0);
+    out->is_desc = query->is_desc;
+    out->start_id = query->start_id;
+    out->start_us = query->start_time;
+    out->need = query->page_size + 1;
     return true;
+}
+
+size_t list_query_page_size(const struct list_query *query)
+{
+    return query->page_size;
 }
 
 /* ---- pages ---- */
@@ -228,7 +232,7 @@ static struct row row_of(const struct list_query *query, json_t *record)
     return row;
 }
 
-static const char *make_token(const struct list_query *query, const struct row *row, size_t rank)
+static const char *make_token(const struct list_query *query, const struct row *row)
 {
     CLEANUP(json_decrefp) json_t *out = json_object();
     json_object_set_new(out, "of", json_string(query->spec->resource));
@@ -238,10 +242,15 @@ static const char *make_token(const struct list_query *query, const struct row *
     json_object_set_new(out, "id", json_string(row->id));
     json_object_set_new(out, "value",
         query->sort->kind == LIST_TIME ? json_integer(row->time) : json_string(row->text));
-    json_object_set_new(out, "rank", json_integer((json_int_t)rank));
     CLEANUP(cleanup_free) char *text = jtext(out);
     CLEANUP(cleanup_free) char *token = base64_encode(text, strlen(text));
     return pool_strdup(query->pool, token);
+}
+
+const char *list_query_token(const struct list_query *query, const char *id, int64_t created_us)
+{
+    const struct row row = {.id = id, .time = created_us, .text = ""};
+    return make_token(query, &row);
 }
 
 json_t *list_page(const struct list_query *query, const json_t *records, int64_t *total_out,
@@ -276,7 +285,7 @@ json_t *list_page(const struct list_query *query, const json_t *records, int64_t
         json_array_append(page, rows[i].record);
     }
     *total_out = (int64_t)count;
-    *token_out = last < count ? make_token(query, &rows[last], last) : NULL;
+    *token_out = last < count ? make_token(query, &rows[last]) : NULL;
     return page;
 }
 

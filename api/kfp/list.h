@@ -13,6 +13,7 @@
 
 struct err;
 struct http_request;
+struct index_query;
 struct pool;
 
 enum list_kind { LIST_TEXT, LIST_TIME };
@@ -37,8 +38,12 @@ struct list_query *list_query_parse(struct pool *pool, const struct list_spec *s
     const struct http_request *req, struct err *err);
 /* Does the order or the filter look at this key? */
 bool list_query_uses(const struct list_query *query, const char *key);
-/* Newest first and unfiltered, and how many rows from the newest are needed at most. */
-bool list_query_is_newest(const struct list_query *query, size_t *need_out);
+
+/* Unfiltered and in the order of creation? Then *out (but its set) asks an index for the page. */
+bool list_query_index(const struct list_query *query, struct index_query *out);
+size_t list_query_page_size(const struct list_query *query);
+/* The token of the page that begins with this row; in the pool. For such queries only. */
+const char *list_query_token(const struct list_query *query, const char *id, int64_t created_us);
 
 /*
  * Filter, sort and cut. Gives a new array of (references to) records, the number of all that

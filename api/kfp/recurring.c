@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/index.h"
 #include "base/json.h"
 #include "base/pool.h"
 
@@ -15,6 +16,7 @@
 #include "api/fanout.h"
 #include "api/kfp/list.h"
 #include "api/kfp/recurring_view.h"
+#include "api/kfp/show.h"
 #include "api/kfp/source.h"
 #include "api/kfp/view.h"
 
@@ -228,44 +230,35 @@ static void handle_create(struct api_call *call)
         &op->experiment, call, jget_str(in, "experiment_id", NULL), on_experiment, op);
 }
 
-/* ---- get, and what all replies with records share: the spec of pinned ones ---- */
+/* ---- get ---- */
 
-struct get {
-    struct api_call *call;
-    const json_t *record;
-};
-
-static void on_plan(void *owner, struct plan *plan, const struct err *err)
+static void read_stamp(struct api_call *call, const char *id, stamp_done_fn *done, void *owner)
 {
-    struct get *op = owner;
-    if (err != NULL && err->code != ERR_NOT_FOUND) {
-        api_fail(op->call, err);
-        return;
-    }
-    json_t *out = view_recurring(op->record, plan, clock_now_us());
-    api_reply_json(op->call, 200, api_keep(op->call, out));
+    recurring_stamp(call->api->ticker, id, done, owner);
 }
 
-static void on_got(void *owner, const json_t *record, const struct err *err)
+static void read_record(struct api_call *call, const char *id, recurring_json_fn *done, void *owner)
 {
-    struct get *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->record = api_keep(op->call, json_incref((json_t *)record));
-    if (recurring_is_inline(record)) {
-        spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_plan, op);
-        return;
-    }
-    on_plan(op, NULL, NULL);
+    recurring_get(call->api->ticker, id, done, owner);
 }
+
+/* The next fire times stay until the first of them has come. */
+static json_t *show_view(const json_t *record, const struct plan *plan, int64_t *until_us)
+{
+    int64_t now_us = clock_now_us();
+    int64_t next_us = jget_i64(record, "next_us", 0);
+    if (jget_bool(record, "enabled", false) && next_us > 0) {
+        *until_us = next_us;
+    }
+    return view_recurring(record, plan, now_us);
+}
+
+static const struct show_kind show_kind = {
+    SHOWN_RECURRING, read_stamp, read_record, recurring_stamp_of, recurring_is_inline, show_view};
 
 static void handle_get(struct api_call *call)
 {
-    struct get *op = pool_alloc(call->req.pool, sizeof *op);
-    op->call = call;
-    recurring_get(call->api->ticker, api_arg(call, "recurring_run_id"), on_got, op);
+    show_one(call, &show_kind, api_arg(call, "recurring_run_id"));
 }
 
 /* ---- list ---- */
@@ -354,6 +347,11 @@ static void handle_list(struct api_call *call)
     op->experiment_id = non_empty(http_query(&call->req, "experiment_id"));
     if (op->experiment_id != NULL) {
         experiment_get(call->api->catalog, op->experiment_id, on_list_experiment, op);
+        return;
+    }
+    struct index_query unused;
+    if (list_query_index(op->query, &unused)) {
+        show_page(call, &show_kind, op->query, "rrs", "recurringRuns");
         return;
     }
     recurring_all(call->api->ticker, NULL, on_all, op);

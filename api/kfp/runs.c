@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "base/index.h"
 #include "base/json.h"
 #include "base/pool.h"
 
@@ -16,10 +17,11 @@
 #include "api/kfp/list.h"
 #include "api/kfp/run_actions.h"
 #include "api/kfp/run_view.h"
+#include "api/kfp/show.h"
 #include "api/kfp/source.h"
 #include "api/kfp/view.h"
 
-/* Lists that are filtered or sorted otherwise than newest first look at so many newest runs. */
+/* Lists that are filtered, or in another order than that of creation, see so many newest runs. */
 #define SCAN_MAX 20000
 
 static const struct kfp_field run_fields[] = {
@@ -187,41 +189,35 @@ static void handle_create(struct api_call *call)
 
 /* ---- get ---- */
 
-struct get {
-    struct api_call *call;
-    const json_t *record;
-};
-
-static void on_plan(void *owner, struct plan *plan, const struct err *err)
+static void read_stamp(struct api_call *call, const char *id, stamp_done_fn *done, void *owner)
 {
-    struct get *op = owner;
-    if (err != NULL && err->code != ERR_NOT_FOUND) {
-        api_fail(op->call, err);
-        return;
-    }
-    api_reply_json(op->call, 200, api_keep(op->call, view_run(op->record, plan)));
+    run_stamp(call->api->store, id, done, owner);
 }
 
-static void on_got(void *owner, const json_t *record, const struct err *err)
+static void read_whole(struct api_call *call, const char *id, run_json_fn *done, void *owner)
 {
-    struct get *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->record = api_keep(op->call, json_incref((json_t *)record));
-    if (run_is_inline(record)) {
-        spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_plan, op);
-        return;
-    }
-    on_plan(op, NULL, NULL);
+    run_get(call->api->store, id, true, done, owner);
 }
+
+static void read_row(struct api_call *call, const char *id, run_json_fn *done, void *owner)
+{
+    run_get(call->api->store, id, false, done, owner);
+}
+
+static json_t *show_view(const json_t *record, const struct plan *plan, int64_t *until_us)
+{
+    (void)until_us; /* nothing in it depends on the time */
+    return view_run(record, plan);
+}
+
+static const struct show_kind show_whole = {
+    SHOWN_RUN, read_stamp, read_whole, run_stamp_of, run_is_inline, show_view};
+static const struct show_kind show_row = {
+    SHOWN_RUN_ROW, read_stamp, read_row, run_stamp_of, run_is_inline, show_view};
 
 static void handle_get(struct api_call *call)
 {
-    struct get *op = pool_alloc(call->req.pool, sizeof *op);
-    op->call = call;
-    run_get(call->api->store, api_arg(call, "run_id"), true, on_got, op);
+    show_one(call, &show_whole, api_arg(call, "run_id"));
 }
 
 /* ---- list ---- */
@@ -230,8 +226,6 @@ struct list {
     struct api_call *call;
     struct list_query *query;
     const char *experiment_id; /* NULL: of any */
-    size_t scan;
-    bool is_newest;
     int64_t total;
     const char *token;
     json_t *page;
@@ -273,22 +267,6 @@ static void begin_view(struct fanout_item *item)
     spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_row_plan, item);
 }
 
-static void reply_list(struct list *op)
-{
-    fanout_run(op->call, json_array_size(op->page), begin_view, views_done, op);
-}
-
-static void on_count(void *owner, int64_t count, const struct err *err)
-{
-    struct list *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->total = count;
-    reply_list(op);
-}
-
 static void on_all(void *owner, const json_t *records, const struct err *err)
 {
     struct list *op = owner;
@@ -296,18 +274,21 @@ static void on_all(void *owner, const json_t *records, const struct err *err)
         api_fail(op->call, err);
         return;
     }
-    bool was_cut = json_array_size(records) >= op->scan;
     op->page = api_keep(op->call, list_page(op->query, records, &op->total, &op->token));
-    if (op->is_newest && op->experiment_id == NULL && was_cut) {
-        run_count(op->call->api->store, on_count, op);
-        return;
-    }
-    reply_list(op);
+    fanout_run(op->call, json_array_size(op->page), begin_view, views_done, op);
 }
 
-static void start_scan(struct list *op)
+static void start_list(struct list *op)
 {
-    run_all(op->call->api->store, op->experiment_id, NULL, op->scan, on_all, op);
+    struct index_query unused;
+    if (!list_query_index(op->query, &unused)) {
+        run_all(op->call->api->store, op->experiment_id, NULL, SCAN_MAX, on_all, op);
+        return;
+    }
+    const char *set = op->experiment_id == NULL ? "runs"
+                                                : pool_printf(op->call->req.pool,
+                                                      "experiment:%s:runs", op->experiment_id);
+    show_page(op->call, &show_row, op->query, set, "runs");
 }
 
 static void on_list_experiment(void *owner, const json_t *record, const struct err *err)
@@ -318,7 +299,7 @@ static void on_list_experiment(void *owner, const json_t *record, const struct e
         api_fail(op->call, err);
         return;
     }
-    start_scan(op);
+    start_list(op);
 }
 
 static void handle_list(struct api_call *call)
@@ -332,18 +313,11 @@ static void handle_list(struct api_call *call)
         return;
     }
     op->experiment_id = non_empty(http_query(&call->req, "experiment_id"));
-    op->scan = SCAN_MAX;
-    size_t need;
-    /* With an experiment the number of all its runs is needed, so all are read. */
-    if (op->experiment_id == NULL && list_query_is_newest(op->query, &need) && need < SCAN_MAX) {
-        op->scan = need;
-        op->is_newest = true;
-    }
     if (op->experiment_id != NULL) {
         experiment_get(call->api->catalog, op->experiment_id, on_list_experiment, op);
         return;
     }
-    start_scan(op);
+    start_list(op);
 }
 
 #define BASE "/apis/v2beta1/runs"

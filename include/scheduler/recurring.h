@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <jansson.h>
 
+#include "base/stamp.h"
+
 struct catalog;
 struct engine;
 struct err;
@@ -50,6 +52,9 @@ struct recurring_request {
 void recurring_create(struct ticker *t, const struct recurring_request *req,
     recurring_json_fn *done, void *owner);
 void recurring_get(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
+/* What tells whether anything that recurring_get() gives, but `active`, has changed. */
+void recurring_stamp(struct ticker *t, const char *id, stamp_done_fn *done, void *owner);
+void recurring_stamp_of(const json_t *record, struct stamp *out);
 void recurring_all(struct ticker *t, const char *experiment_id, recurring_json_fn *done,
     void *owner);
 void recurring_set_enabled(struct ticker *t, const char *id, bool enabled,

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <jansson.h>
 
+#include "base/stamp.h"
 #include "scheduler/executor.h"
 
 struct artifact_store;
@@ -79,6 +80,12 @@ typedef void run_json_fn(void *owner, const json_t *record, const struct err *er
 void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner);
 /* Record, with "tasks": [task records] when with_tasks. */
 void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *done, void *owner);
+/*
+ * What tells whether anything about a run or its tasks has changed since a record was read: every
+ * save of the engine has a number of its own, and what others change is in the stamp itself.
+ */
+void run_stamp(struct store *store, const char *id, stamp_done_fn *done, void *owner);
+void run_stamp_of(const json_t *record, struct stamp *out);
 /*
  * Task record: {"id","path":"nested/train","key":"train","name","parent":"nested","kind":"container"|"dag",
  *  "state","attempt":0,"created_us","started_us","ended_us","error":"...","exit_code",

@@ -170,6 +170,26 @@ void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *
     record_ask(store, id, with_tasks, run_on_got, op);
 }
 
+/* ---- stamps ---- */
+
+static const char *const stamp_fields[] = {"rev", "state", "storage", "created_us"};
+
+void run_stamp(struct store *store, const char *id, stamp_done_fn *done, void *owner)
+{
+    char *key CLEANUP(cleanup_free) = xasprintf("%srun:%s", store_id_prefix(store, id), id);
+    stamp_read(store, key, stamp_fields, ARRAY_LEN(stamp_fields), done, owner);
+}
+
+/* In the order of stamp_fields. */
+void run_stamp_of(const json_t *record, struct stamp *out)
+{
+    *out = (struct stamp){.len = 0};
+    stamp_add_i(out, jget_i64(record, "rev", 0));
+    stamp_add(out, jget_str(record, "state", ""));
+    stamp_add(out, jget_str(record, "storage", ""));
+    stamp_add_i(out, jget_i64(record, "created_us", 0));
+}
+
 void run_set_storage(
     struct store *store, const char *id, const char *storage, run_json_fn *done, void *owner)
 {

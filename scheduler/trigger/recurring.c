@@ -193,6 +193,33 @@ void recurring_get(struct ticker *t, const char *id, recurring_json_fn *done, vo
     }
 }
 
+/* ---- stamps ---- */
+
+static const char *const stamp_fields[] = {"generation", "enabled", "waiting", "index", "last_us",
+    "anchor_us", "next_us", "updated_us", "error"};
+
+void recurring_stamp(struct ticker *t, const char *id, stamp_done_fn *done, void *owner)
+{
+    struct store *store = t->set.store;
+    char *key CLEANUP(cleanup_free) = xasprintf("%srr:%s", store_id_prefix(store, id), id);
+    stamp_read(store, key, stamp_fields, ARRAY_LEN(stamp_fields), done, owner);
+}
+
+/* In the order of stamp_fields. */
+void recurring_stamp_of(const json_t *record, struct stamp *out)
+{
+    *out = (struct stamp){.len = 0};
+    stamp_add_i(out, jget_i64(record, "generation", 0));
+    stamp_add_i(out, jget_bool(record, "enabled", false));
+    stamp_add_i(out, jget_bool(record, "waiting", false));
+    stamp_add_i(out, jget_i64(record, "index", 0));
+    stamp_add_i(out, jget_i64(record, "last_us", 0));
+    stamp_add_i(out, jget_i64(record, "anchor_us", 0));
+    stamp_add_i(out, jget_i64(record, "next_us", 0));
+    stamp_add_i(out, jget_i64(record, "updated_us", 0));
+    stamp_add(out, jget_str(record, "error", ""));
+}
+
 /* ---- all: shard after shard, in batches ---- */
 
 static void all_next(struct recurring_op *op);

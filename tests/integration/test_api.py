@@ -497,6 +497,49 @@ class TestRuns:
         assert daemon.get(f"{V2}/runs", experiment_id=one, filter=done)["total_size"] == 5
         daemon.get(f"{V2}/runs", expect=404, experiment_id=NOBODY)
 
+    def test_reads_follow_changes(self, daemon):
+        """What was shown before must not be shown again once the record has changed."""
+        experiment = daemon.post(f"{V2}/experiments", {"display_name": "follow"})["experiment_id"]
+
+        def read(run_id):
+            """Twice, so that the second one may be remembered; alone and in the list."""
+            shown = []
+            for _ in range(2):
+                one = daemon.run(run_id)
+                (row,) = daemon.get(f"{V2}/runs", experiment_id=experiment)["runs"]
+                one.pop("run_details", None)
+                assert one == row
+                shown.append(one)
+            assert shown[0] == shown[1]
+            return shown[0]
+
+        run_id = daemon.create_run(shell_spec(), "follow", experiment_id=experiment)["run_id"]
+        daemon.wait_run(run_id)
+        ended = read(run_id)
+        assert ended["state"] == "SUCCEEDED" and len(ended["state_history"]) == 3
+        daemon.post(f"{V2}/runs/{run_id}:archive")
+        assert read(run_id)["storage_state"] == "ARCHIVED"
+        daemon.post(f"{V2}/runs/{run_id}:unarchive")
+        assert read(run_id) == ended
+        daemon.delete(f"{V2}/runs/{run_id}")
+        daemon.get(f"{V2}/runs/{run_id}", expect=404)
+        assert daemon.get(f"{V2}/runs", experiment_id=experiment) == {}
+        daemon.create_run(shell_spec(), "another", experiment_id=experiment, run_id=run_id)
+        assert daemon.wait_run(run_id)["display_name"] == "another"
+        assert read(run_id)["display_name"] == "another"
+
+    def test_totals_are_exact(self, daemon):
+        experiment = daemon.post(f"{V2}/experiments", {"display_name": "totals"})["experiment_id"]
+        ids = [daemon.create_run(shell_spec(), f"t{i}", experiment_id=experiment)["run_id"] for i in range(7)]
+        for params in ({}, {"sort_by": "created_at"}, {"sort_by": "created_at desc"}, {"sort_by": "name"}):
+            seen, token = [], ""
+            while token is not None:
+                page = daemon.get(f"{V2}/runs", experiment_id=experiment, page_size=3, page_token=token, **params)
+                assert page["total_size"] == 7
+                seen += [run["run_id"] for run in page["runs"]]
+                token = page.get("next_page_token")
+            assert seen == (ids[::-1] if "desc" in params.get("sort_by", "") else ids)
+
     def test_newest_first_pages_through_everything(self, daemon):
         for i in range(7):
             daemon.create_run(shell_spec(), f"page {i}")
@@ -527,6 +570,28 @@ class TestRecurringRuns:
         assert off["status"] == "DISABLED" and "next_run_times" not in off
         assert daemon.delete(f"{V2}/recurringruns/{one['recurring_run_id']}") == {}
         daemon.get(f"{V2}/recurringruns/{one['recurring_run_id']}", expect=404)
+
+    def test_reads_follow_changes(self, daemon):
+        one = recurring(daemon, mode="ENABLE", trigger={"periodic_schedule": {"interval_second": "1"}})
+        path = f"{V2}/recurringruns/{one['recurring_run_id']}"
+        first = daemon.get(path)
+
+        def advanced():
+            """It fires: the next times must move with it, alone and in the list."""
+            now = daemon.get(path)
+            rows = daemon.get(f"{V2}/recurringruns", page_size=200, sort_by="created_at desc")["recurringRuns"]
+            assert [row for row in rows if row["recurring_run_id"] == one["recurring_run_id"]]
+            return now.get("last_run_time", "") > first["created_at"] and (
+                now["next_run_times"][0] > first["next_run_times"][0])
+        wait_for(advanced, 20, "the next times to move on")
+        daemon.post(path + ":disable")
+        for _ in range(2):
+            assert "next_run_times" not in daemon.get(path) and daemon.get(path)["status"] == "DISABLED"
+        daemon.post(path + ":enable")
+        for _ in range(2):
+            assert daemon.get(path)["status"] == "ENABLED" and daemon.get(path)["next_run_times"]
+        daemon.delete(path)
+        daemon.get(path, expect=404)
 
     def test_zone_beside_the_trigger(self, daemon):
         one = recurring(daemon, time_zone="Europe/Berlin")
