@@ -38,7 +38,8 @@ struct listen {
     struct map *seen;     /* webhook-id -> (nothing) */
     struct map *expected; /* --once: kinds of events still wanted of the run */
     char *run_id;         /* --once: the run we wait for */
-    bool is_once, has_finished;
+    char *finished_id;    /* --once: webhook-id of its last event */
+    bool is_once;
     int64_t verified;
     int exit_code;
 };
@@ -123,10 +124,10 @@ static void tell_event(const struct listen *l, const char *type, const json_t *e
 
 /* ---- once ---- */
 
-static const char *const wanted_events[] = {"recurring_run.fired", "run.started", "task.started",
-    "task.finished", "artifact.created", "run.finished"};
+static const char *const wanted_events[] = {
+    "recurring_run.fired", "run.started", "task.started", "task.finished", "run.finished"};
 
-static void once_note(struct listen *l, const char *type, const json_t *data)
+static void once_note(struct listen *l, const char *id, const char *type, const json_t *data)
 {
     const char *run = jget_str(data, "run_id", "");
     if (jget_str(data, "recurring_run_id", "")[0] == '\0') {
@@ -149,28 +150,42 @@ static void once_note(struct listen *l, const char *type, const json_t *data)
         event_base_loopbreak(l->base);
         return;
     }
-    l->has_finished = true;
+    l->finished_id = xstrdup(id);
 }
 
-/* Nothing of the run may be left undelivered: ask the daemon's own log. */
+static int64_t created_of(const json_t *rows, const char *id)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach((json_t *)rows, i, row)
+    {
+        if (str_eq(jget_str(row, "id", NULL), id)) {
+            return jget_i64(row, "created_us", 0);
+        }
+    }
+    return -1;
+}
+
+/* Ask the daemon's own log: nothing up to the run's last event may be undelivered or unseen. */
 static bool all_delivered(struct listen *l)
 {
     struct err err = ERR_INIT;
     CLEANUP(cleanup_free)
-    char *path = xasprintf(SUBSCRIPTIONS "/%s/deliveries", l->subscription_id);
+    char *path = xasprintf(SUBSCRIPTIONS "/%s/deliveries?n=1000", l->subscription_id);
     json_t *list = client_json(l->cli, "GET", path, NULL, &err);
-    bool good = list != NULL;
-    size_t i, delivered = 0;
-    const json_t *item;
-    json_array_foreach(json_object_get(list, "deliveries"), i, item)
+    const json_t *rows = json_object_get(list, "deliveries"), *row;
+    int64_t until_us = created_of(rows, l->finished_id);
+    bool good = until_us >= 0;
+    size_t i;
+    json_array_foreach((json_t *)rows, i, row)
     {
-        const char *id = jget_str(item, "id", "");
-        if (map_has(l->seen, id) && strcmp(jget_str(item, "state", ""), "DELIVERED") == 0) {
-            delivered++;
+        if (jget_i64(row, "created_us", 0) <= until_us) {
+            good &= str_eq(jget_str(row, "state", NULL), "DELIVERED") &&
+                    map_has(l->seen, jget_str(row, "id", ""));
         }
     }
     json_decref(list);
-    return good && delivered >= map_count(l->seen);
+    return good;
 }
 
 static void on_check(evutil_socket_t fd, short what, void *owner)
@@ -178,7 +193,7 @@ static void on_check(evutil_socket_t fd, short what, void *owner)
     (void)fd;
     (void)what;
     struct listen *l = owner;
-    if (l->has_finished && map_count(l->expected) == 0 && all_delivered(l)) {
+    if (l->finished_id != NULL && map_count(l->expected) == 0 && all_delivered(l)) {
         printf("the first scheduled run succeeded; %lld webhooks delivered and verified\n",
             (long long)l->verified);
         l->exit_code = CLI_OK;
@@ -252,7 +267,7 @@ static void on_request(struct evhttp_request *req, void *owner)
             tell_event(l, type, event);
         }
         if (l->is_once) {
-            once_note(l, type, json_object_get(event, "data"));
+            once_note(l, id, type, json_object_get(event, "data"));
         }
     }
     json_decref(event);
@@ -368,6 +383,7 @@ static void listen_done(struct listen *l)
     map_free(l->expected);
     free(l->subscription_id);
     free(l->run_id);
+    free(l->finished_id);
 }
 
 static int run_listen(struct cli *cli, int argc, char **argv)
