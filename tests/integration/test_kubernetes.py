@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 
@@ -264,6 +265,15 @@ def test_manifest_is_valid(kube, daemon):
     no_pods(kube)
 
 
+@pytest.mark.parametrize("file", ["rondo.yaml", "redis.yaml"])
+def test_our_manifests_are_valid(file):
+    yaml = pytest.importorskip("yaml")
+    documents = list(yaml.safe_load_all((ROOT / "contrib" / "manifests" / file).read_text()))
+    assert documents
+    for document in documents:
+        kubernetes_validate.validate(document, "1.32", strict=True)
+
+
 def test_failure_has_exit_code_and_log_tail(kube, daemon):
     run = daemon.create_run(sh("echo all is well; echo it burns >&2; exit 3"))
     daemon.wait_run(run["run_id"], "FAILED")
@@ -279,6 +289,52 @@ def test_artifacts_pass_over_http(kube, daemon):
     daemon.wait_run(run["run_id"])
     assert output_of(daemon, run) == "some data"
     no_pods(kube)
+
+
+def test_python_component_of_the_sdk(kube):
+    """Compiled by kfp; its image has kfp, as this test's Python does."""
+    kfp = pytest.importorskip("kfp")
+    if REAL:
+        pytest.skip("needs an image with kfp")
+    from kfp import compiler, dsl
+
+    @dsl.component(base_image="python:3.11", install_kfp_package=False)
+    def make(text: str, data: dsl.Output[dsl.Dataset], numbers: dsl.OutputPath(str)) -> int:
+        with open(data.path, "w", encoding="utf-8") as file:
+            file.write(text * 2)
+        data.metadata["rows"] = 2
+        with open(numbers, "w", encoding="utf-8") as file:
+            file.write("1 2 3")
+        return len(text)
+
+    @dsl.component(base_image="python:3.11", install_kfp_package=False)
+    def use(data: dsl.Input[dsl.Dataset], length: int) -> str:
+        with open(data.path, encoding="utf-8") as file:
+            return f"{file.read()} {length} {data.metadata['rows']}"
+
+    @dsl.pipeline(name="sdk in pods")
+    def pipeline(text: str = "ab"):
+        made = make(text=text)
+        use(data=made.outputs["data"], length=made.outputs["Output"])
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "p.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        text = path.read_text()
+    site = pathlib.Path(kfp.__file__).resolve().parents[1]
+    binds = [[sys.prefix, "/venv"]]
+    if not sys.base_prefix.startswith("/usr"):
+        binds.append([sys.base_prefix, sys.base_prefix])
+    kube.cluster.kubelet.images = {
+        "python:*": {"binds": binds, "path": "/venv/bin:/usr/local/bin:/usr/bin:/bin",
+                     "env": {"PYTHONPATH": "/venv" + str(site)[len(sys.prefix):]}},
+        **kube.cluster.kubelet.images}
+    with make_daemon(kube) as daemon:
+        pipeline_id = daemon.upload(text, "sdk")["pipeline_id"]
+        run = daemon.create_run(name="sdk", pipeline_version_reference={"pipeline_id": pipeline_id},
+                                parameters={"text": "xy"})
+        daemon.wait_run(run["run_id"], timeout=120)
+        assert output_of(daemon, run, "use", "Output") == "xyxy 2 2"
 
 
 def test_large_and_folder_artifacts(kube, daemon):

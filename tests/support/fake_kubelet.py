@@ -54,7 +54,7 @@ class Container:
             "root": str(root), "host": image.get("host", True), "image_binds": image.get("binds", []),
             "mounts": mounts, "cwd": spec.get("workingDir", ""),
             "argv": (spec.get("command") or image.get("command") or []) + (spec.get("args") or []),
-            "env": {"PATH": image.get("path", PATH), "HOSTNAME": "pod", **env},
+            "env": {"PATH": image.get("path", PATH), "HOSTNAME": "pod", **image.get("env", {}), **env},
             "drop_all": "ALL" in ((security.get("capabilities") or {}).get("drop") or []),
             "no_new_privileges": security.get("allowPrivilegeEscalation") is False,
             "uid": user, "gid": security.get("runAsGroup", user or 0),
