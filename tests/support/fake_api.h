@@ -97,8 +97,17 @@ static inline void fake_api_init(struct fake_api *api, struct loop *loop,
     fake_api_tick(api);
 }
 
+static inline void fake_api_end(struct fake_api *api)
+{
+    evhttp_send_reply_end(api->stream);
+    api->stream = NULL;
+}
+
 static inline void fake_api_done(struct fake_api *api)
 {
+    if (api->stream != NULL) {
+        fake_api_end(api);
+    }
     kube_free(api->kube);
     http_client_free(api->client);
     evhttp_free(api->http);
@@ -132,9 +141,12 @@ static inline void fake_api_reply(struct evhttp_request *req, int status, const 
     evbuffer_free(body);
 }
 
-/* The start of a stream, in as many pieces as one likes. */
+/* The start of a stream, in as many pieces as one likes. One whose client has gone is freed. */
 static inline void fake_api_stream(struct fake_api *api, struct evhttp_request *req)
 {
+    if (api->stream != NULL) {
+        fake_api_end(api);
+    }
     api->stream = req;
     evhttp_send_reply_start(req, 200, "OK");
 }
@@ -145,12 +157,6 @@ static inline void fake_api_send(struct fake_api *api, const char *text)
     evbuffer_add(body, text, strlen(text));
     evhttp_send_reply_chunk(api->stream, body);
     evbuffer_free(body);
-}
-
-static inline void fake_api_end(struct fake_api *api)
-{
-    evhttp_send_reply_end(api->stream);
-    api->stream = NULL;
 }
 
 #endif
