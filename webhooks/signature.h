@@ -14,11 +14,12 @@ struct err;
 
 /* "whsec_" and 32 random bytes in base64. malloc'd. */
 char *signature_new_secret(void);
-/* Decode "whsec_<base64>" holding 24 to 64 bytes. Release with secret_done. */
+/* Decode "whsec_<base64>" holding 24 to 64 bytes. *out is zeroed or an older secret, which is
+ * replaced. Release with secret_done. */
 int signature_parse_secret(const char *text, struct secret *out, struct err *err);
 /* "v1,<base64>" over "id.timestamp.body". malloc'd. */
-char *signature_make(const struct secret *secret, const char *id, int64_t timestamp_s,
-    const void *body, size_t len);
+char *signature_make(
+    const struct secret *secret, const char *id, int64_t timestamp_s, const void *body, size_t len);
 /*
  * Check a received message: `signatures` is the header's space-separated list; the timestamp
  * must be within five minutes of now_s. ERR_UNAUTHENTICATED says which rule failed.

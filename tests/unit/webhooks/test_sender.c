@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sender against a private Redis and a receiver on the same loop: events in the stream become
+ * signed requests, whatever dies in between.
+ */
+#include "tests/support/harness.h"
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/http_client.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "webhooks/signature.h"
+#include "webhooks/webhooks.h"
+
+#define GOT_MAX 512
+#define LIMIT_MS 20000
+
+struct got {
+    char id[64], type[64], body[512], run[64];
+    bool is_signed;
+};
+
+struct bench {
+    struct harness h;
+    struct evhttp *server;
+    int port;
+    struct http_client *http;
+    struct sender *sender;
+    int status;   /* what the receiver answers */
+    bool is_held; /* it does not answer yet */
+    struct evhttp_request *held[GOT_MAX];
+    struct got got[GOT_MAX];
+    int count, held_count;
+    /* the last API answer */
+    int answered;
+    json_t *record;
+    struct err err;
+    char sub[64];
+    struct secret secret;
+    int64_t event_number;
+};
+
+/* ---- the receiver ---- */
+
+static void on_request(struct evhttp_request *req, void *owner)
+{
+    struct bench *b = owner;
+    struct evkeyvalq *in = evhttp_request_get_input_headers(req);
+    struct evbuffer *input = evhttp_request_get_input_buffer(req);
+    assert_true(b->count < GOT_MAX);
+    struct got *got = &b->got[b->count++];
+    size_t len = evbuffer_get_length(input);
+    assert_true(len < sizeof got->body);
+    evbuffer_copyout(input, got->body, len);
+    snprintf(got->id, sizeof got->id, "%s", evhttp_find_header(in, "webhook-id"));
+    got->is_signed =
+        signature_verify(&b->secret, got->id, evhttp_find_header(in, "webhook-timestamp"),
+            evhttp_find_header(in, "webhook-signature"), got->body, len, clock_now_us() / US_PER_S,
+            NULL) == 0;
+    json_t *body = json_loads(got->body, 0, NULL);
+    snprintf(got->type, sizeof got->type, "%s", jget_str(body, "type", "?"));
+    snprintf(
+        got->run, sizeof got->run, "%s", jget_str(json_object_get(body, "data"), "run_id", "?"));
+    json_decref(body);
+    if (b->is_held) {
+        evhttp_request_own(req);
+        b->held[b->held_count++] = req;
+        return;
+    }
+    evhttp_send_reply(req, b->status, NULL, NULL);
+}
+
+static void release(struct bench *b)
+{
+    b->is_held = false;
+    for (int i = 0; i < b->held_count; i++) {
+        if (evhttp_request_get_connection(b->held[i]) != NULL) {
+            evhttp_send_reply(b->held[i], b->status, NULL, NULL);
+        }
+    }
+    b->held_count = 0;
+}
+
+static void open_receiver(struct bench *b)
+{
+    b->server = evhttp_new(loop_base(b->h.loop));
+    evhttp_set_gencb(b->server, on_request, b);
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(b->server, "127.0.0.1", 0);
+    struct sockaddr_in addr;
+    socklen_t len = sizeof addr;
+    assert_non_null(bound);
+    assert_int_equal(
+        getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&addr, &len), 0);
+    b->port = ntohs(addr.sin_port);
+}
+
+/* ---- the sender ---- */
+
+static void on_started(void *owner, const struct err *err)
+{
+    struct bench *b = owner;
+    b->answered = err == NULL ? 1 : -1;
+}
+
+static void start_sender(struct bench *b, int64_t timeout_ms)
+{
+    struct err err = ERR_INIT;
+    struct sender_settings settings = {
+        .loop = b->h.loop,
+        .store = b->h.store,
+        .http = b->http,
+        .allow = "127.0.0.1",
+        .timeout_ms = timeout_ms,
+        .max_in_flight = 64,
+        .log_max = 100,
+    };
+    b->sender = sender_new(&settings, &err);
+    assert_non_null(b->sender);
+    b->answered = 0;
+    sender_start(b->sender, on_started, b);
+    harness_wait(&b->h, &b->answered);
+    assert_int_equal(b->answered, 1);
+}
+
+static void on_record(void *owner, const json_t *record, const struct err *err)
+{
+    struct bench *b = owner;
+    b->answered++;
+    json_decref(b->record);
+    b->record = record != NULL ? json_incref((json_t *)record) : NULL;
+    err_clear(&b->err);
+    if (err != NULL) {
+        err_copy(&b->err, err);
+    }
+}
+
+static void subscribe(struct bench *b, const char *events)
+{
+    json_t *body = json_pack("{s:o,s:o}", "url", json_sprintf("http://127.0.0.1:%d/hook", b->port),
+        "events", events != NULL ? json_pack("[s]", events) : json_pack("[s]", "*"));
+    b->answered = 0;
+    subscription_create(b->sender, body, on_record, b);
+    json_decref(body);
+    harness_wait(&b->h, &b->answered);
+    assert_int_equal(b->err.code, ERR_NONE);
+    snprintf(b->sub, sizeof b->sub, "%s", jget_str(b->record, "id", ""));
+    secret_done(&b->secret);
+    assert_int_equal(
+        signature_parse_secret(jget_str(b->record, "secret", ""), &b->secret, NULL), 0);
+}
+
+static void setup_bench(struct bench *b)
+{
+    struct err err = ERR_INIT;
+    *b = (struct bench){.status = 200};
+    harness_init(&b->h);
+    log_set(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
+    b->http = http_client_new(b->h.loop, &err);
+    assert_non_null(b->http);
+    open_receiver(b);
+    start_sender(b, 5000);
+    subscribe(b, NULL);
+}
+
+static void teardown_bench(struct bench *b)
+{
+    sender_free(b->sender);
+    release(b);
+    evhttp_free(b->server);
+    http_client_free(b->http);
+    json_decref(b->record);
+    secret_done(&b->secret);
+    harness_done(&b->h);
+}
+
+/* ---- what tests do ---- */
+
+/* An event in the stream of shard 7, as the engine writes it. */
+static void put_event(struct bench *b, const char *run, const char *type)
+{
+    struct id id;
+    id_new(&id);
+    CLEANUP(cleanup_free)
+    char *event = xasprintf("{\"id\":\"%s\",\"type\":\"%s\",\"time_us\":%lld,\"data\":{"
+                            "\"run_id\":\"%s\",\"n\":%lld}}",
+        id.text, type, (long long)clock_now_us(), run, (long long)b->event_number++);
+    redisContext *c = redis_fixture_connect(&b->h.redis); /* ours may be waiting to reconnect */
+    redisReply *reply = redisCommand(c, "XADD rondo:{07}:events * e %s", event);
+    assert_true(reply != NULL && reply->type == REDIS_REPLY_STRING);
+    freeReplyObject(reply);
+    redisFree(c);
+    sender_wake(b->sender, 7);
+}
+
+static void wait_count(struct bench *b, int count)
+{
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    while (b->count < count) {
+        if (clock_mono_us() > limit) {
+            fail_msg("%d of %d requests came", b->count, count);
+        }
+        loop_turn(b->h.loop, true);
+    }
+}
+
+/* Nothing is stored any more that waits to be sent. */
+static void wait_quiet(struct bench *b)
+{
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    while (harness_cmd(&b->h, "ZCARD rondo:{07}:deliveries") > 0 ||
+           harness_cmd(&b->h, "SCARD rondo:{07}:parked") > 0 ||
+           harness_cmd(&b->h, "SCARD rondo:{07}:sending") > 0) {
+        if (clock_mono_us() > limit) {
+            fail_msg("deliveries are left");
+        }
+        loop_turn(b->h.loop, true);
+    }
+}
+
+static int times(const struct bench *b, const char *id)
+{
+    int n = 0;
+    for (int i = 0; i < b->count; i++) {
+        n += strcmp(b->got[i].id, id) == 0;
+    }
+    return n;
+}
+
+static void test_in_order_and_signed(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    static const char *const types[] = {
+        "run.started", "task.started", "task.finished", "artifact.created", "run.finished"};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        put_event(&b, "r1", types[i]);
+    }
+    wait_count(&b, ARRAY_LEN(types));
+    wait_quiet(&b);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        assert_string_equal(b.got[i].type, types[i]);
+        assert_true(b.got[i].is_signed);
+        assert_int_equal(times(&b, b.got[i].id), 1);
+    }
+    teardown_bench(&b);
+}
+
+static void test_a_failing_event_does_not_hold_up_the_next(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.status = 500;
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 1);
+    b.status = 200;
+    put_event(&b, "r1", "run.finished");
+    wait_count(&b, 2);
+    assert_string_equal(b.got[1].type, "run.finished");
+    harness_move_clock(&b.h, 7 * US_PER_S);
+    wait_count(&b, 3);
+    wait_quiet(&b);
+    assert_string_equal(b.got[2].id, b.got[0].id);
+    assert_string_equal(b.got[2].body, b.got[0].body);
+    assert_true(b.got[2].is_signed);
+    teardown_bench(&b);
+}
+
+static void test_places_of_one_subscription(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    for (int i = 0; i < 60; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("r%d", i);
+        put_event(&b, run, "run.started");
+    }
+    wait_count(&b, 16);
+    harness_pass_ms(&b.h, 50);
+    assert_int_equal(b.count, 16);
+    assert_int_equal(harness_cmd(&b.h, "ZCARD rondo:{07}:subscription:%s:parked", b.sub), 44);
+    struct sender_counts counts;
+    sender_counts(b.sender, &counts);
+    assert_int_equal(counts.pending, 60);
+    release(&b);
+    wait_count(&b, 60);
+    wait_quiet(&b);
+    for (int i = 0; i < b.count; i++) {
+        assert_int_equal(times(&b, b.got[i].id), 1);
+    }
+    sender_counts(b.sender, &counts);
+    assert_int_equal(counts.delivered, 60);
+    teardown_bench(&b);
+}
+
+static void test_successor_sends_at_once_what_was_under_way(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    put_event(&b, "r1", "run.started");
+    put_event(&b, "r1", "run.finished");
+    wait_count(&b, 1);
+    sender_free(b.sender);
+    release(&b);
+    harness_take_over(&b.h);
+    start_sender(&b, 5000);
+    wait_count(&b, 3);
+    wait_quiet(&b);
+    assert_string_equal(b.got[1].id, b.got[0].id);
+    assert_string_equal(b.got[1].body, b.got[0].body);
+    assert_string_equal(b.got[2].type, "run.finished");
+    teardown_bench(&b);
+}
+
+static void test_redis_away_while_a_request_is_under_way(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 1);
+    harness_stop_redis(&b.h);
+    release(&b);
+    harness_pass_ms(&b.h, 200);
+    /* The lease ends meanwhile; it is ours still, and is not sent a second time. */
+    harness_move_clock(&b.h, 3600 * US_PER_S);
+    harness_start_redis(&b.h);
+    wait_quiet(&b);
+    assert_int_equal(b.count, 1);
+    teardown_bench(&b);
+}
+
+static void test_redis_dies_at_any_moment(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    for (int i = 0; i < 60; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("r%d", i % 7);
+        put_event(&b, run, "task.finished");
+        if (i % 12 == 11) {
+            for (int turn = 0; turn < i / 4; turn++) {
+                loop_turn(b.h.loop, true);
+            }
+            harness_restart_redis(&b.h);
+        }
+    }
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    int64_t number = 0;
+    bool seen[60] = {false};
+    int distinct = 0;
+    for (int i = 0; distinct < 60 && clock_mono_us() < limit;) {
+        for (; i < b.count; i++) {
+            json_t *body = json_loads(b.got[i].body, 0, NULL);
+            number = jget_i64(json_object_get(body, "data"), "n", -1);
+            json_decref(body);
+            assert_in_range(number, 0, 59);
+            distinct += !seen[number];
+            seen[number] = true;
+        }
+        loop_turn(b.h.loop, true);
+    }
+    assert_int_equal(distinct, 60);
+    harness_move_clock(&b.h, 60 * US_PER_S); /* a claim whose answer was lost */
+    wait_quiet(&b);
+    teardown_bench(&b);
+}
+
+static void test_fenced(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    harness_cmd(&b.h, "SET rondo:{07}:epoch 999");
+    put_event(&b, "r1", "run.started");
+    harness_pass_ms(&b.h, 100);
+    assert_int_equal(b.count, 0);
+    assert_int_equal(harness_cmd(&b.h, "EXISTS rondo:{07}:events_cursor"), 0);
+    assert_int_equal(harness_cmd(&b.h, "EXISTS rondo:{07}:deliveries"), 0);
+    teardown_bench(&b);
+}
+
+static void test_deleted_under_way(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    for (int i = 0; i < 30; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("r%d", i);
+        put_event(&b, run, "run.started");
+    }
+    wait_count(&b, 16);
+    b.answered = 0;
+    subscription_delete(b.sender, b.sub, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    assert_int_equal(b.err.code, ERR_NONE);
+    b.status = 500;
+    release(&b);
+    wait_quiet(&b);
+    harness_move_clock(&b.h, 3600 * US_PER_S);
+    harness_pass_ms(&b.h, 50);
+    assert_int_equal(b.count, 16);
+    assert_int_equal(harness_cmd(&b.h, "KEYS rondo:{07}:delivery:*"), 0);
+    assert_int_equal(harness_cmd(&b.h, "KEYS rondo:{07}:subscription:*"), 0);
+    teardown_bench(&b);
+}
+
+static void test_gone_stays_gone_and_deleted_stays_deleted(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 1);
+    b.status = 410;
+    release(&b);
+    wait_quiet(&b);
+    b.answered = 0;
+    subscription_get(b.sender, b.sub, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    assert_false(json_is_true(json_object_get(b.record, "enabled")));
+    put_event(&b, "r2", "run.started");
+    harness_pass_ms(&b.h, 50);
+    assert_int_equal(b.count, 1);
+    teardown_bench(&b);
+}
+
+static void test_freed_with_requests_under_way(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    json_t *good = json_pack("{s:s}", "url", "https://example.com/");
+    json_t *bad = json_pack("{s:s}", "url", "nonsense");
+    b.answered = 0;
+    subscription_create(b.sender, good, on_record, &b);
+    subscription_create(b.sender, bad, on_record, &b);
+    subscription_get(b.sender, b.sub, on_record, &b);
+    subscription_get(b.sender, "nobody", on_record, &b);
+    subscription_all(b.sender, on_record, &b);
+    delivery_all(b.sender, b.sub, 10, on_record, &b);
+    subscription_delete(b.sender, b.sub, on_record, &b);
+    sender_free(STEAL(b.sender));
+    harness_pass_ms(&b.h, 50);
+    assert_int_equal(b.answered, 0);
+    json_decref(good);
+    json_decref(bad);
+    teardown_bench(&b);
+}
+
+static void test_unreadable_events_are_passed_over(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    static const char *const texts[] = {"", "{", "[]", "7", "{\"type\":\"x\"}",
+        "{\"id\":\"x\",\"type\":\"run.started\"}", "{\"id\":7,\"type\":[]}"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        harness_cmd(&b.h, "XADD rondo:{07}:events * e %s", texts[i]);
+        harness_cmd(&b.h, "XADD rondo:{07}:events * other %s", texts[i]);
+    }
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 1);
+    wait_quiet(&b);
+    assert_string_equal(b.got[0].type, "run.started");
+    teardown_bench(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_order_and_signed),
+        cmocka_unit_test(test_a_failing_event_does_not_hold_up_the_next),
+        cmocka_unit_test(test_places_of_one_subscription),
+        cmocka_unit_test(test_successor_sends_at_once_what_was_under_way),
+        cmocka_unit_test(test_redis_away_while_a_request_is_under_way),
+        cmocka_unit_test(test_redis_dies_at_any_moment),
+        cmocka_unit_test(test_fenced),
+        cmocka_unit_test(test_deleted_under_way),
+        cmocka_unit_test(test_gone_stays_gone_and_deleted_stays_deleted),
+        cmocka_unit_test(test_freed_with_requests_under_way),
+        cmocka_unit_test(test_unreadable_events_are_passed_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
