@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/store.h"
 #include "base/util.h"
 
@@ -27,6 +28,7 @@ struct farewell {
 struct farewells {
     struct engine *engine;
     struct farewell *first, *last; /* in the order of due_us */
+    struct map *runs;              /* id -> how many are in the list */
     struct timer timer;
     struct store_call *ping;
     int64_t asked_us;    /* when the ping was sent */
@@ -41,9 +43,21 @@ static void farewell_say(struct engine *engine, const struct attempt_name *name)
     FAULT("run.attempt.after_forget");
 }
 
+/* Runs with none in the list are found without looking through it: that is nearly all. */
+static void farewell_count(struct farewells *f, const char *run_id, int change)
+{
+    uintptr_t count = (uintptr_t)map_get(f->runs, run_id) + (uintptr_t)change;
+    if (count == 0) {
+        map_remove(f->runs, run_id);
+    } else {
+        map_put(f->runs, run_id, (void *)count);
+    }
+}
+
 static struct farewell *farewell_pop(struct farewells *f)
 {
     struct farewell *one = f->first;
+    farewell_count(f, one->run.text, -1);
     f->first = one->next;
     f->last = f->first == NULL ? NULL : f->last;
     return one;
@@ -114,11 +128,16 @@ void farewell_add(struct farewells *f, const struct attempt_name *name)
     one->due_us = clock_mono_us() + engine->set.forget_after_ms * US_PER_MS;
     *(f->first == NULL ? &f->first : &f->last->next) = one;
     f->last = one;
+    farewell_count(f, one->run.text, 1);
     farewells_arm(f);
 }
 
 void farewells_recall(struct farewells *f, const char *run_id)
 {
+    if (!map_has(f->runs, run_id)) {
+        return;
+    }
+    map_remove(f->runs, run_id);
     struct farewell **link = &f->first;
     f->last = NULL;
     while (*link != NULL) {
@@ -144,6 +163,7 @@ struct farewells *farewells_new(struct engine *engine)
 {
     struct farewells *f = xcalloc(1, sizeof(*f));
     f->engine = engine;
+    f->runs = map_new(NULL);
     timer_init(&f->timer, engine->set.loop, farewells_ask, f);
     return f;
 }
@@ -155,5 +175,6 @@ void farewells_free(struct farewells *f)
     }
     store_cancel(f->ping);
     timer_done(&f->timer);
+    map_free(f->runs);
     free(f);
 }

@@ -20,7 +20,7 @@
 #include "scheduler/artifact.h"
 #include "scheduler/catalog.h"
 
-#define LOADS_AT_ONCE 64
+#define LOADS_AT_ONCE 512
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 5000
 #define URI_MAX_BYTES 8192
