@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * After an attempt's end has been saved: fetch its log and keep it as a file, then delete its pod,
- * then its report. Each step may be done again; should we die in between, the pod is found by the
- * next daemon's sweep.
+ * After an attempt's end has been saved: wait until its pod has ended too (its report comes a
+ * moment before its last lines are in the log), fetch the log and keep it as a file, then delete
+ * the pod, then the report. Each step may be done again; should we die in between, the pod is found
+ * by the next daemon's sweep.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,10 @@
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 30000
 #define TRIES_MAX 20
+#define END_PATIENCE_MS 10000
 
 enum farewell_state {
+    FAREWELL_STATE_WAITING_FOR_END,
     FAREWELL_STATE_FETCHING_LOG,
     FAREWELL_STATE_DELETING_POD,
 };
@@ -122,11 +125,31 @@ static void on_deleted(void *owner, const json_t *reply, const struct err *err)
     map_remove(f->pods->farewells, f->pod);
 }
 
+/* A pod that is being deleted takes its log along: no time to lose. */
+static bool has_settled(const struct farewell *f)
+{
+    const json_t *pod = pods_seen(f->pods, f->pod);
+    struct pod_status status;
+    pod_status_read(pod, &status);
+    return pod == NULL || status.phase == POD_PHASE_OVER ||
+           json_object_get(json_object_get(pod, "metadata"), "deletionTimestamp") != NULL;
+}
+
+void pod_farewell_look(struct farewell *f)
+{
+    if (f->state == FAREWELL_STATE_WAITING_FOR_END && has_settled(f)) {
+        timer_start_ms(&f->retry, 0);
+    }
+}
+
 static void farewell_step(void *owner)
 {
     struct farewell *f = owner;
     CLEANUP(cleanup_free) char *path = pods_path(f->pods, f->pod, "?propagationPolicy=Background");
     switch (f->state) {
+    case FAREWELL_STATE_WAITING_FOR_END: /* it has, or takes too long */
+        f->state = FAREWELL_STATE_FETCHING_LOG;
+        /* fall through */
     case FAREWELL_STATE_FETCHING_LOG:
         f->call = pod_log_ask(f->pods, f->pod, KEEP_LINES, on_log, f);
         break;
@@ -136,7 +159,8 @@ static void farewell_step(void *owner)
     }
 }
 
-void pod_farewell(struct pods *pods, const struct attempt_name *name, const char *tail)
+void pod_farewell(
+    struct pods *pods, const struct attempt_name *name, const char *tail, bool has_run)
 {
     char pod[POD_NAME_MAX + 1];
     pod_name(name, pod);
@@ -153,5 +177,5 @@ void pod_farewell(struct pods *pods, const struct attempt_name *name, const char
     f->backoff_ms = BACKOFF_MIN_MS;
     timer_init(&f->retry, pods->loop, farewell_step, f);
     map_put(pods->farewells, f->pod, f);
-    farewell_step(f);
+    timer_start_ms(&f->retry, !has_run || has_settled(f) ? 0 : END_PATIENCE_MS);
 }

@@ -146,8 +146,11 @@ static void on_object(void *owner, const char *type, const json_t *object)
     } else {
         pods_see(pods, object);
     }
+    struct farewell *farewell = map_get(pods->farewells, pod);
     if (a != NULL) {
         pod_attempt_look(a);
+    } else if (farewell != NULL) {
+        pod_farewell_look(farewell);
     }
 }
 
@@ -202,7 +205,7 @@ static void sweep(void *owner)
         if (name_of(pod->object, &name) && pods_find(pods, &name) == NULL &&
             !map_has(pods->farewells, key)) {
             LOG_INFO("removing a pod that nobody waits for", "pod=%s", key);
-            pod_farewell(pods, &name, NULL);
+            pod_farewell(pods, &name, NULL, true);
         }
     }
 }
@@ -312,7 +315,7 @@ static void pods_forget(void *self, const struct attempt_name *name)
             name->task_id);
         return;
     }
-    pod_farewell(pods, name, a != NULL ? a->tail : NULL);
+    pod_farewell(pods, name, a != NULL ? a->tail : NULL, a == NULL || a->is_running);
     CLEANUP(cleanup_free) char *key = pods_key(name);
     map_remove(pods->attempts, key);
 }

@@ -168,8 +168,13 @@ void pod_report_free_all(struct pods *pods);
 
 /* ---- after the end (pod_farewell.c) ---- */
 
-/* Keep the log, remove the pod and its report. tail: the log if the pod has none; may be NULL. */
-void pod_farewell(struct pods *pods, const struct attempt_name *name, const char *tail);
+/* Keep the log, remove the pod and its report. tail: the log if the pod has none; may be NULL.
+ * has_run: its program has started, so there may be a log. */
+void pod_farewell(
+    struct pods *pods, const struct attempt_name *name, const char *tail, bool has_run);
+/* Its pod has changed, or is gone. */
+struct farewell;
+void pod_farewell_look(struct farewell *farewell);
 void pod_farewell_free(void *farewell);
 
 /* ---- logs (pod_logs.c) ---- */

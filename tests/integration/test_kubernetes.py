@@ -153,8 +153,10 @@ def test_stand_in_takes_kubectl_and_python_client(auth, tls):
                "spec": {"restartPolicy": "Never", "containers": [
                    {"name": "main", "image": "alpine:3", "command": ["sh", "-c", "sleep 0.5; echo hi; exit 3"]}]}}
         text = json.dumps(pod)
-        assert "created (server dry run)" in kubectl(
-            "apply", "--validate=false", "--dry-run=server", "-f", "-", input=text).stdout
+        version = json.loads(kubectl("version", "--client", "-o", "json").stdout)["clientVersion"]
+        if int(version["minor"].rstrip("+")) >= 27:  # older ones ask for an OpenAPI document in protobuf before
+            assert "created (server dry run)" in kubectl(
+                "apply", "--validate=false", "--dry-run=server", "-f", "-", input=text).stdout
         made = kubectl("apply", "--validate=false", "-f", "-", input=text)
         assert "pod/one created" in made.stdout, made.stderr
         wait_for(lambda: kubectl("get", "pod", "one", "-o", "jsonpath={.status.phase}").stdout == "Failed", 20, "its end")
@@ -512,17 +514,17 @@ def test_create_refused(kube, daemon):
 
 @needs_switches
 def test_api_server_away(kube, daemon):
-    long = daemon.create_run(sh("sleep 4; echo out > $0", outputs=["o"]), name="long")
+    long = daemon.create_run(sh("sleep 4; echo out"), name="long")
     long_pod = only_pod(kube)["metadata"]["name"]
     kube.down()
     other = daemon.create_run(sh("echo hi"), name="other")
-    time.sleep(6)  # the long one ends meanwhile
+    daemon.wait_run(long["run_id"])  # its report needs no API server
+    time.sleep(2)
     kube.up()
     daemon.wait_run(other["run_id"], timeout=90)
-    run = wait_for(lambda: (r := daemon.run(long["run_id"])) and r["state"] in ("SUCCEEDED", "FAILED") and r, 60, "the end")
-    assert run["state"] in ("SUCCEEDED", "FAILED")
-    assert len(kube.created()) == 2 and kube.created()[0] == long_pod
     no_pods(kube)
+    assert kube.created()[0] == long_pod and len(kube.created()) == 2
+    assert daemon.run_log(long["run_id"], "main") == "out\n"
 
 
 @needs_switches

@@ -223,6 +223,7 @@ static void start_pod(struct bench *b)
 
 static void forget_and_wait(struct bench *b)
 {
+    send_event(b, "MODIFIED", "u1", "\"phase\":\"Succeeded\"");
     b->executor.ops->forget(b->executor.self, &name);
     harness_wait(&b->h, &b->deletes);
     while (map_count(b->pods->farewells) > 0) {
@@ -561,6 +562,48 @@ static void test_logs_of_the_pod_then_of_the_file(void **state)
     bench_done(&b);
 }
 
+/* Its report comes a moment before its last lines are in the log. */
+static void test_log_is_fetched_when_the_pod_has_ended(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    start_pod(&b);
+    send_event(&b, "MODIFIED", "u1",
+        "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"main\",\"state\":{"
+        "\"running\":{}}}]");
+    harness_wait(&b.h, &b.running);
+    post_report(&b, REPORT("SUCCEEDED"));
+    harness_wait(&b.h, &b.ends);
+    b.executor.ops->forget(b.executor.self, &name);
+    harness_pass_ms(&b.h, 100);
+    assert_int_equal(b.logs + b.deletes, 0);
+    send_event(&b, "MODIFIED", "u1", "\"phase\":\"Succeeded\"");
+    harness_wait(&b.h, &b.deletes);
+    assert_int_equal(b.logs, 1);
+    bench_done(&b);
+}
+
+/* We died after the save and before the pod was deleted. */
+static void test_pod_that_nobody_waits_for(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    CLEANUP(cleanup_free) char *item = pod_text(&b, "u1", "\"phase\":\"Succeeded\"");
+    b.items = item;
+    while (b.api.stream == NULL) {
+        loop_turn(b.h.loop, true);
+    }
+    timer_start_ms(&b.pods->sweep, 0);
+    harness_pass_ms(&b.h, 50);
+    assert_int_equal(b.deletes, 0); /* its run may not have been read yet */
+    b.pods->ready_us = clock_mono_us() - 3600 * US_PER_S;
+    timer_start_ms(&b.pods->sweep, 0);
+    harness_wait(&b.h, &b.deletes);
+    bench_done(&b);
+}
+
 static void test_free_while_everything_is_under_way(void **state)
 {
     (void)state;
@@ -601,6 +644,8 @@ int main(void)
         cmocka_unit_test(test_what_a_launcher_may),
         cmocka_unit_test(test_bad_reports),
         cmocka_unit_test(test_logs_of_the_pod_then_of_the_file),
+        cmocka_unit_test(test_log_is_fetched_when_the_pod_has_ended),
+        cmocka_unit_test(test_pod_that_nobody_waits_for),
         cmocka_unit_test(test_free_while_everything_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
