@@ -85,6 +85,7 @@
 
 #define ORDER_PART_MAX (4u * 1024 * 1024)
 #define ORDER_MAX_BYTES (32u * 1024 * 1024)  /* largest work order that a launcher reads */
-#define REPORT_MAX_BYTES (64u * 1024 * 1024) /* largest report that an executor accepts */
+/* Largest report that an executor accepts; the launcher reports a failure instead of a larger one. */
+#define REPORT_MAX_BYTES (32u * 1024 * 1024)
 
 #endif

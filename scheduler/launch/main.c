@@ -31,6 +31,7 @@
 /* A stopped pod is killed soon: no use in trying for long. */
 #define STOPPED_REPORT_US (20 * US_PER_S)
 #define FIRST_REPORT_US (86400 * US_PER_S)
+enum { REPORT_PAUSE_MS = 250, REPORT_PAUSE_MAX_MS = 10000 };
 
 extern char **environ;
 
@@ -323,15 +324,54 @@ static int write_report(const char *path, const char *text, struct err *err)
     return 0;
 }
 
+static void cleanup(const struct order *o)
+{
+    for (size_t i = 0; i < o->cleanup_len; i++) {
+        tree_remove(o->cleanup[i]);
+    }
+}
+
+/*
+ * While the disk is full we wait: without its report the step would be run again. Its own files,
+ * which nobody needs any more, may be what fills it.
+ */
+static int store_report(struct launch *l, const char *text, struct err *err)
+{
+    int64_t until_us = clock_mono_us() + l->order.report_deadline_s * US_PER_S;
+    int pause_ms = REPORT_PAUSE_MS;
+    while (write_report(l->flags->report, text, err) != 0) {
+        bool is_gone = err->code == ERR_NOT_FOUND; /* the folder: nobody will look for it */
+        if (is_gone || l->signals.is_stopped || clock_mono_us() >= until_us) {
+            return -1;
+        }
+        if (pause_ms == REPORT_PAUSE_MS && l->has_order) {
+            cleanup(&l->order);
+        }
+        (void)signals_wait(&l->signals, pause_ms);
+        pause_ms = pause_ms * 2 < REPORT_PAUSE_MAX_MS ? pause_ms * 2 : REPORT_PAUSE_MAX_MS;
+    }
+    return 0;
+}
+
 static int deliver(struct launch *l, struct err *err)
 {
     CLEANUP(cleanup_free) char *text = make_report(l);
+    size_t len = strlen(text);
+    if (len > REPORT_MAX_BYTES) {
+        l->result.end = COMMAND_END_NOT_STARTED;
+        snprintf(l->result.reason, sizeof l->result.reason,
+            "its outputs make a report of %zu bytes and the limit is %u; use artifacts", len,
+            REPORT_MAX_BYTES);
+        collected_done(&l->collected);
+        free(text);
+        text = make_report(l);
+    }
     /* After the report, whose log tail is the program's own words. */
     if (l->result.reason[0] != '\0') {
         output_note(&l->output, "%s", l->result.reason);
     }
     if (l->flags->url == NULL) {
-        return write_report(l->flags->report, text, err);
+        return store_report(l, text, err);
     }
     write_verdict(l);
     int64_t patience = !l->has_order ? FIRST_REPORT_US : l->order.report_deadline_s * US_PER_S;
@@ -346,13 +386,6 @@ static int deliver(struct launch *l, struct err *err)
         return 0; /* over: somebody decided without us */
     }
     return -1;
-}
-
-static void cleanup(const struct order *o)
-{
-    for (size_t i = 0; i < o->cleanup_len; i++) {
-        tree_remove(o->cleanup[i]);
-    }
 }
 
 /* The daemon finds the owner of a held lock by what is written in it. */
