@@ -39,9 +39,14 @@ char *local_log_path(const struct local *local, const char *key)
 char *local_log_read(const char *path, int64_t max, size_t *len_out, struct err *err)
 {
     struct stat st;
-    CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* The step can reach this folder: a FIFO that it put there must not keep us waiting. */
+    CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) != 0) {
         err_errno(err, errno, "log %s", path);
+        return NULL;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        err_set(err, ERR_CONFLICT, "log %s: the step has put something else in its place", path);
         return NULL;
     }
     int64_t want = st.st_size < max ? st.st_size : max;
@@ -65,6 +70,11 @@ char *local_log_read(const char *path, int64_t max, size_t *len_out, struct err 
 static json_t *read_report(const struct local_attempt *a, struct err *err)
 {
     CLEANUP(cleanup_free) char *path = xasprintf("%s/report.json", a->dir);
+    struct stat st;
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        err_set(err, ERR_INVALID, "%s is not a regular file", path);
+        return NULL;
+    }
     size_t len = 0;
     CLEANUP(cleanup_free) char *text = file_read(path, REPORT_MAX_BYTES, &len, err);
     if (text == NULL) {
