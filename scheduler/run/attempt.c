@@ -145,7 +145,9 @@ static char *failure_text(const struct task *task, const struct attempt_result *
             buf_add(&text, lines, len);
         }
     }
-    return buf_steal(&text, NULL);
+    char *whole = buf_steal(&text, NULL);
+    text_sanitise(whole); /* the ceiling may have cut a character in two */
+    return whole;
 }
 
 static void keep_log_tail(struct task *task, const char *log_tail)
