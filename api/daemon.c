@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -37,6 +38,7 @@
 #include "webhooks/webhooks.h"
 
 #define LIST_MAX 256
+#define DESCRIPTORS 65536
 #define TOKENS_FILE_MAX (1 << 20)
 #define SHOWN_MAX ((size_t)4 << 20)
 #define DRAIN_MS 300
@@ -141,6 +143,17 @@ static int open_data(struct daemon *d, struct err *err)
             d->data);
     }
     return 0;
+}
+
+/* Each step and each connection takes one; many systems allow 1024 unless more are asked for. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Beside us, as in a build folder; or in ../lib/rondo, as installed. */
@@ -333,6 +346,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .max_steps = set->max_steps,
         .step_timeout_ms = set->step_timeout_ms,
         .lost_retries = set->lost_retries,
+        .forget_after_ms = set->forget_after_ms,
         .history_max_runs = set->history_max_runs,
         .history_max_age_ms = set->history_max_age_ms,
         .claim_batch = set->claim_batch,
@@ -424,6 +438,7 @@ static int make_server(struct daemon *d, struct err *err)
 static int daemon_make(struct daemon *d, struct err *err)
 {
     zone_set_dir(d->set->zoneinfo);
+    raise_descriptors();
     if (open_data(d, err) != 0 || load_tokens(d, err) != 0) {
         return -1;
     }

@@ -76,6 +76,9 @@ static const struct option table[] = {
         "Time limit of a step; 0 is none."},
     {"lost-retries", OPTION_INT, AT(lost_retries), "2", 0, 100, NULL, "Steps",
         "How often a step is started anew when its process or pod vanished."},
+    {"forget-after", OPTION_DURATION, AT(forget_after_ms), "5s", 0, 60 * MINUTE_MS, NULL, "Steps",
+        "How long the result of an ended step stays within reach after Redis has confirmed the "
+        "end, in case Redis loses what it wrote last."},
     {"log-max", OPTION_BYTES, AT(log_max), "64MiB", 4096, 1024 * MIB * 1024, NULL, "Steps",
         "Largest log of one attempt of a local step."},
 

@@ -26,7 +26,7 @@ struct settings {
     int64_t claim_batch;
     /* steps */
     char *executor, *artifact_root, *launcher, *step_env, *on_stop;
-    int64_t max_steps, step_timeout_ms, lost_retries, log_max;
+    int64_t max_steps, step_timeout_ms, lost_retries, forget_after_ms, log_max;
     /* kubernetes */
     char *kubeconfig, *namespace_, *launcher_image, *service_account, *internal_url;
     int64_t pod_start_timeout_ms;

@@ -22,8 +22,6 @@
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 2000
 #define EPOCH_CHECK_MS 2000
-/* Redis with appendfsync everysec may lose up to two seconds of what it confirmed. */
-#define FORGET_AFTER_MS 5000
 
 enum scheduler_state {
     SCHEDULER_STATE_NEW,
@@ -270,7 +268,7 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .max_steps = settings->max_steps,
         .step_timeout_ms = settings->step_timeout_ms,
         .lost_retries = settings->lost_retries,
-        .forget_after_ms = FORGET_AFTER_MS,
+        .forget_after_ms = settings->forget_after_ms,
         .history_max_runs = settings->history_max_runs,
         .history_max_age_ms = settings->history_max_age_ms,
     };

@@ -24,7 +24,7 @@ struct scheduler_settings {
     struct store *store;             /* borrowed */
     struct artifact_store *artifacts; /* borrowed */
     struct executor executor;        /* borrowed */
-    int64_t max_steps, step_timeout_ms, lost_retries;
+    int64_t max_steps, step_timeout_ms, lost_retries, forget_after_ms;
     int64_t history_max_runs, history_max_age_ms;
     int64_t claim_batch;
 };

@@ -229,7 +229,7 @@ def iso(seconds):
 @pytest.fixture
 def scenario(tmp_path):
     with Receiver(secret=SECRET) as receiver:
-        daemon = Daemon(settings={"webhook_allow": "127.0.0.1", "webhook_timeout": "2s"})
+        daemon = Daemon(settings={"webhook_allow": "127.0.0.1", "webhook_timeout": "2s", "forget_after": "0"})
         one = Scenario(daemon, receiver, tmp_path)
         try:
             yield one

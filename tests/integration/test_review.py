@@ -4,16 +4,14 @@
 import contextlib
 import json
 import os
-import pathlib
 import resource
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
-from journal import Journal, record, redis_cli, redis_keys
+from journal import Journal, redis_keys
 from rondo_testing import Daemon, Redis, shell_spec, wait_for
 
 
@@ -184,3 +182,74 @@ def test_other_number_of_shards_is_refused(redis):
     finally:
         other.kill9()
         other.remove()
+
+
+def test_log_is_replaced_by_a_fifo(redis):
+    """Reading it must not hang the daemon."""
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(shell_spec(
+            "cd .. && rm -f output.log && mkfifo output.log && touch work/done; sleep 1"))["run_id"]
+        wait_for(lambda: list(daemon.data.glob("work/*/*/0/work/done")), 20, "the FIFO")
+        daemon.call("GET", f"/apis/rondo/v1/runs/{run}/logs", None, timeout=10)
+        daemon.call("GET", "/healthz", timeout=10)
+        daemon.wait_run(run)
+        daemon.stop()
+
+
+def test_outputs_larger_than_a_report(redis):
+    """The step fails with a reason, and is not run again as a lost one."""
+    names = [f"p{n}" for n in range(8)]
+    spec = shell_spec('for f in "$@"; do head -c 1000000 /dev/zero | tr "\\0" "\\1" >"$f"; done',
+                      outputs=names)
+    spec["deploymentSpec"]["executors"]["exec-main"]["container"]["command"] += [
+        "step", *(f"{{{{$.outputs.parameters['{name}'].output_file}}}}" for name in names)]
+    with running(redis=redis.url) as daemon:
+        run = daemon.wait_run(daemon.create_run(spec)["run_id"], "FAILED")
+        assert "use artifacts" in run["error"]["message"]
+        assert daemon.tasks(run["run_id"])["main"]["tries"] == 1
+        daemon.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_full_disk(redis, journal, tmp_path):
+    """The disk fills up while a step runs: its report waits for room, and it is not run again."""
+    data = tmp_path / "small"
+    data.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(data)],
+                      capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        with running(data=data, redis=redis.url) as daemon:
+            run = daemon.create_run(journal.spec(seconds=1, tasks=1))["run_id"]
+            wait_begun(journal, run, "step-1")
+            ballast = data / "ballast"
+            with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            wait_for(lambda: journal.counts("end")[(run, "step-1")] == 1, 20, "the end of the step")
+            time.sleep(1)
+            assert daemon.run(run)["state"] == "RUNNING"
+            ballast.unlink()
+            daemon.wait_run(run)
+            check_once(journal, run, 1)
+            daemon.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(data)], check=False)
+
+
+def test_few_descriptors(redis):
+    """The soft limit that a shell sets does not bound the number of steps."""
+    spec = shell_spec("sleep 1")
+    task = spec["root"]["dag"]["tasks"].pop("main")
+    spec["root"]["dag"]["tasks"] = {
+        f"t{n}": {**task, "taskInfo": {"name": f"t{n}"}} for n in range(100)}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        with running(redis=redis.url, settings={"max_steps": 100}) as daemon:
+            run = daemon.create_run(spec)["run_id"]
+            daemon.wait_run(run)
+            assert {task["tries"] for path, task in daemon.tasks(run).items() if path} == {1}
+            daemon.stop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
