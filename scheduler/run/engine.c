@@ -412,6 +412,7 @@ void engine_free(struct engine *engine)
     listing_free(engine->listing);
     engine->listing = NULL;
     janitor_free(engine->janitor);
+    deletions_leave(engine);
     overlooked_free(engine->overlooked);
     log_readers_free(engine);
     farewells_free(engine->farewells);

@@ -8,6 +8,7 @@
 #include "scheduler/run.h"
 
 struct farewells;
+struct deletion;
 struct janitor;
 struct load;
 struct overlooked;
@@ -31,6 +32,7 @@ struct engine {
     unsigned loads_under_way;
     struct listing *listing; /* engine_start */
     struct janitor *janitor;
+    struct deletion *deletions; /* under way */
     struct overlooked *overlooked;
     struct farewells *farewells;
     struct log_reader *log_readers;
@@ -64,6 +66,8 @@ void load_free_all(struct engine *engine);
 
 /* ---- history.c ---- */
 
+/* The engine goes: deletions under way end without it. */
+void deletions_leave(struct engine *engine);
 struct janitor *janitor_new(struct engine *engine);
 void janitor_free(struct janitor *janitor);
 /* Look now (tests). */
@@ -82,6 +86,8 @@ struct farewells *farewells_new(struct engine *engine);
 void farewells_free(struct farewells *f);
 /* The end of this attempt has been saved: have the executor forget it, some time later. */
 void farewell_add(struct farewells *f, const struct attempt_name *name);
+/* The run was deleted: its logs go, behind those of its attempts that are still to be forgotten. */
+void farewell_add_purge(struct farewells *f, const char *run_id);
 /* The run is read anew, and may need the results of its attempts again. */
 void farewells_recall(struct farewells *f, const char *run_id);
 /* Now. */

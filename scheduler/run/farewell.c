@@ -3,7 +3,8 @@
  * Attempts whose end is saved, and that the executor may forget. Not at once: a Redis that syncs
  * its file every second loses what it confirmed last when the power goes, and the attempt would
  * run a second time if nobody remembered its result. So an attempt is forgotten when Redis still
- * answers on the same connection some time after the save.
+ * answers on the same connection some time after the save. The logs of a run that was deleted go
+ * behind its attempts, for forgetting one keeps its log.
  */
 #include "run/engine.h"
 
@@ -18,9 +19,11 @@
 #include "base/store.h"
 #include "base/util.h"
 
+#define PURGE (-1)
+
 struct farewell {
     struct id run, task;
-    int attempt;
+    int attempt;    /* PURGE: the run itself */
     int64_t due_us; /* monotonic */
     struct farewell *next;
 };
@@ -41,6 +44,14 @@ static void farewell_say(struct engine *engine, const struct attempt_name *name)
     FAULT("run.attempt.before_forget");
     executor->ops->forget(executor->self, name);
     FAULT("run.attempt.after_forget");
+}
+
+static void farewell_purge(struct engine *engine, const char *run_id)
+{
+    const struct executor *executor = &engine->set.executor;
+    if (executor->ops->purge != NULL) {
+        executor->ops->purge(executor->self, run_id);
+    }
 }
 
 /* Runs with none in the list are found without looking through it: that is nearly all. */
@@ -68,7 +79,11 @@ static void farewell_say_first(struct farewells *f)
     struct farewell *one = farewell_pop(f);
     struct attempt_name name = {
         .run_id = one->run.text, .task_id = one->task.text, .attempt = one->attempt};
-    farewell_say(f->engine, &name);
+    if (one->attempt == PURGE) {
+        farewell_purge(f->engine, one->run.text);
+    } else {
+        farewell_say(f->engine, &name);
+    }
     free(one);
 }
 
@@ -113,23 +128,40 @@ static void farewells_ask(void *owner)
     f->ping = store_cmd(f->engine->set.store, on_pong, f, "PING");
 }
 
-void farewell_add(struct farewells *f, const struct attempt_name *name)
+/* task_id NULL: the run itself. */
+static void farewell_later(
+    struct farewells *f, const char *run_id, const char *task_id, int attempt)
 {
-    struct engine *engine = f->engine;
-    if (engine->set.forget_after_ms <= 0 || engine->is_stopping) {
-        farewell_say(engine, name);
-        return;
-    }
     farewells_check_connection(f);
     struct farewell *one = xcalloc(1, sizeof(*one));
-    memcpy(one->run.text, name->run_id, ID_LEN);
-    memcpy(one->task.text, name->task_id, ID_LEN);
-    one->attempt = name->attempt;
-    one->due_us = clock_mono_us() + engine->set.forget_after_ms * US_PER_MS;
+    memcpy(one->run.text, run_id, ID_LEN);
+    if (task_id != NULL) {
+        memcpy(one->task.text, task_id, ID_LEN);
+    }
+    one->attempt = attempt;
+    one->due_us = clock_mono_us() + f->engine->set.forget_after_ms * US_PER_MS;
     *(f->first == NULL ? &f->first : &f->last->next) = one;
     f->last = one;
     farewell_count(f, one->run.text, 1);
     farewells_arm(f);
+}
+
+void farewell_add(struct farewells *f, const struct attempt_name *name)
+{
+    if (f->engine->set.forget_after_ms <= 0 || f->engine->is_stopping) {
+        farewell_say(f->engine, name);
+    } else {
+        farewell_later(f, name->run_id, name->task_id, name->attempt);
+    }
+}
+
+void farewell_add_purge(struct farewells *f, const char *run_id)
+{
+    if (map_has(f->runs, run_id)) {
+        farewell_later(f, run_id, NULL, PURGE);
+    } else {
+        farewell_purge(f->engine, run_id);
+    }
 }
 
 void farewells_recall(struct farewells *f, const char *run_id)

@@ -24,19 +24,31 @@
 /* ---- one run ---- */
 
 struct deletion {
-    struct engine *engine;
+    struct engine *engine; /* NULL: it went meanwhile */
+    struct deletion *prev, *next;
     char id[ID_LEN + 1];
     run_json_fn *done;
     void *owner;
 };
 
+static void deletion_unlink(struct deletion *op)
+{
+    if (op->engine == NULL) {
+        return;
+    }
+    *(op->prev != NULL ? &op->prev->next : &op->engine->deletions) = op->next;
+    if (op->next != NULL) {
+        op->next->prev = op->prev;
+    }
+}
+
 /* The record first: a run that can be seen has its logs. */
 static void deletion_on_gone(void *owner, const json_t *record, const struct err *err)
 {
     struct deletion *op = owner;
-    const struct executor *executor = &op->engine->set.executor;
-    if (err == NULL && executor->ops->purge != NULL) {
-        executor->ops->purge(executor->self, op->id);
+    deletion_unlink(op);
+    if (err == NULL && op->engine != NULL) {
+        farewell_add_purge(op->engine->farewells, op->id);
     }
     op->done(op->owner, record, err);
     free(op);
@@ -49,7 +61,19 @@ void engine_delete(struct engine *engine, const char *run_id, run_json_fn *done,
     op->done = done;
     op->owner = owner;
     memcpy(op->id, run_id, strnlen(run_id, ID_LEN));
+    op->next = engine->deletions;
+    if (op->next != NULL) {
+        op->next->prev = op;
+    }
+    engine->deletions = op;
     run_delete(engine->set.store, run_id, deletion_on_gone, op);
+}
+
+void deletions_leave(struct engine *engine)
+{
+    for (struct deletion *op = engine->deletions; op != NULL; op = op->next) {
+        op->engine = NULL;
+    }
 }
 
 /* ---- the janitor ---- */
