@@ -112,8 +112,8 @@ static void reply_error(struct api_call *call, int code, int status, const char 
     json_t *body = api_keep(call, json_object());
     json_object_set_new(body, "code", json_integer(code));
     json_object_set(body, "message", message);
-    if (strstr(call->req.path, "/upload") != NULL) {
-        /* KFP's upload endpoints have a form of their own; this body satisfies both. */
+    if (strstr(call->req.path, "/upload") != NULL || strstr(call->req.path, "/nodes/") != NULL) {
+        /* KFP's own handlers have a form of their own; this body satisfies both. */
         json_object_set(body, "error_message", message);
         json_object_set(body, "error_details", message);
     }

@@ -85,10 +85,21 @@ void run_terminate_handle(struct api_call *call)
     run_cancel(call->api->store, api_arg(call, "run_id"), on_canceling, call);
 }
 
-void run_retry_handle(struct api_call *call)
+static void on_retried(void *owner, const json_t *record, const struct err *err)
 {
+    (void)record;
+    struct api_call *call = owner;
+    if (err != NULL) {
+        api_fail(call, err);
+        return;
+    }
     api_fail_unimplemented(
         call, "retry is not built yet; create a new run with the same parameters");
+}
+
+void run_retry_handle(struct api_call *call)
+{
+    run_get(call->api->store, api_arg(call, "run_id"), false, on_retried, call);
 }
 
 /* ---- delete ---- */

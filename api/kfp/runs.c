@@ -329,6 +329,8 @@ const struct route routes_runs[] = {
     {"POST", BASE, handle_create, ROUTE_TOKEN},
     {"GET", BASE, handle_list, ROUTE_TOKEN},
     {"GET", BASE "/{run_id}", handle_get, ROUTE_TOKEN},
+    {"GET", BASE "/{run_id}/nodes/{node_id}/artifacts/{artifact_name}:read", artifact_read_handle,
+        ROUTE_TOKEN},
     {"DELETE", BASE "/{run_id}", run_delete_handle, ROUTE_TOKEN},
     {NULL, NULL, NULL, ROUTE_TOKEN},
 };
