@@ -37,7 +37,7 @@ static void set_state(struct pod_attempt *a, enum pod_state state)
     static const char *const names[] = {"waiting_for_cluster", "looking_for_report", "creating",
         "waiting_to_create", "running", "fetching_tail", "ending", "ended"};
     LOG_DEBUG("pod step", "pod=%s from=%s to=%s", a->pod, names[a->state], names[state]);
-    assert(a->state < POD_STATE_ENDING || state > a->state);
+    assert(a->state < POD_STATE_ENDING || state >= POD_STATE_ENDING);
     a->state = state;
 }
 
@@ -71,6 +71,8 @@ static void tell_end(void *owner)
     struct pod_attempt *a = owner;
     const struct executor_listener *l = &a->pods->listener;
     struct attempt_name name = name_of(a);
+    set_state(a, POD_STATE_ENDED);
+    FAULT("pods.done.before");
     struct attempt_result result = {
         .state = a->end,
         .exit_code = a->exit_code,
@@ -80,16 +82,17 @@ static void tell_end(void *owner)
         .started_us = a->started_us,
         .ended_us = a->ended_us,
     };
-    json_t *report CLEANUP(json_decrefp) = a->report;
-    a->report = NULL;
-    set_state(a, POD_STATE_ENDED);
-    FAULT("pods.done.before");
+    /* forget() comes after a save, never from within this call. */
     if (l->on_done != NULL) {
-        /* It may forget this attempt: nothing of it is touched afterwards. */
-        CLEANUP(cleanup_free) char *reason = STEAL(a->reason);
-        CLEANUP(cleanup_free) char *tail = a->tail != NULL ? xstrdup(a->tail) : xstrdup("");
-        result.log_tail = tail;
         l->on_done(l->owner, &name, &result);
+    }
+}
+
+void pod_attempt_again(struct pod_attempt *a)
+{
+    if (a->state == POD_STATE_ENDED) {
+        set_state(a, POD_STATE_ENDING);
+        loop_defer(a->pods->loop, &a->ending, tell_end, a);
     }
 }
 

@@ -287,8 +287,10 @@ static void pods_start(
     void *self, const struct attempt_name *name, const json_t *order, const json_t *container)
 {
     struct pods *pods = self;
-    if (pods_find(pods, name) != NULL) {
-        LOG_DEBUG("pod is already started", "run=%s task=%s", name->run_id, name->task_id);
+    struct pod_attempt *known = pods_find(pods, name);
+    if (known != NULL) {
+        LOG_DEBUG("pod is already started", "pod=%s", known->pod);
+        pod_attempt_again(known);
         return;
     }
     struct pod_attempt *a = pod_attempt_new(pods, name, order, container);

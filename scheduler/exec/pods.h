@@ -151,6 +151,8 @@ struct pod_attempt *pod_attempt_new(struct pods *pods, const struct attempt_name
 void pod_attempt_free(void *attempt);
 /* The cluster's pods are known now. */
 void pod_attempt_go(struct pod_attempt *a);
+/* Started once more: if it has ended, its end is told again (Redis may have lost the save). */
+void pod_attempt_again(struct pod_attempt *a);
 /* Its pod has changed, come or gone. */
 void pod_attempt_look(struct pod_attempt *a);
 void pod_attempt_cancel(struct pod_attempt *a);

@@ -394,6 +394,26 @@ static void test_refused_pod_fails(void **state)
     bench_done(&b);
 }
 
+/* Redis lost the engine's save, and the report with it; we did not. */
+static void test_end_is_told_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    start_pod(&b);
+    post_report(&b, REPORT("SUCCEEDED"));
+    harness_wait(&b.h, &b.ends);
+    harness_cmd(&b.h, "FLUSHALL");
+    b.ends = 0;
+    b.has_report = false;
+    start(&b);
+    harness_wait(&b.h, &b.ends);
+    assert_int_equal(b.state, ATTEMPT_STATE_SUCCEEDED);
+    assert_true(b.has_report);
+    assert_int_equal(b.creates, 1);
+    bench_done(&b);
+}
+
 /* The daemon dies after it has answered the launcher and before the engine has saved the end. */
 static void test_report_outlives_the_daemon(void **state)
 {
@@ -636,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_existing_pod_is_adopted),
         cmocka_unit_test(test_name_that_is_taken_is_adopted),
         cmocka_unit_test(test_refused_pod_fails),
+        cmocka_unit_test(test_end_is_told_again),
         cmocka_unit_test(test_report_outlives_the_daemon),
         cmocka_unit_test(test_cancel_before_the_cluster_is_known),
         cmocka_unit_test(test_cancel_while_it_is_created),
