@@ -452,7 +452,8 @@ def test_launcher_ends_while_the_daemon_is_away(kube):
 
 
 FAULTS = ["pods.create.before", "pods.create.after", "pods.report.before", "pods.report.after", "pods.done.before",
-          "pods.forget.middle"]
+          "pods.forget.middle", "run.attempt.before_start", "run.attempt.after_start", "run.save.before", "run.save.after",
+          "run.attempt.before_forget", "run.attempt.after_forget", "run.end.before_save", "run.end.after_save"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
