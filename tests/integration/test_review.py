@@ -12,7 +12,7 @@ import time
 import pytest
 
 from journal import Journal, redis_keys
-from rondo_testing import Daemon, Redis, shell_spec, wait_for
+from rondo_testing import Daemon, ROOT, Redis, bin_dir, shell_spec, wait_for
 
 
 @pytest.fixture
@@ -253,3 +253,15 @@ def test_few_descriptors(redis):
             daemon.stop()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_up_leaves_a_running_daemon_alone(redis):
+    """contrib/up in the folder of a daemon that runs."""
+    with running(redis=redis.url) as daemon:
+        done = subprocess.run(
+            [ROOT / "contrib" / "up", "--once", "--data", daemon.data, "--listen", "127.0.0.1:0"],
+            env={**os.environ, "RONDO_BIN_DIR": str(bin_dir())}, capture_output=True, text=True,
+            timeout=60, check=False)
+        assert done.returncode == 1 and "another rondod" in done.stderr, done
+        assert int((daemon.data / "port").read_text()) == daemon.port
+        daemon.stop()
