@@ -23,6 +23,7 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -807,6 +808,7 @@ def main():
     with FakeKube(images, args.auth, not args.plain, args.port) as kube:
         shutil.copy(kube.kubeconfig, args.kubeconfig)
         print(f"listening at {kube.url}; kubectl --kubeconfig {args.kubeconfig} get pods", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 
