@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/index.h"
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/store.h"
@@ -79,11 +80,28 @@ static struct op *op_new(struct api_call *call)
     return op;
 }
 
+static void on_newest(
+    void *owner, const struct index_item *items, size_t count, int64_t total, const struct err *err)
+{
+    (void)total;
+    struct fanout_item *item = owner;
+    const struct op *op = item->fanout->owner;
+    if (err == NULL) {
+        json_object_set_new(json_array_get(op->records, item->index), "last_run_us",
+            json_integer(count > 0 ? items[0].at_us : 0));
+    }
+    fanout_item_done(item, NULL, err);
+}
+
 static void begin_last_run(struct fanout_item *item)
 {
     const struct op *op = item->fanout->owner;
     const json_t *record = json_array_get(op->records, item->index);
-    run_all(op->call->api->store, jget_str(record, "id", ""), NULL, 1, fanout_item_done, item);
+    const char *set =
+        pool_printf(op->call->req.pool, "experiment:%s:runs", jget_str(record, "id", ""));
+    const struct index_query newest = {
+        .set = set, .is_desc = true, .need = 1, .without_total = true};
+    index_page(op->call->api->store, &newest, on_newest, item);
 }
 
 static void last_runs_known(struct fanout *f)
@@ -92,12 +110,6 @@ static void last_runs_known(struct fanout *f)
     if (f->err.code != ERR_NONE) {
         api_fail(op->call, &f->err);
         return;
-    }
-    for (size_t i = 0; i < f->count; i++) {
-        const json_t *runs = f->items[i].result;
-        const json_t *newest = json_array_get(runs, json_array_size(runs) - 1);
-        json_object_set_new(json_array_get(op->records, i), "last_run_us",
-            json_integer(jget_i64(newest, "created_us", 0)));
     }
     op->then(op);
 }

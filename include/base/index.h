@@ -22,6 +22,7 @@ struct index_query {
     const char *start_id; /* the page begins with this one or what follows it; NULL: at the end */
     int64_t start_us;     /* its instant */
     size_t need;          /* at most so many */
+    bool without_total;   /* the caller does not look at the total */
 };
 
 struct index_item {

@@ -25,7 +25,7 @@ struct part {
 struct paging {
     struct store *store;
     char *set;
-    bool is_desc;
+    bool is_desc, without_total;
     char start_id[ID_LEN + 1];
     int64_t start_us;
     size_t need;
@@ -155,7 +155,7 @@ static void paging_step(struct paging *p)
             parts_ask(p);
             return;
         }
-        if (totals_ask(p)) {
+        if (!p->without_total && totals_ask(p)) {
             return;
         }
     }
@@ -230,7 +230,7 @@ static void parts_ask(struct paging *p)
         part->asked = part->asked > 0 ? part->asked * GROWTH : p->need / p->shards + SPARE;
         p->pending++;
         part_ask(part, prefix);
-        if (part->total < 0 && p->start_id[0] != '\0') {
+        if (!p->without_total && part->total < 0 && p->start_id[0] != '\0') {
             part_ask_total(part, prefix);
         }
     }
@@ -245,6 +245,7 @@ void index_page(
     p->store = store;
     p->set = xstrdup(query->set);
     p->is_desc = query->is_desc;
+    p->without_total = query->without_total;
     if (query->start_id != NULL) {
         snprintf(p->start_id, sizeof p->start_id, "%s", query->start_id);
     }
