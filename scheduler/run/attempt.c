@@ -184,7 +184,7 @@ static void artifact_created(
     json_object_set_new(data, "name", json_string(output));
     json_object_set_new(data, "uri", json_string(jget_str(artifact, "uri", "")));
     json_object_set_new(data, "artifact_type", json_string(jget_str(type, "schemaTitle", "")));
-    json_object_set_new(
+    event_set_bounded(
         data, "metadata", json_is_object(metadata) ? json_deep_copy(metadata) : json_object());
     static const char *const facts[] = {"size", "digest"};
     for (size_t k = 0; k < ARRAY_LEN(facts); k++) {

@@ -179,6 +179,10 @@ void run_begin_cancel(struct live *run);
 /* A container task has ended for good (state is final): tell its dependents. */
 void task_end(struct task *task, enum task_state state);
 
+/* Set data[key], or key_left_out: true when it is huge: events travel to every subscriber, and what
+ * is huge is left to the API. Takes value. */
+void event_set_bounded(json_t *data, const char *key, json_t *value);
+
 /* ---- input.c ---- */
 
 /* Resolve what the task was wired to. ERR_INVALID says which input and why. */

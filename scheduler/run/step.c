@@ -16,21 +16,29 @@
 #include "base/util.h"
 #include "run/engine.h"
 
-#define EVENT_OUTPUTS_MAX_BYTES ((size_t)64 * 1024)
+#define EVENT_VALUE_MAX_BYTES ((size_t)64 * 1024)
 
 /* ---- ends ---- */
 
-/* Outputs for an event. Events travel to every subscriber: what is huge is left to the API. */
+void event_set_bounded(json_t *data, const char *key, json_t *value)
+{
+    if (json_dumpb(value, NULL, 0, JSON_COMPACT) <= EVENT_VALUE_MAX_BYTES) {
+        json_object_set_new(data, key, value);
+        return;
+    }
+    json_decref(value);
+    char *left_out CLEANUP(cleanup_free) = xasprintf("%s_left_out", key);
+    json_object_set_new(data, left_out, json_true());
+}
+
 static void add_outputs(json_t *data, const struct task *task)
 {
-    json_t *outputs CLEANUP(json_decrefp) = json_object();
+    json_t *outputs = json_object();
     if (task != NULL && task->out_params != NULL) {
         json_object_set(outputs, "parameters", task->out_params);
         json_object_set(outputs, "artifacts", task->out_artifacts);
     }
-    bool is_huge = json_dumpb(outputs, NULL, 0, JSON_COMPACT) > EVENT_OUTPUTS_MAX_BYTES;
-    json_object_set(
-        data, is_huge ? "outputs_left_out" : "outputs", is_huge ? json_true() : outputs);
+    event_set_bounded(data, "outputs", outputs);
 }
 
 static void task_finished_event(struct task *task)

@@ -265,3 +265,23 @@ def test_up_leaves_a_running_daemon_alone(redis):
         assert done.returncode == 1 and "another rondod" in done.stderr, done
         assert int((daemon.data / "port").read_text()) == daemon.port
         daemon.stop()
+
+
+def test_huge_metadata_stays_out_of_events(redis):
+    """A step's own words about its artifact travel to every subscriber, within bounds."""
+    output = '{"artifacts": {"a": {"artifacts": [{"metadata": {"text": "'
+    script = (f"mkdir -p $(dirname $1) && (printf '%s' '{output}'; head -c 200000 /dev/zero | "
+              "tr '\\0' x; printf '%s' '\"}}]}}}') > $1")
+    spec = shell_spec(script)
+    spec["components"]["comp-main"]["outputDefinitions"] = {"artifacts": {"a": {
+        "artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}
+    spec["deploymentSpec"]["executors"]["exec-main"]["container"]["command"] += [
+        "step", "{{$.outputs.output_file}}"]
+    with running(redis=redis.url) as daemon:
+        run = daemon.create_run(spec)["run_id"]
+        daemon.wait_run(run)
+        assert len(json.dumps(daemon.tasks(run)["main"]["outputs"])) > 200000
+        events = redis_keys(redis.socket, "rondo:{*}:events")
+        assert events
+        assert all(int(redis.command("MEMORY", "USAGE", key)) < 150000 for key in events)
+        daemon.stop()
