@@ -7,9 +7,11 @@
 #include "exec/local.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -27,11 +29,22 @@ struct sweep {
     int seen, forgotten;
 };
 
-static bool is_old(const char *dir)
+/* When did it end? By its report; without one (it was lost) by its lock, unless that is held. */
+static bool find_end(const char *dir, struct stat *out)
 {
     CLEANUP(cleanup_free) char *report = xasprintf("%s/report.json", dir);
+    if (stat(report, out) == 0) {
+        return true;
+    }
+    CLEANUP(cleanup_free) char *lock = xasprintf("%s/lock", dir);
+    CLEANUP(cleanup_fd) int fd = open(lock, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, out) == 0;
+}
+
+static bool is_old(const char *dir)
+{
     struct stat st;
-    return stat(report, &st) == 0 && clock_now_us() / US_PER_S - st.st_mtim.tv_sec > OLD_S;
+    return find_end(dir, &st) && clock_now_us() / US_PER_S - st.st_mtim.tv_sec > OLD_S;
 }
 
 static void sweep_attempt(struct sweep *s, const char *run, const char *task, const char *number)

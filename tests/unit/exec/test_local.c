@@ -679,7 +679,14 @@ static void test_sweep(void **state)
     struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     f->name.attempt = 0;
     utimensat(AT_FDCWD, temp_path(&f->dir, in_attempt(f, "report.json")), old, 0);
+    f->name.attempt = 3; /* lost: there is no report */
+    start(f, "echo lost");
+    wait_done(f);
+    unlink(temp_path(&f->dir, in_attempt(f, "report.json")));
+    utimensat(AT_FDCWD, temp_path(&f->dir, in_attempt(f, "lock")), old, 0);
     local_sweep(f->exec.self);
+    assert_false(temp_exists(&f->dir, in_attempt(f, "")));
+    f->name.attempt = 0;
     assert_false(temp_exists(&f->dir, in_attempt(f, "")));
     assert_string_equal(get_log(f, 100).text, "old\n");
     f->name.attempt = 1;
