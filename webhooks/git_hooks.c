@@ -351,25 +351,77 @@ static void on_trigger_stored(void *owner, redisReply *reply, const struct err *
     trigger_request_end(r, err == NULL ? r->record : NULL, err);
 }
 
-static void on_trigger_pipeline(void *owner, const json_t *pipeline, const struct err *err)
+static void trigger_store(struct trigger_request *r)
 {
-    (void)pipeline;
-    struct trigger_request *r = owner;
-    if (err != NULL) {
-        struct err told;
-        err_copy(&told, err);
-        if (told.code == ERR_NOT_FOUND) {
-            told.code = ERR_INVALID;
-            err_wrap(&told, "pipeline_id");
-        }
-        trigger_request_end(r, NULL, &told);
-        return;
-    }
     char *text = jtext(r->record);
     r->call = store_cmd(r->hooks->set.store, on_trigger_stored, r, "HSET %sgit_triggers %s %s",
         store_catalog_prefix(r->hooks->set.store), jget_str(r->record, "id", ""), text);
     explicit_bzero(text, strlen(text));
     free(text);
+}
+
+/* What a trigger names must be there: at a push nobody would see the mistake. */
+static bool is_missing(struct trigger_request *r, const char *member, const struct err *err)
+{
+    if (err == NULL) {
+        return false;
+    }
+    struct err told;
+    err_copy(&told, err);
+    if (told.code == ERR_NOT_FOUND) {
+        told.code = ERR_INVALID;
+        err_wrap(&told, "%s", member);
+    }
+    trigger_request_end(r, NULL, &told);
+    return true;
+}
+
+static void on_trigger_version(void *owner, const json_t *version, const struct err *err)
+{
+    struct trigger_request *r = owner;
+    const char *pipeline = jget_str(r->record, "pipeline_id", "");
+    struct err other = ERR_INIT;
+    if (err == NULL && !str_eq(jget_str(version, "pipeline_id", NULL), pipeline)) {
+        err_set(&other, ERR_INVALID, "version_id: not a version of pipeline %s", pipeline);
+        err = &other;
+    }
+    if (!is_missing(r, "version_id", err)) {
+        trigger_store(r);
+    }
+}
+
+static void trigger_check_version(struct trigger_request *r)
+{
+    const char *id = jget_str(r->record, "version_id", NULL);
+    if (id != NULL) {
+        version_get(r->hooks->set.catalog, id, on_trigger_version, r);
+    } else {
+        trigger_store(r);
+    }
+}
+
+static void on_trigger_experiment(void *owner, const json_t *experiment, const struct err *err)
+{
+    (void)experiment;
+    struct trigger_request *r = owner;
+    if (!is_missing(r, "experiment_id", err)) {
+        trigger_check_version(r);
+    }
+}
+
+static void on_trigger_pipeline(void *owner, const json_t *pipeline, const struct err *err)
+{
+    (void)pipeline;
+    struct trigger_request *r = owner;
+    if (is_missing(r, "pipeline_id", err)) {
+        return;
+    }
+    const char *id = jget_str(r->record, "experiment_id", NULL);
+    if (id != NULL) {
+        experiment_get(r->hooks->set.catalog, id, on_trigger_experiment, r);
+    } else {
+        trigger_check_version(r);
+    }
 }
 
 void git_trigger_create(struct git_hooks *h, const json_t *body, webhook_json_fn *done, void *owner)

@@ -57,7 +57,7 @@ class Forge:
         return self.daemon.call("POST", f"/hooks/git/{trigger or self.trigger}", expect, data=body, headers=headers)
 
     def runs(self):
-        runs = self.daemon.get(f"{V2}/runs", page_size=200)["runs"]
+        runs = self.daemon.get(f"{V2}/runs", page_size=200).get("runs", [])  # absent when there are none
         return [r for r in runs if r["pipeline_version_reference"].get("pipeline_id") == self.pipeline]
 
 
@@ -331,7 +331,8 @@ class TestHostile:
 
     @pytest.mark.parametrize("fields", [
         {"secret": "short"}, {"branches": "main"}, {"branches": [""]}, {"branches": [5]}, {"forge": "sourceforge"},
-        {"pipeline_id": str(uuid.uuid4())}, {"pipeline_id": "x"}, {"parameters": []}, {"extra": 1},
+        {"pipeline_id": str(uuid.uuid4())}, {"pipeline_id": "x"}, {"experiment_id": str(uuid.uuid4())},
+        {"version_id": str(uuid.uuid4())}, {"version_id": "x"}, {"experiment_id": "x"}, {"parameters": []}, {"extra": 1},
         {"parameters": {"a": {"from": "$nothing"}}}, {"parameters": {"a": {"from": "no slash"}}},
         {"repository": 5}, {"name": "n" * 5000}, {"enabled": "yes"}, {"branches": ["x"] * 1000}])
     def test_refused_triggers(self, daemon, forge, fields):
@@ -339,6 +340,16 @@ class TestHostile:
         body = {"name": "t", "secret": SECRET, "pipeline_id": forge.pipeline, **fields}
         assert daemon.post(f"{V1}/triggers/git", body, expect=400)["message"]
         assert len(daemon.get(f"{V1}/triggers/git")["triggers"]) == count
+
+    def test_a_version_of_another_pipeline(self, daemon, forge):
+        versions = f"{V2}/pipelines/{Forge(daemon).pipeline}/versions"
+        other = daemon.get(versions)["pipeline_versions"][0]["pipeline_version_id"]
+        own = daemon.get(f"{V2}/pipelines/{forge.pipeline}/versions")["pipeline_versions"][0]["pipeline_version_id"]
+        body = {"secret": SECRET, "pipeline_id": forge.pipeline}
+        assert "version_id" in daemon.post(f"{V1}/triggers/git", {**body, "version_id": other}, expect=400)["message"]
+        made = daemon.post(f"{V1}/triggers/git", {**body, "version_id": own})["id"]
+        run = forge.send(push(), trigger=made, expect=202).json()["run_id"]
+        assert daemon.run(run)["pipeline_version_reference"]["pipeline_version_id"] == own
 
     def test_secrets_stay_inside(self, daemon, forge):
         forge.send(push(), expect=202)
