@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Forget a run that has ended: its record, its tasks, and its place in every index.
 -- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 runs, 5 finished, 6 live,
---       7 experiment:<id>:runs, 8 rr:<id>:runs, 9 rr:<id>:active (8, 9 only for a recurring run's)
+--       7 experiment:<id>:runs, 8 rr:<id>:runs (only for a recurring run's)
 -- ARGV: 1 epoch, 2 id
 -- Result: 1 deleted, 0 it was gone. FENCED, PRECONDITION while it is live.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -18,8 +18,5 @@ for i = 4, 8 do
     if KEYS[i] then
         redis.call('ZREM', KEYS[i], ARGV[2])
     end
-end
-if KEYS[9] then
-    redis.call('SREM', KEYS[9], ARGV[2])
 end
 return gone

@@ -270,7 +270,6 @@ static void run_delete_with(void *owner, const json_t *record, const struct err 
     store_key(args, "%sexperiment:%s:runs", prefix, jget_str(record, "experiment_id", ""));
     if (rr[0] != '\0') {
         store_key(args, "%srr:%s:runs", prefix, rr);
-        store_key(args, "%srr:%s:active", prefix, rr);
     }
     store_arg_i(args, store_epoch(op->store));
     store_arg(args, op->id);

@@ -4,7 +4,7 @@
 -- so a save whose answer was lost may simply be sent again.
 --
 -- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 events, 5 live, 6 finished,
---       and for a recurring run's: 7 rr:<id>, 8 rr:<id>:active, 9 due
+--       and for a recurring run's: 7 rr:<id>, 8 due
 -- ARGV: 1 epoch, 2 run id, 3 number of this save,
 --       4 new state or "", 5 history entries for it (joined by commas), 6 "1" when it is final,
 --       7 started_us, 8 finished_us, 9 error, 10 outputs, 11 recurring run id or "",
@@ -63,15 +63,18 @@ if not final then
 end
 
 redis.call('HSET', KEYS[2], 'finished_us', ARGV[8], 'error', ARGV[9], 'outputs', ARGV[10])
-redis.call('ZREM', KEYS[5], ARGV[2])
+local was_live = redis.call('ZREM', KEYS[5], ARGV[2]) == 1
 redis.call('ZADD', KEYS[6], ARGV[8], ARGV[2])
 if ARGV[11] ~= '' then
-    redis.call('SREM', KEYS[8], ARGV[2])
-    local rr = redis.call('HMGET', KEYS[7], 'waiting', 'enabled', 'next_us')
+    local rr = redis.call('HMGET', KEYS[7], 'waiting', 'enabled', 'next_us', 'active')
+    local active = tonumber(rr[4] or '0')
+    if was_live and active > 0 then
+        redis.call('HSET', KEYS[7], 'active', active - 1)
+    end
     if rr[1] == '1' then
         redis.call('HSET', KEYS[7], 'waiting', 0)
         if rr[2] == '1' and tonumber(rr[3] or '0') > 0 then
-            redis.call('ZADD', KEYS[9], rr[3], ARGV[11])
+            redis.call('ZADD', KEYS[8], rr[3], ARGV[11])
         end
     end
 end

@@ -133,7 +133,6 @@ static struct store_args *save_args(const struct save *save)
     store_key(args, "%sfinished", prefix);
     if (rr[0] != '\0') {
         store_key(args, "%srr:%s", prefix, rr);
-        store_key(args, "%srr:%s:active", prefix, rr);
         store_key(args, "%sdue", prefix);
     }
     store_arg_i(args, store_epoch(store));

@@ -52,12 +52,12 @@ static void on_set(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     struct err local = ERR_INIT;
-    json_t *record CLEANUP(json_decrefp) = recurring_record(reply, op->id.text, &local);
+    json_t *record CLEANUP(json_decrefp) = recurring_record(reply->element[0], op->id.text, &local);
     if (record == NULL) {
         recurring_op_finish(op, NULL, &local);
         return;
     }
-    int64_t result = reply->elements > 2 ? reply_int(reply->element[2], 0) : SET_WAS_SO;
+    int64_t result = reply_int(reply->element[1], SET_WAS_SO);
     if (result == SET_MUST_READ_AGAIN) {
         if (++op->tries < ENABLE_TRIES) {
             enable_read(op);
@@ -80,7 +80,6 @@ static struct store_args *set_args(struct recurring_op *op, int64_t now_us)
     store_key(args, "%srr:%s", prefix, op->id.text);
     store_key(args, "%sdue", prefix);
     store_key(args, "%srr_counts", prefix);
-    store_key(args, "%srr:%s:active", prefix, op->id.text);
     store_arg_i(args, store_epoch(op->t->set.store));
     store_arg(args, op->id.text);
     store_arg_i(args, op->enabled ? 1 : 0);
@@ -181,7 +180,6 @@ void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done,
     store_key(args, "%srrs", prefix);
     store_key(args, "%sdue", prefix);
     store_key(args, "%srr_counts", prefix);
-    store_key(args, "%srr:%s:active", prefix, id);
     store_arg_i(args, store_epoch(t->set.store));
     store_arg(args, id);
     FAULT("recurring.change.before");

@@ -24,7 +24,7 @@
 #define FAILURE_MIN_MS 10000
 #define FAILURE_MAX_MS 360000
 
-enum claim_result { CLAIM_STALE, CLAIM_FIRED, CLAIM_WAITING, CLAIM_GONE };
+enum claim_result { CLAIM_STALE, CLAIM_FIRED, CLAIM_WAITING, CLAIM_GONE, CLAIM_FAILED };
 
 struct tick {
     struct tick_entry *e;
@@ -118,6 +118,15 @@ static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
         e->id.text, tick->run_id.text, e->index, tick->slot_us, now_us - tick->slot_us);
 }
 
+/* It cannot be fired, and not for lack of Redis. Later, perhaps somebody has repaired it. */
+static void tick_put_off(struct tick_shard *s, struct tick_entry *e)
+{
+    s->t->counts.failed++;
+    int64_t wait_ms = (int64_t)FAILURE_MIN_MS << (e->tries < 5 ? e->tries : 5);
+    e->tries++;
+    shard_delay(s, e, wait_ms > FAILURE_MAX_MS ? FAILURE_MAX_MS : wait_ms);
+}
+
 static void tick_settle(struct claim *claim, struct tick *tick, int64_t result)
 {
     struct tick_shard *s = claim->s;
@@ -136,6 +145,11 @@ static void tick_settle(struct claim *claim, struct tick *tick, int64_t result)
     case CLAIM_GONE:
         e->must_drop = true;
         break;
+    case CLAIM_FAILED:
+        LOG_ERROR("recurring run cannot fire: keys of it or of its run are of another kind",
+            "recurring_run=%s run=%s", e->id.text, tick->run_id.text);
+        tick_put_off(s, e);
+        return;
     default:
         e->must_reload = true;
         break;
@@ -157,11 +171,7 @@ static void claim_refused(struct claim *claim, const struct err *err)
         }
         return;
     }
-    struct tick_entry *e = claim->ticks[0].e;
-    s->t->counts.failed++;
-    int64_t wait_ms = (int64_t)FAILURE_MIN_MS << (e->tries < 5 ? e->tries : 5);
-    e->tries++;
-    shard_delay(s, e, wait_ms > FAILURE_MAX_MS ? FAILURE_MAX_MS : wait_ms);
+    tick_put_off(s, claim->ticks[0].e);
 }
 
 static void claim_failed(struct claim *claim, const struct err *err)

@@ -92,7 +92,6 @@ void recurring_op_read(struct recurring_op *op, store_done_fn *done)
     const char *prefix = store_id_prefix(op->t->set.store, op->id.text);
     struct store_args *args = store_args_new();
     store_key(args, "%srr:%s", prefix, op->id.text);
-    store_key(args, "%srr:%s:active", prefix, op->id.text);
     op->call = store_eval(op->t->set.store, &script_rr_many, args, done, op);
 }
 
@@ -139,13 +138,12 @@ static int64_t hash_i64(const redisReply *hash, const char *field)
     return value;
 }
 
-json_t *recurring_record(const redisReply *reply, const char *id, struct err *err)
+json_t *recurring_record(const redisReply *hash, const char *id, struct err *err)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) {
+    if (hash->type != REDIS_REPLY_ARRAY) {
         err_set(err, ERR_INTERNAL, "recurring run %s: Redis answered in an unknown shape", id);
         return NULL;
     }
-    const redisReply *hash = reply->element[1];
     if (hash->elements == 0) {
         return NULL;
     }
@@ -164,7 +162,7 @@ json_t *recurring_record(const redisReply *reply, const char *id, struct err *er
         return NULL;
     }
     static const char *const numbers[] = {
-        "generation", "index", "last_us", "anchor_us", "next_us", "updated_us"};
+        "generation", "index", "last_us", "anchor_us", "next_us", "updated_us", "active"};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         json_object_set_new(record, numbers[i], json_integer(hash_i64(hash, numbers[i])));
     }
@@ -173,6 +171,5 @@ json_t *recurring_record(const redisReply *reply, const char *id, struct err *er
     json_object_set_new(record, "v", json_integer(RECORD_VERSION));
     json_object_set_new(record, "enabled", json_boolean(hash_i64(hash, "enabled") == 1));
     json_object_set_new(record, "waiting", json_boolean(hash_i64(hash, "waiting") == 1));
-    json_object_set_new(record, "active", json_integer(reply_int(reply->element[0], 0)));
     return record;
 }

@@ -43,8 +43,8 @@ void recurring_op_drop_all(struct ticker *t);
 /* Read the record at op->id. */
 void recurring_op_read(struct recurring_op *op, store_done_fn *done);
 
-/* From {active, flat hash}: a record; new reference. NULL without err: there is none. */
-json_t *recurring_record(const redisReply *reply, const char *id, struct err *err);
+/* From its flat hash: a record; new reference. NULL without err: there is none. */
+json_t *recurring_record(const redisReply *hash, const char *id, struct err *err);
 /* The part that never changes, from a request that was checked. */
 json_t *recurring_doc(const struct recurring_request *req, const char *id, int64_t created_us);
 

@@ -157,7 +157,6 @@ void recurring_create(
     store_key(args, "%srrs", prefix);
     store_key(args, "%sdue", prefix);
     store_key(args, "%srr_counts", prefix);
-    store_key(args, "%srr:%s:active", prefix, op->id.text);
     store_arg_i(args, store_epoch(t->set.store));
     store_arg(args, op->id.text);
     store_arg(args, text);
@@ -311,7 +310,6 @@ static void all_next(struct recurring_op *op)
         const char *id = op->ids[op->id_at++].text;
         const char *prefix = store_shard_prefix(store, op->shard - 1);
         store_key(args, "%srr:%s", prefix, id);
-        store_key(args, "%srr:%s:active", prefix, id);
     }
     op->call = store_eval(store, &script_rr_many, args, all_on_batch, op);
 }

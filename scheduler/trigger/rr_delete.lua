@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Delete a recurring run. Its runs stay, and with them their index rr:<id>:runs, which empties
 -- as they are deleted.
--- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts, 6 rr:<id>:active
+-- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts
 -- ARGV: 1 epoch, 2 id
 -- Result: 1 it was enabled, 0 it was not. FENCED, NOSUCH.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -11,7 +11,7 @@ local enabled = redis.call('HGET', KEYS[2], 'enabled')
 if not enabled then
     return redis.error_reply('NOSUCH recurring run ' .. ARGV[2] .. ' does not exist')
 end
-redis.call('DEL', KEYS[2], KEYS[6])
+redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
 if enabled == '1' then

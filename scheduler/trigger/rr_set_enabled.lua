@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Enable or disable a recurring run. Runs in progress are left alone; a slot that waits for a
 -- free place is forgotten by disabling. Doing it again changes nothing.
--- KEYS: 1 epoch, 2 rr:<id>, 3 due, 4 rr_counts, 5 rr:<id>:active
+-- KEYS: 1 epoch, 2 rr:<id>, 3 due, 4 rr_counts
 -- ARGV: 1 epoch, 2 id, 3 enabled 0/1, 4 now_us, and for enabling: 5 the index that was read,
 --       6 anchor_us, 7 next_us (0: never)
--- Result: {number of active runs, fields and values flat, 1 changed | 0 was so already | -1 it
---       has fired since it was read: read again}. FENCED, NOSUCH.
+-- Result: {fields and values flat, 1 changed | 0 was so already | -1 it has fired since it was
+--       read: read again}. FENCED, NOSUCH.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('FENCED another daemon has taken over this shard')
 end
@@ -31,4 +31,4 @@ if was[1] ~= ARGV[3] then
         end
     end
 end
-return {redis.call('SCARD', KEYS[5]), redis.call('HGETALL', KEYS[2]), result}
+return {redis.call('HGETALL', KEYS[2]), result}

@@ -136,8 +136,11 @@ def check_slots(runs, slots):
 def leftovers(socket):
     """Keys that must be empty when nothing is under way."""
     found = []
-    for pattern in ("rondo:{*}:live", "rondo:{*}:rr:*:active", "rondo:{*}:deliveries"):
+    for pattern in ("rondo:{*}:live", "rondo:{*}:deliveries"):
         found += redis_keys(socket, pattern)  # Redis removes a key with its last member
+    for key in redis_keys(socket, "rondo:{*}:rr:" + "-".join("?" * n for n in (8, 4, 4, 4, 12))):
+        if redis_cli(socket, "HGET", key, "active") not in ("", "0"):
+            found.append(key + " active")
     for key in redis_keys(socket, "rondo:{*}:events"):
         cursor = redis_cli(socket, "GET", key + "_cursor") or "0-0"
         if redis_cli(socket, "XRANGE", key, f"({cursor}", "+"):

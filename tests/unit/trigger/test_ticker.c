@@ -267,6 +267,53 @@ static void test_claim_again(void **unused)
     assert_int_equal(jget_i64(fixture_get(&f, &id), "index", 0), 1);
 }
 
+/* One whose keys are spoilt keeps nobody else from firing, and nothing of it is half written. */
+static void test_spoilt_keys(void **unused)
+{
+    (void)unused;
+    static const char *const spoil[] = {
+        "SET %srun:%s spoilt", "SET %srr:%s:runs spoilt", "SET %srr:%s spoilt"};
+    log_set(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
+    for (size_t i = 0; i < ARRAY_LEN(spoil); i++) {
+        fixture_clock(&f, "2026-03-04T10:00:00.5Z");
+        struct recurring_request req = fixture_request("* * * * *", 0);
+        struct id bad = fixture_create(&f, &req), good[20];
+        const char *prefix = store_id_prefix(f.h.store, bad.text);
+        for (size_t n = 0; n < ARRAY_LEN(good); n++) {
+            do {
+                good[n] = fixture_create(&f, &req);
+            } while (good[n].text[1] != bad.text[1]); /* the same shard, the same claim */
+        }
+        char name[64];
+        snprintf(name, sizeof(name), "tick/1/%" PRId64, fixture_instant("2026-03-04T10:01:00Z"));
+        struct id run;
+        id_derive(&run, bad.text, name);
+        harness_cmd(&f.h, spoil[i], prefix, i == 0 ? run.text : bad.text);
+        fixture_clock(&f, "2026-03-04T10:01:00.1Z");
+        struct ticker_counts counts = {0};
+        int64_t runs = 0;
+        while ((i < 2 && counts.failed == 0) || runs < (int64_t)ARRAY_LEN(good)) {
+            harness_pass_ms(&f.h, 20);
+            ticker_counts(f.ticker, &counts);
+            runs = harness_cmd(&f.h, "ZCARD %sruns", prefix);
+        }
+        harness_pass_ms(&f.h, 50);
+        assert_int_equal(harness_cmd(&f.h, "ZCARD %sruns", prefix), ARRAY_LEN(good));
+        assert_int_equal(harness_cmd(&f.h, "ZCARD %slive", prefix), ARRAY_LEN(good));
+        assert_int_equal(harness_cmd(&f.h, "XLEN %sevents", prefix), ARRAY_LEN(good));
+        if (i < 2) {
+            assert_int_equal(jget_i64(fixture_get(&f, &bad), "index", -1), 0);
+            assert_int_equal(jget_i64(f.record, "active", -1), 0);
+        }
+        if (i == 0) {
+            assert_int_equal(harness_cmd(&f.h, "EXISTS %srr:%s:runs", prefix, bad.text), 0);
+        }
+        fixture_done(&f);
+        fixture_init(&f);
+        log_set(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
+    }
+}
+
 /* Another daemon has taken the shards over: this one fires nothing any more. */
 static void test_fenced(void **unused)
 {
@@ -623,6 +670,7 @@ int main(void)
         TEST(test_window_in_the_past),
         TEST(test_once),
         TEST(test_claim_again),
+        TEST(test_spoilt_keys),
         TEST(test_fenced),
         TEST(test_redis_stops),
         TEST(test_follow_latest),

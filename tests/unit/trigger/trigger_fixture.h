@@ -196,7 +196,6 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
     store_key(args, "%slive", prefix);
     store_key(args, "%sfinished", prefix);
     store_key(args, "%srr:%s", prefix, rr);
-    store_key(args, "%srr:%s:active", prefix, rr);
     store_key(args, "%sdue", prefix);
     store_arg_i(args, store_epoch(f->h.store));
     store_arg(args, run_id);
