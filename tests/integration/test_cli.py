@@ -249,7 +249,7 @@ class TestCron:
     def test_every(self, cli, write, daemon):
         made = cli.json("cron", "add", write(script="echo tick"), "--every", "1s", "--name", "ticks")
         one = made["recurring_run_id"]
-        wait_for(lambda: [r for r in daemon.get("/apis/v2beta1/runs", page_size=200)["runs"]
+        wait_for(lambda: [r for r in daemon.get("/apis/v2beta1/runs", page_size=200).get("runs", [])
                           if r.get("recurring_run_id") == one and r["state"] == "SUCCEEDED"], 20, "a firing")
         cli("cron", "rm", one)
 
