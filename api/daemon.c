@@ -223,7 +223,9 @@ static void on_redis_exit(void *owner, int status)
 
 static void on_fenced(void *owner)
 {
-    daemon_stop(owner, 1, "another daemon took over");
+    struct daemon *d = owner;
+    executor_local_abandon(&d->executor);
+    daemon_stop(d, 1, "another daemon took over");
 }
 
 /* ---- starting ---- */

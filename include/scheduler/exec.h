@@ -34,6 +34,9 @@ struct local_settings {
 /* ERR_* when the folders cannot be made or there is no launcher. Settings are copied. */
 int executor_local_new(struct loop *loop, const struct local_settings *settings,
     struct executor *out, struct err *err);
+/* Somebody else carries our runs on, in a folder of his own where he cannot find our steps: kill
+ * them when the executor is freed, whatever the settings say. Does nothing to other executors. */
+void executor_local_abandon(const struct executor *executor);
 
 /*
  * Pods: each attempt is one pod whose name follows from the attempt's. An init container copies

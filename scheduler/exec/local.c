@@ -565,6 +565,13 @@ static const struct executor_ops local_ops = {
     .free = local_free,
 };
 
+void executor_local_abandon(const struct executor *executor)
+{
+    if (executor->ops == &local_ops) {
+        ((struct local *)executor->self)->kill_on_free = true;
+    }
+}
+
 static int check_launcher(const char *path, struct err *err)
 {
     if (path == NULL || access(path, X_OK) != 0) {

@@ -39,6 +39,14 @@ def journal(tmp_path):
     return Journal(tmp_path / "journal")
 
 
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Snapshot:
     """What Redis has on disk by now; going back to it is what a power cut does to the last second."""
 
@@ -285,3 +293,18 @@ def test_huge_metadata_stays_out_of_events(redis):
         assert events
         assert all(int(redis.command("MEMORY", "USAGE", key)) < 150000 for key in events)
         daemon.stop()
+
+
+def test_second_daemon_with_a_folder_of_its_own(redis, journal):
+    """It cannot adopt the first one's local steps; those end with the first one."""
+    with running(redis=redis.url) as first:
+        run = first.create_run(journal.spec(seconds=600, tasks=1))["run_id"]
+        wait_begun(journal, run, "step-1")
+        (pid,) = journal.pids(run, "step-1")
+        with running(redis=redis.url) as second:
+            assert first.wait_exit(30) == 1
+            assert "another daemon took over" in first.log()
+            wait_for(lambda: not is_alive(pid), 5, "the end of the first one's step")
+            second.post(f"/apis/v2beta1/runs/{run}:terminate")
+            second.wait_run(run, "FAILED")
+            second.stop()
