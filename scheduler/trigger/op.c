@@ -102,7 +102,9 @@ static void set_text(json_t *doc, const char *key, const char *value)
     json_object_set_new(doc, key, json_string(value == NULL ? "" : value));
 }
 
-json_t *recurring_doc(const struct recurring_request *req, const char *id, int64_t created_us)
+/* The part that never changes. */
+static json_t *recurring_doc(
+    const struct recurring_request *req, const char *id, int64_t created_us)
 {
     json_t *doc = json_object();
     set_text(doc, "id", id);
@@ -126,6 +128,24 @@ json_t *recurring_doc(const struct recurring_request *req, const char *id, int64
     json_object_set_new(doc, "no_catchup", json_boolean(req->no_catchup));
     json_object_set_new(doc, "created_us", json_integer(created_us));
     return doc;
+}
+
+/* The record of one that asks for nothing. */
+static const struct recurring_request plain = {.max_concurrency = 1};
+
+char *recurring_doc_text(const struct recurring_request *req, const char *id, int64_t created_us)
+{
+    json_t *doc CLEANUP(json_decrefp) = recurring_doc(req, id, created_us);
+    json_t *defaults CLEANUP(json_decrefp) = recurring_doc(&plain, id, 0);
+    const char *key;
+    json_t *value;
+    json_object_foreach(defaults, key, value)
+    {
+        if (json_equal(json_object_get(doc, key), value)) {
+            json_object_del(doc, key);
+        }
+    }
+    return jtext(doc);
 }
 
 static int64_t hash_i64(const redisReply *hash, const char *field)
@@ -161,6 +181,8 @@ json_t *recurring_record(const redisReply *hash, const char *id, struct err *err
         err->code = ERR_INTERNAL;
         return NULL;
     }
+    json_t *defaults CLEANUP(json_decrefp) = recurring_doc(&plain, id, 0);
+    json_object_update_missing(record, defaults);
     static const char *const numbers[] = {
         "generation", "index", "last_us", "anchor_us", "next_us", "updated_us", "active"};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {

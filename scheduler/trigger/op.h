@@ -45,7 +45,9 @@ void recurring_op_read(struct recurring_op *op, store_done_fn *done);
 
 /* From its flat hash: a record; new reference. NULL without err: there is none. */
 json_t *recurring_record(const redisReply *hash, const char *id, struct err *err);
-/* The part that never changes, from a request that was checked. */
-json_t *recurring_doc(const struct recurring_request *req, const char *id, int64_t created_us);
+/* The part that never changes as it is stored, from a request that was checked: without what is as
+ * in a request that asks for nothing, because a million of them may be stored. recurring_record()
+ * puts that back. */
+char *recurring_doc_text(const struct recurring_request *req, const char *id, int64_t created_us);
 
 #endif

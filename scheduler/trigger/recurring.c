@@ -147,8 +147,7 @@ void recurring_create(
     };
     int64_t first_us = slot_first(schedule, &window, now_us);
     schedule_free(schedule);
-    json_t *doc CLEANUP(json_decrefp) = recurring_doc(req, op->id.text, now_us);
-    char *text CLEANUP(cleanup_free) = jtext(doc);
+    char *text CLEANUP(cleanup_free) = recurring_doc_text(req, op->id.text, now_us);
 
     const char *prefix = store_id_prefix(t->set.store, op->id.text);
     struct store_args *args = store_args_new();

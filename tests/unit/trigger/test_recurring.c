@@ -86,6 +86,31 @@ static void test_what_is_refused(void **unused)
     }
 }
 
+/* What is as it always is takes no room in Redis, and is there when it is read. */
+static void test_small_record(void **unused)
+{
+    (void)unused;
+    struct recurring_request req = fixture_request("0 0 * * *", 0);
+    req.max_concurrency = 1;
+    struct id id = fixture_create(&f, &req);
+    const json_t *r = fixture_get(&f, &id);
+    assert_string_equal(jget_str(r, "id", ""), id.text);
+    assert_int_equal(jget_i64(r, "max_concurrency", 0), 1);
+    static const char *const texts[] = {"description", "pipeline_id", "version_id", "time_zone",
+        "pipeline_root", "service_account"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_string_equal(json_string_value(json_object_get(r, texts[i])), "");
+    }
+    assert_true(json_is_false(json_object_get(r, "no_catchup")));
+    assert_int_equal(json_integer_value(json_object_get(r, "interval_s")), 0);
+    assert_true(json_is_integer(json_object_get(r, "start_us")));
+    assert_int_equal(json_object_size(json_object_get(r, "parameters")), 0);
+    assert_true(json_is_object(json_object_get(r, "parameters")));
+    int64_t bytes =
+        harness_cmd(&f.h, "HSTRLEN %srr:%s doc", store_id_prefix(f.h.store, id.text), id.text);
+    assert_in_range(bytes, 100, 300);
+}
+
 static void test_record(void **unused)
 {
     (void)unused;
@@ -312,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_is_refused),
         TEST(test_record),
+        TEST(test_small_record),
         TEST(test_disable_and_enable),
         TEST(test_disable_while_waiting),
         TEST(test_created_disabled),
