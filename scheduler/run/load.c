@@ -97,6 +97,12 @@ static void load_retry(struct load *load, const struct err *err)
     timer_start_ms(&load->retry, load->backoff_ms);
 }
 
+/* More calls under way than the store holds: that passes, and says nothing about the run. */
+static bool is_passing(const struct err *err)
+{
+    return err_is_transient(err) || err->code == ERR_LIMIT;
+}
+
 /*
  * Where artifacts go: the run's pipeline root, else the pipeline's own, else the store's. A root
  * that the run asks for must be usable; one that is written in the pipeline is a wish only, KFP's
@@ -183,7 +189,7 @@ static void load_begin_failed(struct load *load, const struct err *err)
 static void load_on_plan(void *owner, struct plan *plan, const struct err *err)
 {
     struct load *load = owner;
-    if (err != NULL && err_is_transient(err)) {
+    if (err != NULL && is_passing(err)) {
         load_retry(load, err);
         return;
     }
@@ -200,7 +206,7 @@ static void load_on_record(void *owner, redisReply *reply, const struct err *err
     struct load *load = owner;
     struct err local = ERR_INIT;
     load->call = NULL;
-    if (err != NULL && err_is_transient(err)) {
+    if (err != NULL && is_passing(err)) {
         load_retry(load, err);
         return;
     }
