@@ -37,7 +37,6 @@
 #include "scheduler/scheduler.h"
 #include "webhooks/webhooks.h"
 
-#define LIST_MAX 256
 #define DESCRIPTORS 65536
 #define TOKENS_FILE_MAX (1 << 20)
 #define SHOWN_MAX ((size_t)4 << 20)
@@ -73,15 +72,17 @@ struct daemon {
 
 static char **list_split(const char *text, const char *separators)
 {
-    char **list = xcalloc(LIST_MAX + 1, sizeof *list);
+    char **list = xcalloc(1, sizeof *list);
     CLEANUP(cleanup_free) char *copy = xstrdup(text != NULL ? text : "");
     char *rest = copy, *one;
     size_t n = 0;
-    while ((one = strsep(&rest, separators)) != NULL && n < LIST_MAX) {
+    while ((one = strsep(&rest, separators)) != NULL) {
         one += strspn(one, " \t\r");
         one[strcspn(one, " \t\r#")] = '\0';
         if (one[0] != '\0') {
+            list = xreallocarray(list, n + 2, sizeof *list);
             list[n++] = xstrdup(one);
+            list[n] = NULL;
         }
     }
     return list;
