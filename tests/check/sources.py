@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Not ours to format, or made to be odd.
-SKIPPED_NAMES = {".git", "build", "node_modules", "__pycache__", ".pytest_cache", "rondo-data"}
+SKIPPED_NAMES = {".git", ".venv", "build", "node_modules", "__pycache__", ".pytest_cache", "rondo-data"}
 SKIPPED_PATHS = {"tests/data", "tests/fuzz/corpus"}
 
 

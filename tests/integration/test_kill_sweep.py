@@ -168,9 +168,15 @@ class Scenario:
     def _check_folders(self):
         """A death just before the folders of ended attempts go leaves those: their report tells
         the sweep of the next days that nobody needs them."""
-        left = list((self.daemon.data / "work").glob("*/*/*"))
-        assert self.has_been_killed or left == []
-        assert all((one / "report.json").exists() for one in left)
+        def left():
+            return list((self.daemon.data / "work").glob("*/*/*"))
+
+        # The daemon may be removing the last of them just now.
+        wait_for(
+            lambda: (self.has_been_killed or left() == [])
+            and all((one / "report.json").exists() for one in left()),
+            what="folders of ended attempts to go or to have a report",
+        )
 
     def _good_runs(self):
         return {run["doc"]["id"] for run in runs_of(self.socket, self.ids["often"])} | set(
