@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -28,9 +29,11 @@
 
 #define STOP_WAIT_MS 15000
 #define PID_FILE_MAX 64
+#define LOCK_POLL_MS 50
 
 struct private_redis {
     struct child *child;
+    int lock_fd;       /* the server's copy holds the lock; ours is closed once it runs */
     char *dir;         /* <data>/redis */
     char *socket_path; /* short enough for sun_path */
     char *socket_dir;  /* made by us outside the data folder, or NULL */
@@ -41,6 +44,7 @@ struct private_redis {
 
 static void private_redis_free(struct private_redis *redis)
 {
+    cleanup_fd(&redis->lock_fd);
     if (redis->socket_dir != NULL) {
         (void)unlink(redis->socket_path);
         (void)rmdir(redis->socket_dir);
@@ -99,6 +103,33 @@ static int end_leftover(const char *dir, struct err *err)
             "redis-server %d of an earlier daemon still runs in %s and does not end; stop it and "
             "start again",
             (int)pid, dir);
+    }
+    return 0;
+}
+
+/*
+ * The server inherits a lock on its folder and holds it as long as it lives: two on one
+ * append-only file would ruin it, even where redis.pid was not yet written when we were killed.
+ */
+static int lock_folder(struct private_redis *redis, struct err *err)
+{
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/lock", redis->dir);
+    redis->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (redis->lock_fd < 0) {
+        return err_errno(err, errno, "cannot write %s", path);
+    }
+    for (int waited_ms = 0; flock(redis->lock_fd, LOCK_EX | LOCK_NB) != 0;
+         waited_ms += LOCK_POLL_MS) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return err_errno(err, errno, "cannot lock %s", path);
+        }
+        if (waited_ms >= STOP_WAIT_MS) {
+            return err_set(err, ERR_CONFLICT,
+                "a redis-server of an earlier daemon still runs in %s and does not end; stop it "
+                "and start again",
+                redis->dir);
+        }
+        (void)poll(NULL, 0, LOCK_POLL_MS);
     }
     return 0;
 }
@@ -170,8 +201,10 @@ static int spawn(struct private_redis *redis, struct loop *loop, struct err *err
         argv[n++] = fixed[i];
     }
     argv[n] = NULL;
+    const int keep[] = {redis->lock_fd, -1};
     struct child_spec spec = {
         .argv = argv,
+        .keep_fds = keep,
         .cwd = redis->dir,
         .stdin_fd = -1,
         .stdout_fd = log_fd,
@@ -179,6 +212,7 @@ static int spawn(struct private_redis *redis, struct loop *loop, struct err *err
         .new_session = true, /* Ctrl-C in a terminal is for the daemon, which stops it in order */
     };
     redis->child = child_start(loop, &spec, private_redis_exited, redis, err);
+    cleanup_fd(&redis->lock_fd);
     return redis->child != NULL ? 0 : -1;
 }
 
@@ -192,11 +226,12 @@ struct private_redis *private_redis_start(struct loop *loop, const char *data_di
         return NULL;
     }
     struct private_redis *redis = xcalloc(1, sizeof *redis);
+    redis->lock_fd = -1;
     redis->on_exit = on_exit;
     redis->owner = owner;
     redis->dir = xasprintf("%s/redis", data_dir);
     if (dir_make(redis->dir, 0700, err) != 0 || end_leftover(redis->dir, err) != 0 ||
-        choose_socket(redis, err) != 0) {
+        lock_folder(redis, err) != 0 || choose_socket(redis, err) != 0) {
         goto failed;
     }
     (void)unlink(redis->socket_path);

@@ -269,3 +269,29 @@ def check_prometheus(text):
         assert kinds[base] != "counter" or float(value) >= 0
     assert set(kinds) == helps
     return samples
+
+
+def redis_servers_in(folder):
+    """Pids of the redis-server processes that work in this folder."""
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            comm = open(f"/proc/{entry}/comm").read() if entry.isdigit() else ""
+            if comm.startswith("redis-server") and os.path.samefile(f"/proc/{entry}/cwd", folder):
+                found.append(int(entry))
+    return found
+
+
+def test_one_private_redis_even_without_its_pid_file():
+    daemon = Daemon()
+    try:
+        for _ in range(3):
+            daemon.start()
+            assert len(redis_servers_in(daemon.data / "redis")) == 1
+            (daemon.data / "redis" / "redis.pid").unlink()
+            daemon.kill9()
+        daemon.start()
+        daemon.stop()
+        wait_for(lambda: not redis_servers_in(daemon.data / "redis"), what="redis to end with the daemon")
+    finally:
+        daemon.remove()
