@@ -14,6 +14,7 @@
 
 struct buf;
 struct err;
+struct expression;
 struct pool;
 
 /* Complaints about a file: all at once, each with its place. */
@@ -98,6 +99,7 @@ struct task_def {
     const char *cache_key;
     enum trigger_strategy strategy;
     const char *condition;       /* CEL text or NULL */
+    const struct expression *when; /* the condition compiled: condition_eval(); NULL: none */
     struct retry_policy retry;
     unsigned line;
 };
@@ -231,6 +233,16 @@ json_t *placeholder_resolve_run(const json_t *value, const struct run_context *c
 
 /* Evaluate a parameterExpressionSelector such as parseJson(string_value)["a"]. New reference. */
 json_t *selector_apply(const char *selector, const json_t *value, const char *what,
+    struct err *err);
+
+/*
+ * Whether a task's condition (task_def.when) lets it run, given its ExecutorInput as built by
+ * executor_input_build. Variables: inputs.parameter_values (numbers are doubles; also called
+ * inputs.parameters), inputs.artifacts['x'].artifacts[0].uri and so on, outputs. ERR_INVALID names
+ * the part of the condition and the values: a missing key, a clash of kinds, a result that is
+ * neither true nor false; ERR_LIMIT when it takes too much work. Then the task fails.
+ */
+int condition_eval(const struct expression *condition, const json_t *executor_input, bool *out,
     struct err *err);
 
 /*

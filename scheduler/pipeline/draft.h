@@ -12,6 +12,7 @@
 #include "pipeline/tree.h"
 #include "scheduler/plan.h"
 
+struct err;
 struct map;
 
 #define MAX_DAG_LEVELS 200
@@ -154,6 +155,8 @@ void order_tasks(struct draft *d);
 void refuse_unsupported(struct draft *d);
 /* For a document that is no pipeline but of a kind we know by sight: what it is; or NULL. */
 const char *unsupported_document(const struct tree *doc);
+/* The expression of a triggerPolicy.condition; NULL and what is wrong, with the column. */
+const struct expression *condition_compile(struct pool *pool, const char *text, struct err *err);
 /* Checks a parameterExpressionSelector; NULL or what is wrong with it. */
 const char *selector_trouble(const char *selector);
 

@@ -5,6 +5,7 @@
  */
 #include "pipeline/draft.h"
 
+#include "base/err.h"
 #include "base/map.h"
 #include "base/pool.h"
 #include "base/util.h"
@@ -174,12 +175,27 @@ static void read_inputs(struct draft *d, struct draft_task *t, const struct path
     }
 }
 
+static void read_condition(
+    struct draft *d, struct draft_task *t, const struct tree *policy, const struct path *up)
+{
+    struct path here = {.up = up, .key = "condition"};
+    t->def.condition = read_text(d, policy, "condition", up);
+    if (t->def.condition == NULL || t->def.condition[0] == '\0') {
+        return;
+    }
+    struct err err = ERR_INIT;
+    t->def.when = condition_compile(d->pool, t->def.condition, &err);
+    if (t->def.when == NULL) {
+        complain(d->complaints, tree_place(tree_get(policy, "condition")), &here, "%s", err.msg);
+    }
+}
+
 static void read_trigger(struct draft *d, struct draft_task *t, const struct path *up)
 {
     struct path here = {.up = up, .key = "triggerPolicy"};
     const struct tree *policy = read_map(d, t->node, "triggerPolicy", up);
     read_known(d, policy, &here, trigger_fields);
-    t->def.condition = read_text(d, policy, "condition", &here);
+    read_condition(d, t, policy, &here);
     const char *strategy = read_text(d, policy, "strategy", &here);
     if (strategy == NULL || strcmp(strategy, "TRIGGER_STRATEGY_UNSPECIFIED") == 0 ||
         strcmp(strategy, "ALL_UPSTREAM_TASKS_SUCCEEDED") == 0 || strcmp(strategy, "0") == 0 ||

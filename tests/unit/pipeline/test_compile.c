@@ -392,6 +392,34 @@ static void test_unsupported(void **state UNUSED)
     }
 }
 
+/* What is wrong with a condition is told although none would be run. */
+static void test_conditions(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *condition, *says;
+    } rows[] = {
+        {"syntax", "'a' = 'b'", "load.triggerPolicy.condition: column 5: '=': this character"},
+        {"kinds", "int(inputs.parameter_values['rows'])", "condition must be true or false"},
+        {"quoting that the SDK breaks", "'int(inputs.parameter_values['rows'])' == 'a'",
+            "the quotes are wrong"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *to = xasprintf("triggerPolicy: {condition: \"%s\"}", rows[i].condition);
+        char *text = edited(BASE_PIPELINE, "taskInfo: {name: load it}", to);
+        struct complaints c;
+        complaints_init(&c);
+        assert_null(plan_compile(text, strlen(text), &c));
+        char *said = complaint_text(&c);
+        expect_has(rows[i].name, said, rows[i].says);
+        expect_has(rows[i].name, said, "(dsl.If, dsl.Elif, dsl.Else) is not supported yet");
+        assert_int_equal(c.errors, 2);
+        free(said);
+        complaints_done(&c);
+        free(text);
+        free(to);
+    }
+}
+
 static void test_allowed(void **state UNUSED)
 {
     static const struct {
@@ -536,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_allowed),
         cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_task_bomb),
