@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon dies at every named fault point of a firing, and goes on as if nothing had been."""
 
+import os
 import base64
 import collections
 import datetime
@@ -171,12 +172,17 @@ class Scenario:
         def left():
             return list((self.daemon.data / "work").glob("*/*/*"))
 
+        def is_clean():
+            return (self.has_been_killed or left() == []) and all(
+                (one / "report.json").exists() for one in left())
+
         # The daemon may be removing the last of them just now.
-        wait_for(
-            lambda: (self.has_been_killed or left() == [])
-            and all((one / "report.json").exists() for one in left()),
-            what="folders of ended attempts to go or to have a report",
-        )
+        try:
+            wait_for(is_clean, what="folders of ended attempts to go or to have a report")
+        except AssertionError:
+            print({str(one): sorted(os.listdir(one)) for one in left()})
+            self.daemon.print_log()
+            raise
 
     def _good_runs(self):
         return {run["doc"]["id"] for run in runs_of(self.socket, self.ids["often"])} | set(
