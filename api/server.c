@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -190,6 +191,18 @@ static void read_request(struct server_call *sc)
     req->peer = pool_strdup(req->pool, peer != NULL ? peer : "");
 }
 
+/*
+ * Where the request ends must not be open to two readings (RFC 9112 section 6.3): what one of
+ * us took for a body the other would serve as a request. libevent leaves some of it to us.
+ */
+static bool is_framing_ambiguous(const struct http_fields *headers)
+{
+    const char *encoding = http_fields_get(headers, "Transfer-Encoding");
+    size_t lengths = http_fields_times(headers, "Content-Length");
+    return lengths > 1 ||
+           (encoding != NULL && (lengths > 0 || strcasecmp(encoding, "chunked") != 0));
+}
+
 static void on_request(struct evhttp_request *http, void *owner)
 {
     struct server *server = owner;
@@ -210,6 +223,12 @@ static void on_request(struct evhttp_request *http, void *owner)
     server->pending++;
 
     read_request(sc);
+    if (is_framing_ambiguous(&sc->call.req.headers)) {
+        http_fields_add(pool, &sc->call.resp.headers, "Connection", "close");
+        api_fail_as(&sc->call, ERR_INVALID,
+            "send either Content-Length once or Transfer-Encoding: chunked, not both");
+        return;
+    }
     router_handle(&sc->call, server->listen);
 }
 
