@@ -6,7 +6,6 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "pipeline/complain.h"
-#include "pipeline/expression_match.h"
 
 #include <string.h>
 
@@ -51,7 +50,7 @@ static int unknown_function(struct checker *c, const struct expression_node *nod
     const char *near = nearest_name(node->text, expression_function_names());
     return expression_error(c->err, c->source, node->start, node->end,
         "there is no function %s%s%s; there is parseJson, int, double, string, bool, size, has, "
-        "and of strings .matches, .startsWith, .endsWith, .contains",
+        "and of strings .startsWith, .endsWith, .contains",
         node->text, near != NULL ? ", did you mean " : "", near != NULL ? near : "");
 }
 
@@ -79,14 +78,6 @@ static int check_call(struct checker *c, struct expression_node *node)
         if (arg->kind != EXPRESSION_DYN && (f->takes & EXPRESSION_BIT(arg->kind)) == 0) {
             return expression_error(c->err, c->source, node->start, node->end,
                 "%s takes %s, not %s", f->name, f->takes_what, expression_kind_name(arg->kind));
-        }
-    }
-    if (f->id == EXPRESSION_FN_MATCHES && node->args[1]->op == EXPRESSION_OP_LITERAL) {
-        const struct expression_node *pattern = node->args[1];
-        const char *trouble = expression_match_trouble(pattern->text, pattern->len);
-        if (trouble != NULL) {
-            return expression_error(
-                c->err, c->source, pattern->start, pattern->end, "regular expression: %s", trouble);
         }
     }
     node->kind = f->gives;

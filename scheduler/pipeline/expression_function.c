@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "pipeline/expression_match.h"
 #include "pipeline/value.h"
 
 #include <errno.h>
@@ -16,7 +15,6 @@
 
 #define PARSE_COST 16 /* a byte of JSON, in memory and in time */
 #define MAX_NUMBER_TEXT 400
-#define MAX_MATCH_WORK (100u << 20) /* what a match may take at worst */
 
 static struct expression_value no_number(struct evaluation *e, const struct expression_node *node,
     const struct expression_value *value, const char *what)
@@ -177,20 +175,6 @@ static bool has_part(const struct expression_value *text, const struct expressio
     return memcmp(text->text + from, part->text, part->len) == 0;
 }
 
-static struct expression_value matches(
-    struct evaluation *e, const struct expression_node *node, const struct expression_value *args)
-{
-    bool does = false;
-    if (!expression_work_spend(&e->work_left, MAX_MATCH_WORK)) {
-        return expression_fail_work(e, node);
-    }
-    const char *trouble =
-        expression_match(args[1].text, args[1].len, args[0].text, args[0].len, &does);
-    return trouble == NULL ? expression_truth(does)
-                           : expression_fail(e, node, "the regular expression %s %s",
-                                 expression_value_shown(e->pool, &args[1]), trouble);
-}
-
 struct expression_value expression_call(
     struct evaluation *e, const struct expression_node *node, const struct expression_value *args)
 {
@@ -218,8 +202,6 @@ struct expression_value expression_call(
     case EXPRESSION_FN_SIZE:
         return (struct expression_value){
             .kind = EXPRESSION_INT, .integer = (int64_t)expression_value_size(args)};
-    case EXPRESSION_FN_MATCHES:
-        return matches(e, node, args);
     case EXPRESSION_FN_STARTS_WITH:
     case EXPRESSION_FN_ENDS_WITH:
     case EXPRESSION_FN_CONTAINS:

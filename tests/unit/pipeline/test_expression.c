@@ -4,7 +4,6 @@
 
 #include "base/pool.h"
 #include "pipeline/expression.h"
-#include "pipeline/expression_match.h"
 
 static const char *const names[] = {"d", "s", "t", "l", "m", "n", NULL};
 /* Single quotes are the JSON's; d is a number from JSON, thus a double. */
@@ -244,8 +243,6 @@ static void test_functions(void **state UNUSED)
         {"endsWith", "[s.endsWith('llo'), s.endsWith('l')]", "[true,false]"},
         {"contains", "[s.contains('\xc3\xa9'), s.contains(''), s.contains('z')]",
             "[true,true,false]"},
-        {"matches", "[s.matches('^h.l+o$'), matches(s, 'x'), s.matches('ll')]",
-            "[true,false,true]"},
     };
     static const struct row errors[] = {
         {"int of bad text", "int(s)", "in int(s): 'h\xc3\xa9llo' is not a whole number"},
@@ -269,8 +266,6 @@ static void test_functions(void **state UNUSED)
         {"parseJson of no JSON", "parseJson('{')", "the value is not JSON: '{'"},
         {"parseJson of number", "parseJson(d)", "parseJson takes a string"},
         {"startsWith of number", "s.startsWith(d)", "startsWith takes strings"},
-        {"bad pattern from a value", "s.matches('(' + '')",
-            "the regular expression '(' has a ( without its )"},
         {"overflow", "9223372036854775807 + 1", "9223372036854775807 + 1 is beyond the 64-bit"},
         {"overflow of -", "-9223372036854775808 - 1", "beyond the 64-bit"},
         {"overflow of *", "9223372036854775807 * 2", "beyond the 64-bit"},
@@ -371,7 +366,7 @@ static void test_checks(void **state UNUSED)
         {"list by a text", "[1]['a']", "a list is indexed by a whole number"},
         {"field of a text", "'a'.b", "a string has no members"},
         {"double key", "{1.5: 1}", "the keys of a map are strings, ints or bools, not a double"},
-        {"bad pattern", "s.matches('[a')", "column 11: ''[a'': regular expression: has a ["},
+        {"regular expression", "s.matches('a')", "reads a regular expression; compare, or write"},
     };
     expect_errors(rows, ARRAY_LEN(rows), true);
 }
@@ -436,7 +431,6 @@ static void test_work(void **state UNUSED)
         {"joining lists", "[l,l]+[l]", "+[l]+l", 200},
         {"comparing lists", "t", "&&l==l", 900},
         {"searching", "t", "&&!('b' in l)", 900},
-        {"matching", "t", "&&s.matches('a')", 900},
         {"parsing", "t", "&&parseJson(m.json)!=1", 900},
         {"counting", "t", "&&s.size()!=1", 900},
         {"finding", "t", "&&!s.contains('b')", 900},
@@ -465,86 +459,6 @@ static void test_work(void **state UNUSED)
     free(long_text);
 }
 
-static void test_match(void **state UNUSED)
-{
-    static const struct {
-        const char *pattern, *text;
-        bool matches;
-        const char *says;
-    } rows[] = {
-        {"", "", true, NULL},
-        {"a", "xax", true, NULL},
-        {"^a", "xax", false, NULL},
-        {"a$", "xa", true, NULL},
-        {"^$", "", true, NULL},
-        {"^a|b$", "xb", true, NULL},
-        {"^(a|b|cd)$", "cd", true, NULL},
-        {"^(a|b|cd)$", "cda", false, NULL},
-        {"^(?:ab)*$", "ababab", true, NULL},
-        {"^(?:ab)*$", "ababa", false, NULL},
-        {"^(a*)*$", "aaa", true, NULL},
-        {"^a+b?$", "aab", true, NULL},
-        {"^a+?$", "aa", true, NULL},
-        {"^a{2}$", "aa", true, NULL},
-        {"^a{2}$", "aaa", false, NULL},
-        {"^a{2,}$", "aaaa", true, NULL},
-        {"^a{0,2}$", "aaa", false, NULL},
-        {"^a{0}$", "", true, NULL},
-        {"^(a|b{2}){2}$", "bba", true, NULL},
-        {"a{,2}", "a{,2}", true, NULL},
-        {"a{x}", "a{x}", true, NULL},
-        {"^[a-c]+$", "abcd", false, NULL},
-        {"^[^a-c]+$", "xyz\n", true, NULL},
-        {"^[]a]+$", "]a", true, NULL},
-        {"^[a-]+$", "a-", true, NULL},
-        {"^[\\d\\-]+$", "1-2", true, NULL},
-        {"^[\\W]$", "a", false, NULL},
-        {"^\\d{3}-\\w+\\s$", "123-a_Z ", true, NULL},
-        {"^\\D\\W\\S$", "a!b", true, NULL},
-        {"^\\S$", " ", false, NULL},
-        {"\\bfoo\\b", "a foo b", true, NULL},
-        {"\\bfoo\\b", "afoo", false, NULL},
-        {"\\Boo\\b", "foo", true, NULL},
-        {"\\Afoo\\z", "foo", true, NULL},
-        {"^.$", "\xc3\xa9", true, NULL},
-        {"^.$", "\n", false, NULL},
-        {"^[\xc3\xa0-\xc3\xb0]$", "\xc3\xa9", true, NULL},
-        {"^\\x41\\x{e9}\\n$", "A\xc3\xa9\n", true, NULL},
-        {"^a\\.b$", "axb", false, NULL},
-        {"(", "", false, "a ( without its )"},
-        {")", "", false, "a ) without its ("},
-        {"*a", "", false, "repeats nothing"},
-        {"a**", "", false, "repeats nothing"},
-        {"[a", "", false, "a [ without its ]"},
-        {"[z-a]", "", false, "runs backwards"},
-        {"[[:alpha:]]", "", false, "names a class"},
-        {"a{3,2}", "", false, "runs backwards or beyond 1000"},
-        {"a{1001}", "", false, "runs backwards or beyond 1000"},
-        {"(a{100}){100}", "", false, "is too large"},
-        {"(?i)a", "", false, "(?...) that is not supported"},
-        {"(?=a)", "", false, "(?...) that is not supported"},
-        {"(a)\\1", "", false, "an escape that is not supported"},
-        {"\\pL", "", false, "an escape that is not supported"},
-        {"a\\", "", false, "ends with a backslash"},
-        {"\\x4", "", false, "needs two hexadecimal digits"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        bool matches = false;
-        const char *trouble = expression_match(
-            rows[i].pattern, strlen(rows[i].pattern), rows[i].text, strlen(rows[i].text), &matches);
-        if ((trouble == NULL) != (rows[i].says == NULL) || matches != rows[i].matches) {
-            print_error("'%s' on '%s': %s\n", rows[i].pattern, rows[i].text,
-                trouble != NULL ? trouble
-                : matches       ? "matches"
-                                : "does not match");
-            fail();
-        }
-        if (trouble != NULL) {
-            expect_has(rows[i].pattern, trouble, rows[i].says);
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,7 +472,6 @@ int main(void)
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_ceilings),
         cmocka_unit_test(test_work),
-        cmocka_unit_test(test_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
