@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon dies at every named fault point of a firing, and goes on as if nothing had been."""
 
-import os
 import base64
 import collections
+import contextlib
 import datetime
+import fcntl
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import time
 
@@ -167,14 +169,21 @@ class Scenario:
         self._check_folders()
 
     def _check_folders(self):
-        """A death just before the folders of ended attempts go leaves those: their report tells
-        the sweep of the next days that nobody needs them."""
+        """A death just before the folders of ended attempts go leaves those: their report, or
+        (canceled ones have none) a lock that nobody holds, tells the sweep of the next days that
+        nobody needs them."""
         def left():
             return list((self.daemon.data / "work").glob("*/*/*"))
 
+        def is_free(lock):
+            with contextlib.suppress(OSError), open(lock, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return True
+            return False
+
         def is_clean():
             return (self.has_been_killed or left() == []) and all(
-                (one / "report.json").exists() for one in left())
+                (one / "report.json").exists() or is_free(one / "lock") for one in left())
 
         # The daemon may be removing the last of them just now.
         try:
