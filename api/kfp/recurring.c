@@ -13,8 +13,8 @@
 #include "scheduler/recurring.h"
 
 #include "api/api.h"
-#include "api/fanout.h"
 #include "api/kfp/list.h"
+#include "api/kfp/rows.h"
 #include "api/kfp/recurring_view.h"
 #include "api/kfp/show.h"
 #include "api/kfp/source.h"
@@ -263,85 +263,34 @@ static void handle_get(struct api_call *call)
 
 /* ---- list ---- */
 
+static json_t *view_row(const json_t *record, const struct plan *plan)
+{
+    return view_recurring(record, plan, clock_now_us());
+}
+
+/* the one name on this wire that is not snake_case */
+static const struct rows_kind row_kind = {"recurringRuns", view_row, recurring_is_inline};
+
 struct list {
-    struct api_call *call;
-    struct list_query *query;
+    struct rows rows;
     const char *experiment_id;
-    int64_t total;
-    const char *token;
-    json_t *page;
 };
-
-static void views_done(struct fanout *f)
-{
-    struct list *op = f->owner;
-    if (f->err.code != ERR_NONE) {
-        api_fail(op->call, &f->err);
-        return;
-    }
-    json_t *items = json_array();
-    for (size_t i = 0; i < f->count; i++) {
-        json_array_append(items, f->items[i].result);
-    }
-    /* the one name on this wire that is not snake_case */
-    json_t *out = list_envelope("recurringRuns", items, op->total, op->token);
-    api_reply_json(op->call, 200, api_keep(op->call, out));
-}
-
-static void on_row_plan(void *owner, struct plan *plan, const struct err *err)
-{
-    struct fanout_item *item = owner;
-    const struct list *op = item->fanout->owner;
-    if (err != NULL && err->code != ERR_NOT_FOUND) {
-        fanout_item_done(item, NULL, err);
-        return;
-    }
-    json_t *view = view_recurring(json_array_get(op->page, item->index), plan, clock_now_us());
-    fanout_item_done(item, view, NULL);
-    json_decref(view);
-}
-
-static void begin_view(struct fanout_item *item)
-{
-    const struct list *op = item->fanout->owner;
-    const json_t *record = json_array_get(op->page, item->index);
-    if (recurring_is_inline(record)) {
-        spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_row_plan, item);
-    } else {
-        on_row_plan(item, NULL, NULL);
-    }
-}
-
-static void on_all(void *owner, const json_t *records, const struct err *err)
-{
-    struct list *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->page = api_keep(op->call, list_page(op->query, records, &op->total, &op->token));
-    fanout_run(op->call, json_array_size(op->page), begin_view, views_done, op);
-}
 
 static void on_list_experiment(void *owner, const json_t *record, const struct err *err)
 {
     (void)record;
     struct list *op = owner;
     if (err != NULL) {
-        api_fail(op->call, err);
+        api_fail(op->rows.call, err);
         return;
     }
-    recurring_all(op->call->api->ticker, op->experiment_id, on_all, op);
+    recurring_all(op->rows.call->api->ticker, op->experiment_id, rows_reply, &op->rows);
 }
 
 static void handle_list(struct api_call *call)
 {
-    struct err err = ERR_INIT;
     struct list *op = pool_alloc(call->req.pool, sizeof *op);
-    op->call = call;
-    op->query = list_query_parse(call->req.pool, &list_spec, &call->req, &err);
-    if (op->query == NULL) {
-        api_fail(call, &err);
+    if (!rows_init(&op->rows, call, &list_spec, &row_kind)) {
         return;
     }
     op->experiment_id = non_empty(http_query(&call->req, "experiment_id"));
@@ -350,11 +299,11 @@ static void handle_list(struct api_call *call)
         return;
     }
     struct index_query unused;
-    if (list_query_index(op->query, &unused)) {
-        show_page(call, &show_kind, op->query, "rrs", "recurringRuns");
+    if (list_query_index(op->rows.query, &unused)) {
+        show_page(call, &show_kind, op->rows.query, "rrs", row_kind.key);
         return;
     }
-    recurring_all(call->api->ticker, NULL, on_all, op);
+    recurring_all(call->api->ticker, NULL, rows_reply, &op->rows);
 }
 
 /* ---- enable, disable, delete ---- */

@@ -13,8 +13,8 @@
 #include "scheduler/run.h"
 
 #include "api/api.h"
-#include "api/fanout.h"
 #include "api/kfp/list.h"
+#include "api/kfp/rows.h"
 #include "api/kfp/run_actions.h"
 #include "api/kfp/run_view.h"
 #include "api/kfp/show.h"
@@ -222,73 +222,25 @@ static void handle_get(struct api_call *call)
 
 /* ---- list ---- */
 
+static const struct rows_kind row_kind = {"runs", view_run, NULL};
+
 struct list {
-    struct api_call *call;
-    struct list_query *query;
+    struct rows rows;
     const char *experiment_id; /* NULL: of any */
-    int64_t total;
-    const char *token;
-    json_t *page;
 };
-
-static void views_done(struct fanout *f)
-{
-    struct list *op = f->owner;
-    if (f->err.code != ERR_NONE) {
-        api_fail(op->call, &f->err);
-        return;
-    }
-    json_t *items = json_array();
-    for (size_t i = 0; i < f->count; i++) {
-        json_array_append(items, f->items[i].result);
-    }
-    json_t *out = list_envelope("runs", items, op->total, op->token);
-    api_reply_json(op->call, 200, api_keep(op->call, out));
-}
-
-static void on_row_plan(void *owner, struct plan *plan, const struct err *err)
-{
-    struct fanout_item *item = owner;
-    const struct list *op = item->fanout->owner;
-    if (err != NULL && err->code != ERR_NOT_FOUND) {
-        fanout_item_done(item, NULL, err);
-        return;
-    }
-    json_t *view = view_run(json_array_get(op->page, item->index), plan);
-    fanout_item_done(item, view, NULL);
-    json_decref(view);
-}
-
-/* Specs come from the catalogue's cache, so most of these answer in the same turn. */
-static void begin_view(struct fanout_item *item)
-{
-    const struct list *op = item->fanout->owner;
-    const json_t *record = json_array_get(op->page, item->index);
-    spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_row_plan, item);
-}
-
-static void on_all(void *owner, const json_t *records, const struct err *err)
-{
-    struct list *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->page = api_keep(op->call, list_page(op->query, records, &op->total, &op->token));
-    fanout_run(op->call, json_array_size(op->page), begin_view, views_done, op);
-}
 
 static void start_list(struct list *op)
 {
     struct index_query unused;
-    if (!list_query_index(op->query, &unused)) {
-        run_all(op->call->api->store, op->experiment_id, NULL, SCAN_MAX, on_all, op);
+    if (!list_query_index(op->rows.query, &unused)) {
+        run_all(
+            op->rows.call->api->store, op->experiment_id, NULL, SCAN_MAX, rows_reply, &op->rows);
         return;
     }
     const char *set = op->experiment_id == NULL ? "runs"
-                                                : pool_printf(op->call->req.pool,
+                                                : pool_printf(op->rows.call->req.pool,
                                                       "experiment:%s:runs", op->experiment_id);
-    show_page(op->call, &show_row, op->query, set, "runs");
+    show_page(op->rows.call, &show_row, op->rows.query, set, row_kind.key);
 }
 
 static void on_list_experiment(void *owner, const json_t *record, const struct err *err)
@@ -296,7 +248,7 @@ static void on_list_experiment(void *owner, const json_t *record, const struct e
     (void)record;
     struct list *op = owner;
     if (err != NULL) {
-        api_fail(op->call, err);
+        api_fail(op->rows.call, err);
         return;
     }
     start_list(op);
@@ -304,12 +256,8 @@ static void on_list_experiment(void *owner, const json_t *record, const struct e
 
 static void handle_list(struct api_call *call)
 {
-    struct err err = ERR_INIT;
     struct list *op = pool_alloc(call->req.pool, sizeof *op);
-    op->call = call;
-    op->query = list_query_parse(call->req.pool, &list_spec, &call->req, &err);
-    if (op->query == NULL) {
-        api_fail(call, &err);
+    if (!rows_init(&op->rows, call, &list_spec, &row_kind)) {
         return;
     }
     op->experiment_id = non_empty(http_query(&call->req, "experiment_id"));

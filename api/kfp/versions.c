@@ -11,8 +11,8 @@
 #include "scheduler/catalog.h"
 
 #include "api/api.h"
-#include "api/fanout.h"
 #include "api/kfp/list.h"
+#include "api/kfp/rows.h"
 #include "api/kfp/package.h"
 #include "api/kfp/pipeline_view.h"
 #include "api/kfp/view.h"
@@ -136,81 +136,29 @@ void version_create_handle(struct api_call *call)
 
 /* ---- list ---- */
 
+static const struct rows_kind row_kind = {"pipeline_versions", view_version, NULL};
+
 struct list {
-    struct api_call *call;
-    struct list_query *query;
+    struct rows rows;
     const char *pipeline_id;
-    json_t *page;
-    int64_t total;
-    const char *token;
 };
-
-static void views_done(struct fanout *f)
-{
-    struct list *op = f->owner;
-    if (f->err.code != ERR_NONE) {
-        api_fail(op->call, &f->err);
-        return;
-    }
-    json_t *items = json_array();
-    for (size_t i = 0; i < f->count; i++) {
-        json_array_append(items, f->items[i].result);
-    }
-    json_t *out = list_envelope("pipeline_versions", items, op->total, op->token);
-    api_reply_json(op->call, 200, api_keep(op->call, out));
-}
-
-static void on_row_plan(void *owner, struct plan *plan, const struct err *err)
-{
-    struct fanout_item *item = owner;
-    const struct list *op = item->fanout->owner;
-    if (err != NULL && err->code != ERR_NOT_FOUND) {
-        fanout_item_done(item, NULL, err);
-        return;
-    }
-    json_t *view = view_version(json_array_get(op->page, item->index), plan);
-    fanout_item_done(item, view, NULL);
-    json_decref(view);
-}
-
-static void begin_view(struct fanout_item *item)
-{
-    const struct list *op = item->fanout->owner;
-    const json_t *record = json_array_get(op->page, item->index);
-    spec_plan(op->call->api->catalog, jget_str(record, "spec", ""), on_row_plan, item);
-}
-
-static void on_all(void *owner, const json_t *records, const struct err *err)
-{
-    struct list *op = owner;
-    if (err != NULL) {
-        api_fail(op->call, err);
-        return;
-    }
-    op->page = api_keep(op->call, list_page(op->query, records, &op->total, &op->token));
-    fanout_run(op->call, json_array_size(op->page), begin_view, views_done, op);
-}
 
 static void on_list_pipeline(void *owner, const json_t *record, const struct err *err)
 {
     (void)record;
     struct list *op = owner;
     if (err != NULL) {
-        api_fail(op->call, err);
+        api_fail(op->rows.call, err);
         return;
     }
-    version_all(op->call->api->catalog, op->pipeline_id, on_all, op);
+    version_all(op->rows.call->api->catalog, op->pipeline_id, rows_reply, &op->rows);
 }
 
 void version_list_handle(struct api_call *call)
 {
-    struct err err = ERR_INIT;
     struct list *op = pool_alloc(call->req.pool, sizeof *op);
-    op->call = call;
     op->pipeline_id = api_arg(call, "pipeline_id");
-    op->query = list_query_parse(call->req.pool, &list_spec, &call->req, &err);
-    if (op->query == NULL) {
-        api_fail(call, &err);
+    if (!rows_init(&op->rows, call, &list_spec, &row_kind)) {
         return;
     }
     pipeline_get(call->api->catalog, op->pipeline_id, on_list_pipeline, op);
