@@ -68,6 +68,10 @@ const char *api_arg(const struct api_call *call, const char *name);
 void api_reply_json(struct api_call *call, int status, const json_t *body); /* borrows body */
 void api_reply_empty(struct api_call *call);                                /* 200 {} */
 void api_reply_text(struct api_call *call, int status, const char *type, const char *text);
+/* The end of a call that was one operation: its record as it is, or {} when it is done. They fit
+ * the callbacks of catalog.h, run.h, recurring.h and webhooks.h; owner is the call. */
+void api_reply_record(void *owner, const json_t *record, const struct err *err);
+void api_reply_done(void *owner, const json_t *record, const struct err *err);
 /* Send call->resp as it was filled. */
 void api_reply(struct api_call *call);
 /* KFP's error body and status (kfp-api.md 1.1). */

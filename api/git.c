@@ -9,27 +9,6 @@
 
 #include "api/api.h"
 
-static void reply_record(void *owner, const json_t *record, const struct err *err)
-{
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_json(call, 200, record);
-}
-
-static void reply_done(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 static void reply_list(void *owner, const json_t *records, const struct err *err)
 {
     struct api_call *call = owner;
@@ -46,7 +25,7 @@ static void handle_create(struct api_call *call)
 {
     const json_t *body = api_body_json(call);
     if (body != NULL) {
-        git_trigger_create(call->api->git_hooks, body, reply_record, call);
+        git_trigger_create(call->api->git_hooks, body, api_reply_record, call);
     }
 }
 
@@ -57,12 +36,12 @@ static void handle_list(struct api_call *call)
 
 static void handle_get(struct api_call *call)
 {
-    git_trigger_get(call->api->git_hooks, api_arg(call, "id"), reply_record, call);
+    git_trigger_get(call->api->git_hooks, api_arg(call, "id"), api_reply_record, call);
 }
 
 static void handle_delete(struct api_call *call)
 {
-    git_trigger_delete(call->api->git_hooks, api_arg(call, "id"), reply_done, call);
+    git_trigger_delete(call->api->git_hooks, api_arg(call, "id"), api_reply_done, call);
 }
 
 static void on_received(void *owner)

@@ -195,3 +195,24 @@ json_t *api_body_json(struct api_call *call)
     }
     return body;
 }
+
+void api_reply_record(void *owner, const json_t *record, const struct err *err)
+{
+    struct api_call *call = owner;
+    if (err != NULL) {
+        api_fail(call, err);
+        return;
+    }
+    api_reply_json(call, 200, record);
+}
+
+void api_reply_done(void *owner, const json_t *record, const struct err *err)
+{
+    (void)record;
+    struct api_call *call = owner;
+    if (err != NULL) {
+        api_fail(call, err);
+        return;
+    }
+    api_reply_empty(call);
+}

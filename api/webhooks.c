@@ -13,27 +13,6 @@
 #define DELIVERIES_DEFAULT 100
 #define DELIVERIES_MAX 1000
 
-static void reply_record(void *owner, const json_t *record, const struct err *err)
-{
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_json(call, 200, record);
-}
-
-static void reply_done(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 static void reply_list(
     struct api_call *call, const char *key, const json_t *records, const struct err *err)
 {
@@ -60,7 +39,7 @@ static void handle_create(struct api_call *call)
 {
     const json_t *body = api_body_json(call);
     if (body != NULL) {
-        subscription_create(call->api->sender, body, reply_record, call);
+        subscription_create(call->api->sender, body, api_reply_record, call);
     }
 }
 
@@ -71,12 +50,12 @@ static void handle_list(struct api_call *call)
 
 static void handle_get(struct api_call *call)
 {
-    subscription_get(call->api->sender, api_arg(call, "id"), reply_record, call);
+    subscription_get(call->api->sender, api_arg(call, "id"), api_reply_record, call);
 }
 
 static void handle_delete(struct api_call *call)
 {
-    subscription_delete(call->api->sender, api_arg(call, "id"), reply_done, call);
+    subscription_delete(call->api->sender, api_arg(call, "id"), api_reply_done, call);
 }
 
 static void on_known(void *owner, const json_t *record, const struct err *err)

@@ -330,26 +330,15 @@ static void handle_archive(struct api_call *call)
 
 /* ---- unarchive, delete ---- */
 
-static void on_changed(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 static void handle_unarchive(struct api_call *call)
 {
     experiment_set_state(
-        call->api->catalog, api_arg(call, "experiment_id"), "AVAILABLE", on_changed, call);
+        call->api->catalog, api_arg(call, "experiment_id"), "AVAILABLE", api_reply_done, call);
 }
 
 static void handle_delete(struct api_call *call)
 {
-    experiment_delete(call->api->catalog, api_arg(call, "experiment_id"), on_changed, call);
+    experiment_delete(call->api->catalog, api_arg(call, "experiment_id"), api_reply_done, call);
 }
 
 #define BASE "/apis/v2beta1/experiments"

@@ -200,22 +200,12 @@ static void handle_update(struct api_call *call)
         reply_pipeline, call);
 }
 
-static void on_deleted(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 static void handle_delete(struct api_call *call)
 {
     const char *cascade = http_query(&call->req, "cascade");
     bool is_cascade = cascade != NULL && strcmp(cascade, "true") == 0;
-    pipeline_delete(call->api->catalog, api_arg(call, "pipeline_id"), is_cascade, on_deleted, call);
+    pipeline_delete(
+        call->api->catalog, api_arg(call, "pipeline_id"), is_cascade, api_reply_done, call);
 }
 
 #define BASE "/apis/v2beta1/pipelines"

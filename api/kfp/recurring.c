@@ -308,32 +308,21 @@ static void handle_list(struct api_call *call)
 
 /* ---- enable, disable, delete ---- */
 
-static void on_changed(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 static void handle_enable(struct api_call *call)
 {
     recurring_set_enabled(
-        call->api->ticker, api_arg(call, "recurring_run_id"), true, on_changed, call);
+        call->api->ticker, api_arg(call, "recurring_run_id"), true, api_reply_done, call);
 }
 
 static void handle_disable(struct api_call *call)
 {
     recurring_set_enabled(
-        call->api->ticker, api_arg(call, "recurring_run_id"), false, on_changed, call);
+        call->api->ticker, api_arg(call, "recurring_run_id"), false, api_reply_done, call);
 }
 
 static void handle_delete(struct api_call *call)
 {
-    recurring_delete(call->api->ticker, api_arg(call, "recurring_run_id"), on_changed, call);
+    recurring_delete(call->api->ticker, api_arg(call, "recurring_run_id"), api_reply_done, call);
 }
 
 #define BASE "/apis/v2beta1/recurringruns"

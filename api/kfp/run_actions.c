@@ -20,20 +20,9 @@
 #define DELETE_FIRST_MS 20
 #define DELETE_SLOWEST_MS 500
 
-static void on_changed(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 void run_archive_handle(struct api_call *call)
 {
-    run_set_storage(call->api->store, api_arg(call, "run_id"), "ARCHIVED", on_changed, call);
+    run_set_storage(call->api->store, api_arg(call, "run_id"), "ARCHIVED", api_reply_done, call);
 }
 
 /* ---- unarchive: not below an archived experiment ---- */
@@ -51,7 +40,7 @@ static void on_experiment(void *owner, const json_t *record, const struct err *e
             api_arg(call, "run_id"), jget_str(record, "name", ""));
         return;
     }
-    run_set_storage(call->api->store, api_arg(call, "run_id"), "AVAILABLE", on_changed, call);
+    run_set_storage(call->api->store, api_arg(call, "run_id"), "AVAILABLE", api_reply_done, call);
 }
 
 static void on_run(void *owner, const json_t *record, const struct err *err)
@@ -77,7 +66,7 @@ static void on_canceling(void *owner, const json_t *record, const struct err *er
     if (err == NULL) {
         engine_wake(call->api->engine, api_arg(call, "run_id"));
     }
-    on_changed(owner, record, err);
+    api_reply_done(owner, record, err);
 }
 
 void run_terminate_handle(struct api_call *call)
@@ -141,7 +130,7 @@ static void on_deleted(void *owner, const json_t *record, const struct err *err)
 {
     struct deletion *op = owner;
     if (err == NULL || err->code != ERR_PRECONDITION || clock_mono_us() >= op->until_us) {
-        on_changed(op->call, record, err);
+        api_reply_done(op->call, record, err);
     } else if (!op->is_canceled) {
         op->is_canceled = true;
         run_cancel(op->call->api->store, op->id, on_delete_canceled, op);

@@ -193,18 +193,7 @@ void version_update_handle(struct api_call *call)
         catalog_changes(call, in), version_reply, call);
 }
 
-static void on_deleted(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    api_reply_empty(call);
-}
-
 void version_delete_handle(struct api_call *call)
 {
-    version_delete(call->api->catalog, api_arg(call, "pipeline_version_id"), on_deleted, call);
+    version_delete(call->api->catalog, api_arg(call, "pipeline_version_id"), api_reply_done, call);
 }
