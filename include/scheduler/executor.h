@@ -48,6 +48,9 @@ struct executor_listener {
     void *owner;
 };
 
+/* err: NULL when it is done. */
+typedef void executor_volume_fn(void *owner, const struct err *err);
+
 struct executor_ops {
     const char *name; /* "local", "kubernetes" */
     void (*listen)(void *self, const struct executor_listener *listener);
@@ -56,9 +59,11 @@ struct executor_ops {
     void (*artifact_path)(void *self, const struct attempt_name *name, const char *uri,
         struct buf *out);
     /*
-     * order: the work order (launch/order.h), borrowed for the call. container: image,
-     * resources and platform settings as JSON (`image`, `resources`, `pipeline` (its name),
-     * `service_account` ("" none asked for)), borrowed.
+     * order: the work order (scheduler/order.h), borrowed for the call. container: what the
+     * executor needs to know beside it, borrowed:
+     *   {"image", "pipeline": its name, "service_account": "" none asked for,
+     *    "resources": ResourceRequirements, "pod": parts as of pod_config_resolve(),
+     *    "workspace": {"claim": "<name>", "path": "/kfp-workspace"}}    the last three if any
      */
     void (*start)(void *self, const struct attempt_name *name, const json_t *order,
         const json_t *container);
@@ -72,6 +77,24 @@ struct executor_ops {
         void *owner);
     /* The run is deleted from history: its logs may go. May be NULL. */
     void (*purge)(void *self, const char *run_id);
+    /*
+     * Names of what `container` (as for start) asks for and this executor has nothing for, such as
+     * "tolerations", joined by ", "; nothing is appended when all is honoured. Pure. May be NULL.
+     */
+    void (*ignored)(void *self, const json_t *container, struct buf *out);
+    /*
+     * Volumes that outlive a step: createpvc, deletepvc, workspaces. claim: a PersistentVolumeClaim
+     * with its final name. Creating one that this run's task has made before succeeds; any other
+     * of that name is ERR_EXISTS. Deleting one that is not there is ERR_NOT_FOUND. Deadlines and
+     * retries are the executor's. done once, later; volume_cancel drops the call of this owner.
+     * May be NULL: there are no volumes.
+     */
+    void (*volume_create)(void *self, const json_t *claim, executor_volume_fn *done, void *owner);
+    void (*volume_delete)(void *self, const char *name, executor_volume_fn *done, void *owner);
+    void (*volume_cancel)(void *self, void *owner);
+    /* Where a volume's mount path of a pod is for a step that runs here ("/kfp-workspace" itself, or
+     * a folder); out is appended to. Pure. May be NULL: the path itself. */
+    void (*workspace_path)(void *self, const struct attempt_name *name, struct buf *out);
     void (*free)(void *self);
 };
 

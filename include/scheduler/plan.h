@@ -79,10 +79,22 @@ struct input_binding {
 
 enum trigger_strategy { TRIGGER_ALL_SUCCEEDED, TRIGGER_ALL_COMPLETED };
 
+/* A task without one of its own takes that of the pipeline it is in (kfp-semantics.md 9.1). */
 struct retry_policy {
-    int max_count;
-    int64_t backoff_ms, max_backoff_ms;
+    bool is_set;                 /* the task has a retryPolicy, maybe of 0 retries */
+    int max_count;               /* 0: none */
+    int64_t backoff_ms;          /* before retry n (1-based): backoff_ms * factor^(n-1) */
+    int64_t max_backoff_ms;      /* no retry starts later than this after the first start */
     double factor;
+};
+
+/* The task is a loop: its component runs once for each item (kfp-semantics.md 8). */
+struct iterator {
+    bool is_artifact;            /* over the artifacts of an input, one each; else over a list */
+    const char *items;           /* the task's own input that has the list; NULL: raw */
+    const json_t *raw;           /* array, or NULL */
+    const char *item_input;      /* the component's input that gets the item */
+    int limit;                   /* iterations under way at once; 0 = no limit */
 };
 
 struct task_def {
@@ -101,6 +113,7 @@ struct task_def {
     const char *condition;       /* CEL text or NULL */
     const struct expression *when; /* the condition compiled: condition_eval(); NULL: none */
     struct retry_policy retry;
+    const struct iterator *iterator; /* NULL: no loop */
     unsigned line;
 };
 
@@ -136,9 +149,30 @@ struct container {
     struct env_var *env;
     size_t env_count;
     const json_t *resources;     /* as written, or NULL */
+    const struct pod_config *pod; /* what the platform document says of this executor, or NULL */
+    /* [{"name","path"}] of outputs that the program writes to a fixed path (KFP 1's fileOutputs),
+     * or NULL; read from the executor's field `fileOutputs`, which is rondo's own */
+    const json_t *file_outputs;
 };
 
-enum component_kind { COMPONENT_DAG, COMPONENT_CONTAINER };
+/* An artifact that exists already; the engine records it (kfp-semantics.md 11). */
+struct importer {
+    const char *uri;             /* constant, may hold placeholders; or NULL */
+    const char *uri_input;       /* the task's input that has it; or NULL */
+    const json_t *metadata;      /* object or NULL; placeholders in keys and values */
+    bool reimport;               /* false: the same artifact again is the same record */
+    bool to_workspace;
+};
+
+/* The pseudo images argostub/createpvc and argostub/deletepvc (kfp-semantics.md 12.2). */
+enum volume_op { VOLUME_CREATE, VOLUME_DELETE };
+
+enum component_kind {
+    COMPONENT_DAG,
+    COMPONENT_CONTAINER,
+    COMPONENT_IMPORTER, /* done by the engine, without an executor */
+    COMPONENT_VOLUME,   /* likewise */
+};
 struct component {
     const char *name;
     enum component_kind kind;
@@ -146,8 +180,11 @@ struct component {
     size_t param_in_count, param_out_count;
     struct artifact_def *artifacts_in, *artifacts_out;
     size_t artifact_in_count, artifact_out_count;
-    const struct dag *dag;
+    const struct dag *dag;               /* each of these for its kind only */
     const struct container *container;
+    const struct importer *importer;
+    enum volume_op volume_op;
+    const json_t *passthroughs;          /* taskConfigPassthroughs, array or NULL */
 };
 const struct param_def *component_param_in(const struct component *c, const char *name);
 const struct param_def *component_param_out(const struct component *c, const char *name);
@@ -162,9 +199,18 @@ struct plan {
     const char *schema_version, *sdk_version;
     const char *default_root;    /* defaultPipelineRoot or NULL */
     const struct component *root; /* always a DAG */
+    const struct pipeline_config *config; /* of the platform document; NULL: none */
     json_t *spec;                /* the PipelineSpec document as JSON (for API replies) */
     json_t *platform;            /* the PlatformSpec document or NULL */
     size_t task_total;           /* in all DAGs reachable from root */
+};
+
+/* platforms.kubernetes.pipelineConfig (kfp-semantics.md 12.3). */
+struct pipeline_config {
+    const char *workspace_size;      /* "10Gi"; NULL: no workspace */
+    const json_t *workspace_patch;   /* pvcSpecPatch: accessModes, storageClassName; or NULL */
+    int64_t ttl_s, ttl_success_s, ttl_failure_s; /* keep the finished run so long; 0 unset */
+    int64_t deadline_s;              /* of the whole run; 0 none */
 };
 void plan_ref(struct plan *plan);
 void plan_unref(struct plan *plan);
@@ -218,6 +264,52 @@ json_t *macro_expand(const json_t *value, const struct macro_context *ctx);
  * be NULL. New reference to an object with every root parameter that has a value.
  */
 json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct err *err);
+
+/* ---- Kubernetes settings of a task ---- */
+
+/*
+ * What the platform document says of one executor, checked at upload (kfp-semantics.md 12.1).
+ * Opaque; pipeline/pod_config*.c.
+ */
+struct pod_config;
+/* A reference in the scope of the DAG that the task is in: an input of that DAG, or an output of a
+ * sibling. By name, because one executor may serve tasks of several DAGs. */
+struct scope_ref {
+    enum source_kind kind;       /* COMPONENT_INPUT or TASK_OUTPUT; constants are never asked for */
+    const char *source;          /* COMPONENT_INPUT: its name */
+    const char *producer, *key;  /* TASK_OUTPUT: task key and output name */
+};
+/* Borrowed; NULL or null: it has no value. */
+typedef const json_t *scope_fn(void *owner, const struct scope_ref *ref);
+/*
+ * All settings with their parameters filled in, as parts of a pod in Kubernetes' own JSON; keys
+ * that nothing is said about are absent:
+ *   {"env": [EnvVar], "volumes": [Volume], "volumeMounts": [VolumeMount],
+ *    "nodeSelector": {}, "tolerations": [], "affinity": {}, "imagePullSecrets": [{"name"}],
+ *    "imagePullPolicy": "Always", "labels": {}, "annotations": {},
+ *    "activeDeadlineSeconds": 60, "securityContext": {}, "initContainers": [Container]}
+ * Volume names are valid and unique, the same each time. An item whose parameter is null is left
+ * out (a PVC mount: ERR_INVALID); other trouble is ERR_INVALID naming field and place.
+ * New reference.
+ */
+json_t *pod_config_resolve(const struct pod_config *config, scope_fn *scope, void *owner,
+    struct err *err);
+/* Names of the claims that it mounts, sorted, unique: part of the cache key. New array. */
+json_t *pod_parts_claims(const json_t *parts);
+/*
+ * ResourceRequirements {"requests":{},"limits":{}} from container.resources (placeholders already
+ * rendered): the resource* texts win over the old numbers, the accelerator is a limit; quantities
+ * are checked. New reference; empty when there are none.
+ */
+json_t *resources_to_kubernetes(const json_t *resources, struct err *err);
+/*
+ * TASK_CONFIG (kfp-semantics.md 3.4): from parts and resources (as above) make the value of the
+ * component's TASK_CONFIG input, and what stays on the pod. New references; *task_config_out is
+ * NULL when the component has no such input.
+ */
+void task_config_split(const struct component *component, const json_t *parts,
+    const json_t *resources, json_t **task_config_out, json_t **pod_parts_out,
+    json_t **pod_resources_out);
 
 /* ---- one task ---- */
 

@@ -15,7 +15,7 @@
 struct err;
 struct map;
 
-#define MAX_DAG_LEVELS 200
+#define MAX_DAG_LEVELS 100
 #define MAX_TASKS_TOTAL 100000
 #define MAX_NAME_LEN 253
 

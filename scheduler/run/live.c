@@ -210,6 +210,26 @@ static void task_on_retry(void *owner)
     live_touch(task->run);
 }
 
+static enum task_role role_of(
+    const struct task *parent, const struct task_def *def, const struct component *component)
+{
+    bool is_iteration = parent != NULL && parent->role == TASK_ROLE_LOOP;
+    if (def != NULL && def->iterator != NULL && !is_iteration) {
+        return TASK_ROLE_LOOP;
+    }
+    switch (component->kind) {
+    case COMPONENT_DAG:
+        return TASK_ROLE_DAG;
+    case COMPONENT_CONTAINER:
+        return TASK_ROLE_CONTAINER;
+    case COMPONENT_IMPORTER:
+        return TASK_ROLE_IMPORTER;
+    case COMPONENT_VOLUME:
+        return TASK_ROLE_VOLUME;
+    }
+    return TASK_ROLE_CONTAINER;
+}
+
 struct task *task_new(struct live *run, struct task *parent, const struct task_def *def,
     const struct component *component, size_t index)
 {
@@ -218,6 +238,7 @@ struct task *task_new(struct live *run, struct task *parent, const struct task_d
     task->parent = parent;
     task->def = def;
     task->component = component;
+    task->role = role_of(parent, def, component);
     task->index = index;
     task->iteration = -1;
     task->path = parent == NULL ? xstrdup("") : path_of(parent, def->key);

@@ -5,7 +5,11 @@
  *
  *   live.c      making, finding and freeing instances; state changes
  *   step.c      what to do next: dependencies, DAG ends, the run's end (no I/O)
+ *   iterate.c   loops: their items, starting iterations, collecting what came out
+ *   trigger_rule.c  conditions, strategies, final status: may a task run?
  *   attempt.c   attempts of container tasks: work order, result, lost ones
+ *   retry.c     whether and when a failed or lost attempt is followed by another
+ *   errand.c    what the engine does for a task by itself: cache.c, import.c, volume.c
  *   save.c      writing it all down
  *   rebuild.c   a tree from its saved records
  *   engine.c    loading runs, slots, the public calls
@@ -33,15 +37,25 @@ struct save;
 struct store_call;
 
 /*
- * One instance of a task: a DAG or a container. Instances form a tree; the root DAG is an instance
- * without a definition. A DAG's children are made when it starts, so what is never reached costs
- * nothing. (A loop will be a DAG instance whose children are its iterations.)
+ * One instance of a task. Instances form a tree; the root DAG is an instance without a definition.
+ * A DAG's children are made when it starts, so what is never reached costs nothing. A loop is an
+ * instance whose children are its iterations, each an instance of the same definition with its own
+ * `iteration`; they are made when they start.
  */
+enum task_role {
+    TASK_ROLE_DAG,
+    TASK_ROLE_LOOP,
+    TASK_ROLE_CONTAINER, /* runs in an executor */
+    TASK_ROLE_IMPORTER,  /* an errand, as is the next */
+    TASK_ROLE_VOLUME,
+};
+
 struct task {
     struct live *run;
     struct task *parent;        /* NULL for the root */
     const struct task_def *def; /* NULL for the root */
     const struct component *component;
+    enum task_role role;
     size_t index;  /* place in the parent's children */
     int iteration; /* -1: not an iteration of a loop */
     char *path;    /* "nested/train"; "" for the root */
@@ -70,6 +84,8 @@ struct task {
     bool is_started;        /* executor.start was called for the current attempt */
     bool is_adopted;        /* recorded as running before this daemon started */
     bool is_canceling;      /* executor.cancel was called */
+    struct errand *errand;  /* under way: a cache lookup, an import, a volume; or NULL */
+    json_t *cache;          /* record of why it was (not) cached; NULL: not looked at */
     struct timer retry;     /* armed while retry_us lies ahead */
 
     /* lists of the run; a task is on each at most once */
@@ -205,6 +221,19 @@ void attempt_on_done(struct task *task, const struct attempt_result *result);
  * task->executor_input. New references.
  */
 int order_build(struct task *task, json_t **order_out, json_t **container_out, struct err *err);
+
+/* ---- errand.c ---- */
+
+/*
+ * Something the engine does for a task itself, with calls that take time: begin never ends the
+ * task synchronously. The task stays WAITING (nothing of it is recorded; after a restart it is
+ * simply begun again, so every errand must be safe to repeat). It ends by task_end(), or, for the
+ * cache, by queue_push().
+ */
+/* The inputs are resolved and the condition holds: start a CONTAINER, IMPORTER or VOLUME. */
+void task_dispatch(struct task *task);
+/* The run was asked to end, or goes: drop what is under way; its callbacks do not come. */
+void errand_cancel(struct task *task);
 
 /* ---- save.c ---- */
 

@@ -495,9 +495,9 @@ static void test_nesting(void **state UNUSED)
         unsigned levels;
         const char *innermost, *says;
     } rows[] = {
-        {"200 levels", 200, "{executorLabel: e}", NULL},
-        {"201 levels", 201, "{executorLabel: e}", "nested more than 200 levels"},
-        {"5000 levels", 5000, "{executorLabel: e}", "nested more than 200 levels"},
+        {"100 levels", 100, "{executorLabel: e}", NULL},
+        {"101 levels", 101, "{executorLabel: e}", "nested more than 100 levels"},
+        {"5000 levels", 5000, "{executorLabel: e}", "nested more than 100 levels"},
         {"recursion", 3, "{dag: {tasks: {t: {componentRef: {name: c1}}}}}",
             "component c1 contains itself"},
         {"doubling", 40,
