@@ -48,6 +48,11 @@ struct executor_listener {
     void *owner;
 };
 
+/* The claim of a run's workspace is called by the run's id and this. */
+#define WORKSPACE_CLAIM_SUFFIX "-kfp-workspace"
+/* Where pods have it. */
+#define WORKSPACE_PATH "/kfp-workspace"
+
 /* err: NULL when it is done. */
 typedef void executor_volume_fn(void *owner, const struct err *err);
 

@@ -319,6 +319,7 @@ struct run_context {
     const char *task_key, *task_id;
     int64_t created_us, scheduled_us; /* scheduled 0: as created */
     const char *pipeline_root;        /* or NULL: {{$.pipeline_root}} stays text */
+    const char *workspace_path;       /* where steps find the run's workspace; NULL: it has none */
 };
 /* Replace run-level placeholders in all strings within value. New reference. */
 json_t *placeholder_resolve_run(const json_t *value, const struct run_context *ctx);

@@ -23,6 +23,7 @@ static const struct {
     {".pipeline_job_create_time_utc", RUN_FACT_CREATED},
     {".pipeline_job_schedule_time_utc", RUN_FACT_SCHEDULED},
     {".pipeline_root", RUN_FACT_ROOT},
+    {".workspace_path", RUN_FACT_WORKSPACE},
 };
 
 struct cursor {
@@ -213,6 +214,8 @@ int run_fact_write(const struct run_context *run, enum run_fact fact, struct buf
             clock_format_s(run->scheduled_us != 0 ? run->scheduled_us : run->created_us, time));
     case RUN_FACT_ROOT:
         return add_known(out, run->pipeline_root);
+    case RUN_FACT_WORKSPACE:
+        return add_known(out, run->workspace_path);
     }
     return 0;
 }

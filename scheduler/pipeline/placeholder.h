@@ -37,6 +37,7 @@ enum run_fact {
     RUN_FACT_CREATED,
     RUN_FACT_SCHEDULED,
     RUN_FACT_ROOT,
+    RUN_FACT_WORKSPACE,
 };
 
 #define REF_MAX_NAME 256

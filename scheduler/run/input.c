@@ -27,6 +27,7 @@ struct run_context task_run_context(const struct task *task)
         .scheduled_us = jget_i64(run->record, "scheduled_us", 0),
         .pipeline_root =
             run->root_uri != NULL ? run->root_uri : artifact_store_root(run->engine->set.artifacts),
+        .workspace_path = live_workspace_path(task->run),
     };
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -50,6 +51,7 @@ void live_free(struct live *run)
     free(run->ends);
     free(run->error);
     free(run->history);
+    free(run->workspace_path);
     plan_unref(run->plan);
     json_decref(run->record);
     free(run);
@@ -91,6 +93,25 @@ void live_set_state(struct live *run, enum run_state state)
 const char *live_text(const struct live *run, const char *key)
 {
     return jget_str(run->record, key, "");
+}
+
+const char *live_workspace_path(struct live *run)
+{
+    const struct pipeline_config *config = run->plan == NULL ? NULL : run->plan->config;
+    if (run->workspace_path != NULL || config == NULL || config->workspace_size == NULL) {
+        return run->workspace_path;
+    }
+    const struct executor *executor = &run->engine->set.executor;
+    if (executor->ops->workspace_path == NULL) {
+        run->workspace_path = xstrdup(WORKSPACE_PATH);
+        return run->workspace_path;
+    }
+    struct buf path;
+    buf_init(&path, 8192);
+    struct attempt_name name = {.run_id = run->id.text, .task_id = run->id.text};
+    executor->ops->workspace_path(executor->self, &name, &path);
+    run->workspace_path = buf_steal(&path, NULL);
+    return run->workspace_path;
 }
 
 void live_event(struct live *run, const char *type, const char *what, json_t *data)

@@ -111,6 +111,7 @@ struct live {
     json_t *record;       /* as loaded; its doc part never changes */
     struct plan *plan;    /* NULL when the run could not even be prepared */
     const char *root_uri; /* where artifacts go, NULL: the store's root */
+    char *workspace_path; /* live_workspace_path() */
     struct task *root;
     struct map *by_id; /* task id -> container task */
     enum run_state state;
@@ -152,6 +153,8 @@ void live_touch(struct live *run);
 void live_set_state(struct live *run, enum run_state state);
 /* Where the run's text in record is; never NULL. */
 const char *live_text(const struct live *run, const char *key);
+/* Where its steps find the run's workspace; NULL: it has none. */
+const char *live_workspace_path(struct live *run);
 /* The event is written by the next save. Takes data. */
 void live_event(struct live *run, const char *type, const char *what, json_t *data);
 

@@ -215,6 +215,12 @@ static void test_run_placeholders(void **state UNUSED)
         .task_key = "t",
         .task_id = "t-1",
         .created_us = INT64_C(1764892805000000)};
+    struct run_context with_workspace = run;
+    with_workspace.workspace_path = "/data/w";
+    json_t *path = j("['{{$.workspace_path}}/x','{{$.workspace_path}}']");
+    expect_json("workspace", placeholder_resolve_run(path, &with_workspace),
+        "['/data/w/x','/data/w']");
+    json_decref(path);
     json_t *value = j("['{{$.pipeline_job_name}}/{{$.pipeline_job_uuid}}',"
                       "'{{$.pipeline_job_resource_name}}','{{$.pipeline_task_name}}',"
                       "'{{$.pipeline_task_uuid}}','{{$.pipeline_job_create_time_utc}}',"
