@@ -16,6 +16,7 @@ struct buf;
 struct err;
 struct expression;
 struct pool;
+struct run_context;
 
 /* Complaints about a file: all at once, each with its place. */
 struct complaint {
@@ -287,13 +288,14 @@ typedef const json_t *scope_fn(void *owner, const struct scope_ref *ref);
  *   {"env": [EnvVar], "volumes": [Volume], "volumeMounts": [VolumeMount],
  *    "nodeSelector": {}, "tolerations": [], "affinity": {}, "imagePullSecrets": [{"name"}],
  *    "imagePullPolicy": "Always", "labels": {}, "annotations": {},
- *    "activeDeadlineSeconds": 60, "securityContext": {}, "initContainers": [Container]}
+ *    "activeDeadlineSeconds": 60, "securityContext": {}, "initContainers": [Container],
+ *    "resourceClaims": [PodResourceClaim]}
  * Volume names are valid and unique, the same each time. An item whose parameter is null is left
  * out (a PVC mount: ERR_INVALID); other trouble is ERR_INVALID naming field and place.
- * New reference.
+ * run: for run-level placeholders in constants; NULL: they stay text. New reference.
  */
 json_t *pod_config_resolve(const struct pod_config *config, scope_fn *scope, void *owner,
-    struct err *err);
+    const struct run_context *run, struct err *err);
 /* Names of the claims that it mounts, sorted, unique: part of the cache key. New array. */
 json_t *pod_parts_claims(const json_t *parts);
 /*
@@ -310,6 +312,8 @@ json_t *resources_to_kubernetes(const json_t *resources, struct err *err);
 void task_config_split(const struct component *component, const json_t *parts,
     const json_t *resources, json_t **task_config_out, json_t **pod_parts_out,
     json_t **pod_resources_out);
+/* Whether TASK_CONFIG leaves the container's own environment to the pod. */
+bool task_config_keeps_env(const struct component *component);
 
 /* ---- one task ---- */
 
