@@ -2,7 +2,7 @@
 /*
  * A pipeline while it is being compiled: the plan's structs, half filled, each beside the node
  * it was read from. The stages are read (read.c, executor.c, interface.c, task.c), link (link.c),
- * order (order.c) and the list of what is not built yet (unsupported.c). All of them go on after an
+ * order (order.c) and the list of what rondo does not run (unsupported.c). All of them go on after an
  * error, so that a file's complaints come at once.
  */
 #ifndef PIPELINE_DRAFT_H
@@ -39,8 +39,8 @@ struct draft_task {
     size_t artifact_count;
     const char **after; /* dependentTasks */
     size_t after_count;
-    const char *item_input; /* of a loop: the input that gets the item */
-    bool is_loop;
+    struct iterator *iterator; /* NULL: no loop */
+    struct place iterator_place;
     int *deps; /* indices into the draft's tasks; sorted and unique once linked */
     size_t dep_count, dep_cap;
     int position; /* in topological order; -1 = not placed yet */
@@ -69,6 +69,7 @@ struct draft_component {
     struct place place;
     bool is_root;
     const char *executor; /* label or NULL */
+    struct map *extras;   /* inputs that are passed without being declared; NULL: none */
     struct draft_task *tasks;
     size_t task_count;
     struct map *task_index; /* key -> struct draft_task */
@@ -90,6 +91,7 @@ struct draft_executor {
     struct place place;
     enum executor_kind kind;
     struct container container;
+    struct importer importer;
 };
 
 struct draft {
@@ -127,6 +129,9 @@ bool read_bool(struct draft *d, const struct tree *map, const char *name, const 
 /* Whole or broken number in range; absent leaves *out. */
 void read_number(struct draft *d, const struct tree *map, const char *name, double min, double max,
     const struct path *up, double *out);
+/* A whole number from 0 to max, also written as a text. */
+void read_whole(struct draft *d, const struct tree *map, const char *name, double max,
+    const struct path *up, double *out);
 /* "3600s" -> ms. */
 void read_duration(struct draft *d, const struct tree *map, const char *name, const struct path *up,
     int64_t *ms_out);
@@ -144,6 +149,11 @@ bool name_is_usable(const char *name);
 void read_executors(struct draft *d);
 void read_interface(struct draft *d, struct draft_component *c, const struct path *path);
 void read_dag(struct draft *d, struct draft_component *c, const struct path *path);
+void read_iterator(struct draft *d, struct draft_task *t, const struct path *up);
+void read_importer(
+    struct draft *d, const struct tree *node, const struct path *up, struct importer *out);
+/* taskConfigPassthroughs, each as {"field": name, "applyToTask": bool}. */
+void read_passthroughs(struct draft *d, struct draft_component *c, const struct path *path);
 void read_components(struct draft *d);
 void component_path(const struct draft_component *c, struct path out[3]);
 int parse_value_type(const char *name, enum value_type *out);
@@ -151,7 +161,19 @@ int parse_value_type(const char *name, enum value_type *out);
 bool value_fits(const json_t *value, enum value_type type);
 
 void link_components(struct draft *d);
+/* The binding of this name in a sorted list, or NULL. */
+const struct draft_binding *find_binding(
+    const struct draft_binding *list, size_t count, const char *name);
+void link_iterator(struct draft *d, const struct draft_task *t, const struct path *up);
+void link_importer(struct draft *d, const struct draft_component *c, const struct path *path);
+void link_importer_task(struct draft *d, const struct draft_task *t, const struct path *path);
+/* Whether it is one of the images that stand for an operation on a volume. */
+bool volume_image(const char *image, enum volume_op *out);
+void link_volume(struct draft *d, const struct draft_component *c, const struct path *path);
+void link_volume_task(struct draft *d, const struct draft_task *t, const struct path *path);
 void order_tasks(struct draft *d);
+/* files.c: parameters that programs want as files, and outputs at fixed paths. */
+void link_files(struct draft *d);
 void refuse_unsupported(struct draft *d);
 /* For a document that is no pipeline but of a kind we know by sight: what it is; or NULL. */
 const char *unsupported_document(const struct tree *doc);
@@ -162,8 +184,11 @@ const char *selector_trouble(const char *selector);
 
 /* ---- document.c ---- */
 
-/* Find the pipeline and the platform document among the file's documents. -1 and complaints. */
-int pick_documents(struct tree **docs, size_t count, struct complaints *complaints,
-    const struct tree **spec_out, const struct tree **platform_out);
+/*
+ * Find the pipeline and the platform document among the file's documents; a component file of
+ * KFP 1 becomes a pipeline here. -1 and complaints.
+ */
+int pick_documents(struct pool *pool, struct tree **docs, size_t count,
+    struct complaints *complaints, const struct tree **spec_out, const struct tree **platform_out);
 
 #endif

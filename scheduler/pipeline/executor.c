@@ -11,7 +11,7 @@
 static const char *const executor_fields[] = {
     "container", "importer", "resolver", "customJob", NULL};
 static const char *const container_fields[] = {
-    "image", "command", "args", "env", "resources", "lifecycle", NULL};
+    "image", "command", "args", "env", "resources", "lifecycle", "fileOutputs", NULL};
 static const char *const resource_fields[] = {"cpuLimit", "memoryLimit", "cpuRequest",
     "memoryRequest", "resourceCpuLimit", "resourceMemoryLimit", "resourceCpuRequest",
     "resourceMemoryRequest", "accelerator", NULL};
@@ -81,6 +81,28 @@ static void read_resources(
     out->resources = read_value(d, map, VALUE_STRUCT, &here);
 }
 
+/* {output: path}, rondo's own: component files of KFP 1 become this. */
+static void read_file_outputs(
+    struct draft *d, const struct tree *node, const struct path *up, struct container *out)
+{
+    const struct tree *map = read_map(d, node, "fileOutputs", up);
+    struct path here = {.up = up, .key = "fileOutputs"};
+    json_t *list = json_array();
+    for (size_t i = 0; map != NULL && i < map->count; i++) {
+        struct path inner = {.up = &here, .key = map->pairs[i].key};
+        const char *file = read_item_text(d, map->pairs[i].value, &inner);
+        if (file != NULL && file[0] != '/') {
+            complain(d->complaints, tree_place(map->pairs[i].value), &inner,
+                "'%s' is not an absolute path", file);
+        } else if (file != NULL) {
+            json_array_append_new(
+                list, json_pack("{s:s,s:s}", "name", map->pairs[i].key, "path", file));
+        }
+    }
+    json_array_append_new(d->keep, list);
+    out->file_outputs = json_array_size(list) > 0 ? list : NULL;
+}
+
 static void read_container(
     struct draft *d, const struct tree *node, const struct path *up, struct container *out)
 {
@@ -91,6 +113,7 @@ static void read_container(
     out->args = read_words(d, node, "args", &here, &out->arg_count);
     read_env(d, node, &here, out);
     read_resources(d, node, &here, out);
+    read_file_outputs(d, node, &here, out);
     bool is_pseudo = out->image != NULL && str_starts(out->image, "argostub/");
     if (out->command_count + out->arg_count == 0 && !is_pseudo) {
         complain(d->complaints, tree_place(node), &here,
@@ -119,6 +142,8 @@ static void read_executor(struct draft *d, struct draft_executor *e, const struc
         e->kind = kinds[i];
         if (e->kind == EXECUTOR_CONTAINER) {
             read_container(d, node, path, &e->container);
+        } else if (e->kind == EXECUTOR_IMPORTER) {
+            read_importer(d, node, path, &e->importer);
         }
     }
     if (found != 1) {

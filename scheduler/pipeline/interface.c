@@ -12,16 +12,16 @@
 static const char *const component_fields[] = {"inputDefinitions", "outputDefinitions", "dag",
     "executorLabel", "singlePlatformSpecs", "taskConfigPassthroughs", NULL};
 static const char *const definition_fields[] = {"parameters", "artifacts", NULL};
-static const char *const param_fields[] = {
-    "parameterType", "type", "defaultValue", "isOptional", "description", "literals", NULL};
+static const char *const param_fields[] = {"parameterType", "type", "defaultValue", "isOptional",
+    "description", "literals", "displayName", NULL};
 static const char *const artifact_fields[] = {"artifactType", "isArtifactList", "isOptional",
-    "description", "metadata", "properties", "customProperties", NULL};
+    "description", "metadata", "properties", "customProperties", "displayName", NULL};
 static const char *const type_fields[] = {
     "schemaTitle", "schemaUri", "instanceSchema", "schemaVersion", NULL};
 
 static const struct {
     const char *name;
-    int number; /* in ParameterTypeEnum; -1 for the deprecated PrimitiveTypeEnum names */
+    int number; /* in ParameterTypeEnum */
     enum value_type type;
 } value_types[] = {
     {"STRING", 3, VALUE_STRING},
@@ -32,8 +32,15 @@ static const struct {
     {"STRUCT", 6, VALUE_STRUCT},
     {"TASK_FINAL_STATUS", 7, VALUE_TASK_FINAL_STATUS},
     {"TASK_CONFIG", 8, VALUE_TASK_CONFIG},
-    {"INT", -1, VALUE_INTEGER},
-    {"DOUBLE", -1, VALUE_DOUBLE},
+};
+/* PrimitiveTypeEnum, of the deprecated field `type`. */
+static const struct {
+    const char *name, *number;
+    enum value_type type;
+} primitive_types[] = {
+    {"INT", "1", VALUE_INTEGER},
+    {"DOUBLE", "2", VALUE_DOUBLE},
+    {"STRING", "3", VALUE_STRING},
 };
 
 int parse_value_type(const char *name, enum value_type *out)
@@ -45,6 +52,18 @@ int parse_value_type(const char *name, enum value_type *out)
         if (strcmp(name, value_types[i].name) == 0 ||
             (is_number && number == value_types[i].number)) {
             *out = value_types[i].type;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int parse_primitive_type(const char *name, enum value_type *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(primitive_types); i++) {
+        if (strcmp(name, primitive_types[i].name) == 0 ||
+            strcmp(name, primitive_types[i].number) == 0) {
+            *out = primitive_types[i].type;
             return 0;
         }
     }
@@ -79,6 +98,29 @@ static void check_name(
     }
 }
 
+/* parameterType, or `type` as it was before. */
+static bool read_type(
+    struct draft *d, const struct tree *node, const struct path *path, enum value_type *out)
+{
+    const char *type = read_text(d, node, "parameterType", path);
+    if (type != NULL && parse_value_type(type, out) == 0) {
+        return true;
+    }
+    const char *old = read_text(d, node, "type", path);
+    bool is_unsaid = type == NULL || strcmp(type, "0") == 0 ||
+                     strcmp(type, "PARAMETER_TYPE_ENUM_UNSPECIFIED") == 0;
+    if (is_unsaid && old != NULL && parse_primitive_type(old, out) == 0) {
+        return true;
+    }
+    type = is_unsaid ? old : type;
+    complain(d->complaints, tree_place(node), path,
+        "parameterType %s%s%s; it must be STRING, NUMBER_INTEGER, NUMBER_DOUBLE, BOOLEAN, LIST, "
+        "STRUCT, TASK_FINAL_STATUS or TASK_CONFIG",
+        type != NULL ? "'" : "", type != NULL ? type : "is missing",
+        type != NULL ? "' is not known" : "");
+    return false;
+}
+
 static void read_param(
     struct draft *d, const struct tree_pair *pair, const struct path *path, struct param_def *out)
 {
@@ -90,21 +132,12 @@ static void read_param(
     }
     check_name(d, pair, path, "parameter");
     read_known(d, node, path, param_fields);
-    const char *type = read_text(d, node, "parameterType", path);
-    if (type == NULL) {
-        type = read_text(d, node, "type", path);
-    }
-    if (type == NULL || parse_value_type(type, &out->type) != 0) {
-        complain(d->complaints, tree_place(node), path,
-            "parameterType %s%s%s; it must be STRING, NUMBER_INTEGER, NUMBER_DOUBLE, BOOLEAN, "
-            "LIST, "
-            "STRUCT, TASK_FINAL_STATUS or TASK_CONFIG",
-            type != NULL ? "'" : "", type != NULL ? type : "is missing",
-            type != NULL ? "' is not known" : "");
+    if (!read_type(d, node, path, &out->type)) {
         return;
     }
     out->is_optional = read_bool(d, node, "isOptional", path);
     out->description = read_text(d, node, "description", path);
+    out->display_name = read_text(d, node, "displayName", path);
     struct path inner = {.up = path, .key = "defaultValue"};
     struct tree *value = tree_get(node, "defaultValue");
     if (value != NULL) {
@@ -179,6 +212,7 @@ static void read_artifact(struct draft *d, const struct tree_pair *pair, const s
     struct tree *metadata = read_map(d, node, "metadata", path);
     inner.key = "metadata";
     out->metadata = metadata != NULL ? read_value(d, metadata, VALUE_STRUCT, &inner) : NULL;
+    out->display_name = read_text(d, node, "displayName", path);
     out->is_list = read_bool(d, node, "isArtifactList", path);
     out->is_optional = read_bool(d, node, "isOptional", path);
 }
@@ -259,6 +293,7 @@ static void read_component(struct draft *d, struct draft_component *c)
             "needs 'dag' (a group of tasks) or 'executorLabel' (an entry of "
             "deploymentSpec.executors)");
     }
+    read_passthroughs(d, c, &path[2]);
     if (has_dag) {
         read_dag(d, c, &path[2]);
     }

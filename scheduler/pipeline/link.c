@@ -65,6 +65,22 @@ static struct draft_task *find_producer(
     return t;
 }
 
+const struct draft_binding *find_binding(
+    const struct draft_binding *list, size_t count, const char *name)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(list[middle].def.name, name);
+        if (order == 0) {
+            return &list[middle];
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return NULL;
+}
+
 /* ---- parameters ---- */
 
 static bool is_struct(enum value_type type)
@@ -101,6 +117,9 @@ static void link_component_input(struct linker *l, struct draft_binding *b, cons
         warn_of_type(l, b, from->type, path);
         return;
     }
+    if (l->c->extras != NULL && map_get(l->c->extras, b->def.source) != NULL) {
+        return;
+    }
     bool is_artifact = component_artifact_in(dag, b->def.source) != NULL;
     complain(l->d->complaints, b->place, path,
         is_artifact ? "'%s' of %s is an artifact; use componentInputArtifact"
@@ -127,8 +146,8 @@ static void link_param_output(
         complain(l->d->complaints, b->place, path,
             "task '%s' has no output parameter '%s'; its component %s declares none of that name",
             b->producer, b->def.key, producer->component->def.name);
-    } else if (!producer->is_loop) {
-        warn_of_type(l, b, from->type, path);
+    } else {
+        warn_of_type(l, b, producer->iterator != NULL ? VALUE_LIST : from->type, path);
     }
 }
 
@@ -175,7 +194,13 @@ static void link_param(
         break;
     case SOURCE_FINAL_STATUS: {
         const struct draft_task *producer = find_producer(l, b->producer, b->place, path);
-        b->def.producer = producer != NULL ? (int)(producer - l->c->tasks) : -1;
+        if (producer == NULL) {
+            b->is_broken = true;
+            break;
+        }
+        b->def.producer = (int)(producer - l->c->tasks);
+        task_add_dep(l, t, producer); /* or there would be no status yet */
+        warn_of_type(l, b, VALUE_TASK_FINAL_STATUS, path);
         break;
     }
     }
@@ -222,19 +247,9 @@ static void link_artifact(
 
 /* ---- tasks ---- */
 
-static bool is_bound(const struct draft_binding *list, size_t count, const char *name)
+static bool is_item(const struct draft_task *t, const char *name)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(list[middle].def.name, name);
-        if (order == 0) {
-            return true;
-        }
-        low = order < 0 ? middle + 1 : low;
-        high = order < 0 ? high : middle;
-    }
-    return false;
+    return t->iterator != NULL && str_eq(name, t->iterator->item_input);
 }
 
 /* What must be passed and is not. */
@@ -244,8 +259,8 @@ static void check_required(struct linker *l, const struct draft_task *t, const s
     for (size_t i = 0; i < c->param_in_count; i++) {
         const struct param_def *p = &c->params_in[i];
         bool is_required = !p->is_optional && p->default_value == NULL &&
-                           p->type != VALUE_TASK_CONFIG && !str_eq(p->name, t->item_input);
-        if (is_required && !is_bound(t->params, t->param_count, p->name)) {
+                           p->type != VALUE_TASK_CONFIG && !is_item(t, p->name);
+        if (is_required && find_binding(t->params, t->param_count, p->name) == NULL) {
             complain(l->d->complaints, t->place, path,
                 "parameter '%s' of %s is not passed and has no default; pass it in "
                 "inputs.parameters",
@@ -254,8 +269,8 @@ static void check_required(struct linker *l, const struct draft_task *t, const s
     }
     for (size_t i = 0; i < c->artifact_in_count; i++) {
         const struct artifact_def *a = &c->artifacts_in[i];
-        if (!a->is_optional && !str_eq(a->name, t->item_input) &&
-            !is_bound(t->artifacts, t->artifact_count, a->name)) {
+        if (!a->is_optional && !is_item(t, a->name) &&
+            find_binding(t->artifacts, t->artifact_count, a->name) == NULL) {
             complain(l->d->complaints, t->place, path,
                 "artifact '%s' of %s is not passed; pass it in inputs.artifacts", a->name, c->name);
         }
@@ -289,8 +304,41 @@ static void link_task(struct linker *l, struct draft_task *t)
         }
     }
     task_tidy_deps(t);
-    if (t->component != NULL) {
-        check_required(l, t, &here);
+    if (t->component == NULL) {
+        return;
+    }
+    check_required(l, t, &here);
+    link_iterator(l->d, t, &here);
+    if (t->component->def.kind == COMPONENT_IMPORTER) {
+        link_importer_task(l->d, t, &here);
+    } else if (t->component->def.kind == COMPONENT_VOLUME) {
+        link_volume_task(l->d, t, &here);
+    }
+}
+
+static void add_extra(struct draft *d, struct draft_component *c, const char *name)
+{
+    if (name == NULL || component_param_in(&c->def, name) != NULL) {
+        return;
+    }
+    if (c->extras == NULL) {
+        c->extras = map_new(NULL);
+        pool_on_free(d->pool, (void (*)(void *))map_free, c->extras);
+    }
+    map_put(c->extras, name, c);
+}
+
+/* What a DAG is passed can be referred to within it, declared or not. */
+static void note_extras(struct draft *d, const struct draft_task *t)
+{
+    if (t->component->def.kind != COMPONENT_DAG) {
+        return;
+    }
+    for (size_t i = 0; i < t->param_count; i++) {
+        add_extra(d, t->component, t->params[i].def.name);
+    }
+    if (t->iterator != NULL && !t->iterator->is_artifact) {
+        add_extra(d, t->component, t->iterator->item_input);
     }
 }
 
@@ -307,7 +355,9 @@ static void find_components(struct linker *l)
             struct path ref = {.up = &here, .key = "componentRef"};
             complain(l->d->complaints, t->place, &ref,
                 "there is no component '%s'; declare it under 'components'", t->component_name);
+            continue;
         }
+        note_extras(l->d, t);
     }
 }
 
@@ -364,30 +414,58 @@ static void link_executor(struct draft *d, struct draft_component *c, const stru
         struct path here = {.up = path, .key = "executorLabel"};
         complain(d->complaints, tree_place(tree_get(c->node, "executorLabel")), &here,
             "there is no executor '%s'; declare it under deploymentSpec.executors", c->executor);
+        return;
+    }
+    enum volume_op op;
+    if (e->kind == EXECUTOR_IMPORTER) {
+        c->def.kind = COMPONENT_IMPORTER;
+        c->def.importer = &e->importer;
+        link_importer(d, c, path);
+    } else if (e->kind == EXECUTOR_CONTAINER && e->container.image != NULL &&
+               volume_image(e->container.image, &op)) {
+        c->def.kind = COMPONENT_VOLUME;
+        c->def.volume_op = op;
+        link_volume(d, c, path);
     } else if (e->kind == EXECUTOR_CONTAINER) {
         c->def.container = &e->container;
     }
 }
 
+/* Where the tasks of a DAG are: "root.dag", "root.dag.tasks". */
+struct dag_place {
+    struct path component[3], dag, tasks;
+};
+
+static struct linker linker_at(struct draft *d, struct draft_component *c, struct dag_place *place)
+{
+    component_path(c, place->component);
+    place->dag = (struct path){.up = &place->component[2], .key = "dag"};
+    place->tasks = (struct path){.up = &place->dag, .key = "tasks"};
+    return (struct linker){.d = d, .c = c, .tasks = &place->tasks};
+}
+
 void link_components(struct draft *d)
 {
+    struct dag_place place;
     for (size_t i = 0; i < d->count; i++) {
         struct draft_component *c = d->list[i];
-        struct path path[3];
-        component_path(c, path);
+        struct linker l = linker_at(d, c, &place);
         if (c->executor != NULL && c->def.kind == COMPONENT_CONTAINER) {
-            link_executor(d, c, &path[2]);
+            link_executor(d, c, &place.component[2]);
         }
+        if (c->task_index != NULL) {
+            find_components(&l);
+        }
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        struct draft_component *c = d->list[i];
         if (c->task_index == NULL) {
             continue;
         }
-        struct path dag = {.up = &path[2], .key = "dag"};
-        struct path tasks = {.up = &dag, .key = "tasks"};
-        struct linker l = {.d = d, .c = c, .tasks = &tasks};
-        find_components(&l);
+        struct linker l = linker_at(d, c, &place);
         for (size_t k = 0; k < c->task_count; k++) {
             link_task(&l, &c->tasks[k]);
         }
-        link_outputs(&l, &dag);
+        link_outputs(&l, &place.dag);
     }
 }

@@ -140,6 +140,19 @@ void read_number(struct draft *d, const struct tree *map, const char *name, doub
         d->complaints, tree_place(node), &here, "expected a number from %.0f to %.0f", min, max);
 }
 
+void read_whole(struct draft *d, const struct tree *map, const char *name, double max,
+    const struct path *up, double *out)
+{
+    double value = *out;
+    read_number(d, map, name, 0, max, up, &value);
+    if (value != floor(value)) {
+        struct path here = {.up = up, .key = name};
+        complain(d->complaints, tree_place(tree_get(map, name)), &here, "expected a whole number");
+        return;
+    }
+    *out = value;
+}
+
 void read_duration(struct draft *d, const struct tree *map, const char *name, const struct path *up,
     int64_t *ms_out)
 {

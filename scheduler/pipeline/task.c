@@ -14,6 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_RETRIES 1000
+#define DEFAULT_BACKOFF_FACTOR 2.0
+#define DEFAULT_MAX_BACKOFF_MS (INT64_C(3600) * 1000)
+
 static const char *const dag_fields[] = {"tasks", "outputs", NULL};
 static const char *const task_fields[] = {"taskInfo", "inputs", "dependentTasks", "cachingOptions",
     "componentRef", "triggerPolicy", "artifactIterator", "parameterIterator", "retryPolicy",
@@ -217,28 +221,18 @@ static void read_retry(struct draft *d, struct draft_task *t, const struct path 
     struct path here = {.up = up, .key = "retryPolicy"};
     const struct tree *policy = read_map(d, t->node, "retryPolicy", up);
     read_known(d, policy, &here, retry_fields);
+    struct retry_policy *retry = &t->def.retry;
     double count = 0;
-    t->def.retry = (struct retry_policy){.factor = 2.0, .max_backoff_ms = 3600 * 1000};
-    read_number(d, policy, "maxRetryCount", 0, 1000, &here, &count);
-    read_number(d, policy, "backoffFactor", 0, 1000, &here, &t->def.retry.factor);
-    read_duration(d, policy, "backoffDuration", &here, &t->def.retry.backoff_ms);
-    read_duration(d, policy, "backoffMaxDuration", &here, &t->def.retry.max_backoff_ms);
-    t->def.retry.max_count = (int)count;
-}
-
-/* A loop's item reaches its task beside `inputs`. */
-static void read_loop(struct draft *d, struct draft_task *t, const struct path *up)
-{
-    static const char *const iterators[] = {"parameterIterator", "artifactIterator"};
-    for (size_t i = 0; i < ARRAY_LEN(iterators); i++) {
-        struct path here = {.up = up, .key = iterators[i]};
-        const struct tree *iterator = read_map(d, t->node, iterators[i], up);
-        if (iterator != NULL) {
-            t->is_loop = true;
-            t->item_input = read_need_text(
-                d, iterator, "itemInput", &here, "name the input that gets each item");
-        }
-    }
+    *retry = (struct retry_policy){.is_set = policy != NULL};
+    read_whole(d, policy, "maxRetryCount", MAX_RETRIES, &here, &count);
+    read_number(d, policy, "backoffFactor", 0, 1000, &here, &retry->factor);
+    read_duration(d, policy, "backoffDuration", &here, &retry->backoff_ms);
+    read_duration(d, policy, "backoffMaxDuration", &here, &retry->max_backoff_ms);
+    /* 0 is proto's way to leave a field out */
+    retry->factor = retry->factor > 0 ? retry->factor : DEFAULT_BACKOFF_FACTOR;
+    retry->max_backoff_ms =
+        retry->max_backoff_ms > 0 ? retry->max_backoff_ms : DEFAULT_MAX_BACKOFF_MS;
+    retry->max_count = (int)count;
 }
 
 static void read_dependents(struct draft *d, struct draft_task *t, const struct path *up)
@@ -290,7 +284,7 @@ static void read_task(struct draft *d, struct draft_task *t, const struct path *
     read_dependents(d, t, path);
     read_trigger(d, t, path);
     read_retry(d, t, path);
-    read_loop(d, t, path);
+    read_iterator(d, t, path);
 }
 
 static void read_tasks(

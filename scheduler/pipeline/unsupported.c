@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What KFP has and rondo does not run yet. Each rule refuses the pipeline at compile time and
- * names the feature and the place; nothing is ever skipped in silence. A feature that is built
- * deletes its rule here.
+ * What KFP has and rondo does not run. Each rule refuses the pipeline at compile time, with the
+ * place and what to write instead; nothing is ever skipped in silence.
  *
  * Caching has no rule: cachingOptions.enableCache permits reuse of earlier results, it does not
  * demand it, so running the task is always right.
@@ -20,103 +19,36 @@ static void refuse(struct draft *d, struct place place, const struct path *path,
     complain(d->complaints, place, path, "%s" NOT_YET, what);
 }
 
-/* ---- tasks ---- */
-
 static void refuse_member(struct draft *d, const struct tree *map, const char *name,
     const struct path *up, const char *what)
 {
     const struct tree *node = tree_get(map, name);
     if (node != NULL && !tree_is_null(node)) {
         struct path here = {.up = up, .key = name};
-        refuse(d, tree_place(node), &here, what);
-    }
-}
-
-static void refuse_in_task(struct draft *d, const struct draft_task *t, const struct path *path)
-{
-    refuse_member(
-        d, t->node, "parameterIterator", path, "a loop over parameters (dsl.ParallelFor)");
-    refuse_member(d, t->node, "artifactIterator", path, "a loop over artifacts (dsl.ParallelFor)");
-    struct path trigger = {.up = path, .key = "triggerPolicy"};
-    if (t->def.condition != NULL && t->def.condition[0] != '\0') {
-        refuse_member(d, tree_get(t->node, "triggerPolicy"), "condition", &trigger,
-            "a condition (dsl.If, dsl.Elif, dsl.Else)");
-    }
-    if (t->def.strategy == TRIGGER_ALL_COMPLETED) {
-        refuse_member(d, tree_get(t->node, "triggerPolicy"), "strategy", &trigger,
-            "an exit handler (dsl.ExitHandler, ignore_upstream_failure)");
-    }
-    if (t->def.retry.max_count > 0) {
-        refuse_member(d, t->node, "retryPolicy", path, "retrying a task (set_retry)");
-    }
-    struct path inputs = {.up = path, .key = "inputs"};
-    struct path params = {.up = &inputs, .key = "parameters"};
-    for (size_t i = 0; i < t->param_count; i++) {
-        if (t->params[i].def.kind == SOURCE_FINAL_STATUS && !t->params[i].is_broken) {
-            struct path here = {.up = &params, .key = t->params[i].def.name};
-            refuse(d, t->params[i].place, &here, "taskFinalStatus (dsl.PipelineTaskFinalStatus)");
-        }
-    }
-}
-
-static void refuse_in_outputs(struct draft *d, const struct draft_output *list, size_t count,
-    const char *name, const struct path *dag)
-{
-    struct path outputs = {.up = dag, .key = "outputs"};
-    struct path params = {.up = &outputs, .key = name};
-    for (size_t i = 0; i < count; i++) {
-        if (list[i].count > 1) {
-            struct path here = {.up = &params, .key = list[i].name};
-            refuse(d, list[i].place, &here, "an output chosen from several tasks (dsl.OneOf)");
-        }
-    }
-}
-
-/* ---- components and executors ---- */
-
-static void refuse_in_component(
-    struct draft *d, const struct draft_component *c, const struct path *path)
-{
-    refuse_member(
-        d, c->node, "taskConfigPassthroughs", path, "taskConfigPassthroughs (TASK_CONFIG)");
-    refuse_member(d, c->node, "singlePlatformSpecs", path, "singlePlatformSpecs");
-    struct path defs = {.up = path, .key = "inputDefinitions"};
-    struct path params = {.up = &defs, .key = "parameters"};
-    for (size_t i = 0; i < c->def.param_in_count; i++) {
-        const struct param_def *p = &c->def.params_in[i];
-        struct path here = {.up = &params, .key = p->name};
-        if (p->type == VALUE_TASK_CONFIG) {
-            refuse(d, c->place, &here, "a parameter of type TASK_CONFIG (dsl.TaskConfig)");
-        } else if (p->type == VALUE_TASK_FINAL_STATUS) {
-            refuse(d, c->place, &here,
-                "a parameter of type TASK_FINAL_STATUS (dsl.PipelineTaskFinalStatus)");
-        }
+        complain(d->complaints, tree_place(node), &here, "%s", what);
     }
 }
 
 static void refuse_executor(
     struct draft *d, const struct draft_executor *e, const struct path *path)
 {
-    static const struct {
-        const char *field, *what;
-    } kinds[] = {
-        {"importer", "an importer (dsl.importer)"},
-        {"resolver", "a resolver"},
-        {"customJob", "a Vertex AI custom job (customJob)"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        refuse_member(d, e->node, kinds[i].field, path, kinds[i].what);
-    }
+    refuse_member(d, e->node, "resolver", path,
+        "a resolver looks for artifacts in a metadata store, which rondo does not have; import the "
+        "artifact by its URI (dsl.importer)");
+    refuse_member(d, e->node, "customJob", path,
+        "customJob is a job of Vertex AI, which rondo does not start; compile the component as a "
+        "container");
     const char *image = e->kind == EXECUTOR_CONTAINER ? e->container.image : NULL;
-    if (image == NULL || !str_starts(image, "argostub/")) {
+    enum volume_op op;
+    if (image == NULL || !str_starts(image, "argostub/") || volume_image(image, &op)) {
         return;
     }
     struct path container = {.up = path, .key = "container"};
     struct path here = {.up = &container, .key = "image"};
-    refuse(d, e->place, &here,
-        strcmp(image, "argostub/createpvc") == 0   ? "creating a volume (kubernetes.CreatePVC)"
-        : strcmp(image, "argostub/deletepvc") == 0 ? "deleting a volume (kubernetes.DeletePVC)"
-                                                   : "a task done by the engine (argostub/)");
+    complain(d->complaints, e->place, &here,
+        "'%s' is not an operation of the engine; those are argostub/createpvc and "
+        "argostub/deletepvc",
+        image);
 }
 
 /* ---- the platform document ---- */
@@ -162,20 +94,6 @@ static void refuse_in_platform(struct draft *d, const struct tree *kubernetes)
 
 void refuse_unsupported(struct draft *d)
 {
-    for (size_t i = 0; i < d->count; i++) {
-        const struct draft_component *c = d->list[i];
-        struct path path[3];
-        component_path(c, path);
-        refuse_in_component(d, c, &path[2]);
-        struct path dag = {.up = &path[2], .key = "dag"};
-        struct path tasks = {.up = &dag, .key = "tasks"};
-        for (size_t k = 0; k < c->task_count; k++) {
-            struct path here = {.up = &tasks, .key = c->tasks[k].def.key};
-            refuse_in_task(d, &c->tasks[k], &here);
-        }
-        refuse_in_outputs(d, c->params_out, c->param_out_count, "parameters", &dag);
-        refuse_in_outputs(d, c->artifacts_out, c->artifact_out_count, "artifacts", &dag);
-    }
     struct path top = PATH_ROOT;
     struct path deployment = {.up = &top, .key = "deploymentSpec"};
     struct path executors = {.up = &deployment, .key = "executors"};
@@ -194,14 +112,9 @@ void refuse_unsupported(struct draft *d)
 
 const char *unsupported_document(const struct tree *doc)
 {
-    const struct tree *kind = tree_get(doc, "kind"),
-                      *implementation = tree_get(doc, "implementation");
+    const struct tree *kind = tree_get(doc, "kind");
     if (kind != NULL && kind->kind == TREE_SCALAR && strcmp(kind->text, "Workflow") == 0) {
         return "this is an Argo Workflow, as KFP 1 wrote it; compile the pipeline with kfp 2";
-    }
-    if (implementation != NULL && implementation->kind == TREE_MAP) {
-        return "this is a component file of KFP 1; running one directly is not supported yet: load "
-               "it with kfp.components and compile a pipeline";
     }
     return NULL;
 }
