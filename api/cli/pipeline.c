@@ -131,7 +131,7 @@ json_t *cli_parameters(const json_t *pairs, const struct plan *plan, struct err 
             return NULL;
         }
         CLEANUP(cleanup_free) char *name = xstrndup(text, (size_t)(equals - text));
-        const struct param_def *def = plan != NULL ? component_param_in(plan->root, name) : NULL;
+        const struct param_def *def = plan != NULL ? plan_find_param(plan, name) : NULL;
         json_object_set_new(out, name, parameter_value(equals + 1, def));
     }
     return out;

@@ -49,10 +49,12 @@ struct param_def {
     bool is_optional;
     const json_t *literals;      /* NULL or array */
     const char *description;
+    const char *display_name;    /* its author's name for it, if that is another; or NULL */
 };
 
 struct artifact_def {
     const char *name;
+    const char *display_name;    /* as for parameters */
     const char *schema_title;    /* "system.Model"; NULL when instance_schema or schema_uri is used */
     const char *schema_version;
     const json_t *type;          /* {"schemaTitle": ..., "schemaVersion": ...} as written */
@@ -186,6 +188,9 @@ struct component {
     const struct importer *importer;
     enum volume_op volume_op;
     const json_t *passthroughs;          /* taskConfigPassthroughs, array or NULL */
+    /* CONTAINER: names of input parameters whose values the program wants as files
+     * ({{$.inputs.artifacts['x'].path}}, KFP 1's inputPath); array or NULL */
+    const json_t *input_files;
 };
 const struct param_def *component_param_in(const struct component *c, const char *name);
 const struct param_def *component_param_out(const struct component *c, const char *name);
@@ -265,6 +270,8 @@ json_t *macro_expand(const json_t *value, const struct macro_context *ctx);
  * be NULL. New reference to an object with every root parameter that has a value.
  */
 json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct err *err);
+/* A run parameter by its name, or by its author's (display_name); NULL: there is none. */
+const struct param_def *plan_find_param(const struct plan *plan, const char *name);
 
 /* ---- Kubernetes settings of a task ---- */
 
@@ -350,10 +357,15 @@ int condition_eval(const struct expression *condition, const json_t *executor_in
  * (in constants only: what users supply is never scanned). Then selectors, then coercion.
  *   *provided_out  the values that were passed (cache key, IfPresent); never a null
  *   *params_out    the same plus defaults; for a DAG also null for optionals without a value
+ * Of a loop the input that gets the items is left alone.
  * New references. ERR_INVALID names task and input.
  */
 int task_params_finish(const struct task_def *task, const json_t *raw,
     const struct run_context *run, json_t **provided_out, json_t **params_out, struct err *err);
+/* The same for the item of one iteration: sets params[item_input]. A null counts as not passed;
+ * *is_default then. */
+int task_item_finish(const struct task_def *task, const json_t *item, json_t *params,
+    bool *is_default, struct err *err);
 
 /*
  * ExecutorInput JSON (kfp-semantics.md 4.1): camelCase, empty maps left out, nulls dropped,
@@ -401,5 +413,29 @@ char *string_render(const char *text, const struct render_context *ctx, struct e
  */
 int outputs_read(const struct component *component, const json_t *executor_input,
     const json_t *report, json_t **params_out, json_t **artifacts_out, struct err *err);
+
+/* ---- caching ---- */
+
+/* Tasks of one pipeline with the same fingerprint do the same (kfp-semantics.md 9.2). */
+struct fingerprint {
+    char hex[65];
+    json_t *parts; /* what it is made of: {"input 'x'": short hash, "the image": ...} */
+};
+/*
+ * provided: values that were passed; artifacts: input name -> [RuntimeArtifact with "id"]; claims:
+ * sorted names of the claims that it mounts, or NULL. out->parts is a new reference.
+ */
+void task_fingerprint(const struct task_def *task, const json_t *provided,
+    const json_t *artifacts, const json_t *claims, struct fingerprint *out);
+/* Hex SHA-256 of a value's canonical text: the same for whatever order its keys came in. */
+void json_fingerprint(const json_t *value, char hex[65]);
+
+/*
+ * What an importer makes (kfp-semantics.md 11) of its inputs (params as of task_params_finish):
+ * RuntimeArtifact {"name","type","uri","metadata"}, placeholders resolved, uri's scheme one that
+ * artifacts can have. New reference, or NULL and ERR_INVALID naming place and fix.
+ */
+json_t *importer_artifact(const struct component *component, const json_t *params,
+    const struct run_context *run, struct err *err);
 
 #endif

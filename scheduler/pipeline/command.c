@@ -90,6 +90,14 @@ static int write_artifact(struct renderer *r, const struct ref *ref, struct buf 
     const json_t *side = json_object_get(r->ctx->executor_input, is_in ? "inputs" : "outputs");
     const json_t *list = json_object_get(json_object_get(side, "artifacts"), ref->name);
     const json_t *artifact = json_array_get(json_object_get(list, "artifacts"), 0);
+    if (artifact == NULL && is_in && ref->field == FIELD_PATH) {
+        /* A parameter that the program wants as a file: component.input_files. */
+        const json_t *file = json_object_get(json_object_get(r->ctx->paths, "in"), ref->name);
+        if (file != NULL && inputs_get(r, "parameterValues", ref->name) != NULL) {
+            buf_adds(out, json_string_value(file));
+            return 1;
+        }
+    }
     if (artifact == NULL) {
         return is_in ? no_value(r, "input artifact", ref->name)
                      : err_set(r->err, ERR_INVALID, "%s: the component has no output artifact '%s'",
@@ -178,6 +186,31 @@ static int render_if(struct renderer *r, const json_t *body, json_t *argv, int d
     return chosen == NULL || json_is_null(chosen) ? 0 : render_struct(r, chosen, argv, depth);
 }
 
+/* KFP 1's {if: {cond: {inputValue: x}}}: the value itself decides. rondo's own, see pipelines.md. */
+static int render_truth(struct renderer *r, const json_t *body, json_t *argv, int depth)
+{
+    const char *name = json_string_value(json_object_get(body, "InputName"));
+    const json_t *then = json_object_get(body, "Then");
+    bool truth = false;
+    if (name == NULL || then == NULL) {
+        return err_set(r->err, ERR_INVALID, "%s: IfTrue needs 'InputName' and 'Then'", r->where);
+    }
+    const json_t *value = inputs_get(r, "parameterValues", name);
+    struct buf word;
+    buf_init(&word, MAX_ARG_BYTES);
+    value_text(value, &word);
+    bool is_word = word.len == 0 || value_truth_text(buf_str(&word), &truth);
+    buf_done(&word);
+    if (!is_word) {
+        return err_set(r->err, ERR_INVALID,
+            "%s: input '%s' decides here and is neither of y, yes, t, true, on, 1 nor of n, no, f, "
+            "false, off, 0",
+            r->where, name);
+    }
+    const json_t *chosen = truth ? then : json_object_get(body, "Else");
+    return chosen == NULL || json_is_null(chosen) ? 0 : render_struct(r, chosen, argv, depth);
+}
+
 static int render_concat(struct renderer *r, const json_t *parts, json_t *argv, int depth)
 {
     if (!json_is_array(parts)) {
@@ -237,6 +270,10 @@ static int render_struct(struct renderer *r, const json_t *value, json_t *argv, 
     if (body != NULL) {
         return render_if(r, body, argv, depth + 1);
     }
+    body = json_object_get(value, "IfTrue");
+    if (body != NULL) {
+        return render_truth(r, body, argv, depth + 1);
+    }
     body = json_object_get(value, "Concat");
     if (body != NULL) {
         return render_concat(r, body, argv, depth + 1);
@@ -249,7 +286,7 @@ static int render_struct(struct renderer *r, const json_t *value, json_t *argv, 
 /* Text that begins like a struct and is JSON. */
 static json_t *parse_struct(const char *text)
 {
-    static const char *const words[] = {"\"IfPresent\"", "\"Concat\""};
+    static const char *const words[] = {"\"IfPresent\"", "\"Concat\"", "\"IfTrue\""};
     text += strspn(text, " \t\r\n");
     if (*text != '{') {
         return NULL;

@@ -152,7 +152,7 @@ static struct plan *compile_trees(
     struct pool *pool, struct tree **docs, size_t count, struct complaints *complaints)
 {
     struct draft d = {.pool = pool, .complaints = complaints};
-    if (pick_documents(docs, count, complaints, &d.spec, &d.platform) != 0) {
+    if (pick_documents(pool, docs, count, complaints, &d.spec, &d.platform) != 0) {
         return NULL;
     }
     d.keep = json_array();
@@ -167,6 +167,7 @@ static struct plan *compile_trees(
     read_components(&d);
     link_components(&d);
     order_tasks(&d);
+    link_files(&d);
     refuse_unsupported(&d);
     map_free(d.executors);
     map_free(d.components);

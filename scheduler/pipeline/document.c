@@ -5,6 +5,8 @@
  */
 #include "pipeline/draft.h"
 
+#include "pipeline/component_v1.h"
+
 #include "base/pool.h"
 #include "base/util.h"
 
@@ -14,6 +16,7 @@ static const char *const spec_fields[] = {
     "pipelineInfo", "root", "deploymentSpec", "components", "schemaVersion", NULL};
 
 struct picker {
+    struct pool *pool;
     struct complaints *complaints;
     const struct tree *spec, *platform;
 };
@@ -80,6 +83,11 @@ static void pick_document(struct picker *p, const struct tree *doc)
         pick(p, &p->spec, doc, "pipeline document");
     } else if (tree_get(doc, "platforms") != NULL) {
         pick_platform(p, doc);
+    } else if (tree_get(doc, "implementation") != NULL) {
+        const struct tree *converted = component_v1_convert(doc, p->pool, p->complaints);
+        if (converted != NULL) {
+            pick(p, &p->spec, converted, "pipeline document");
+        }
     } else {
         const char *what = unsupported_document(doc);
         if (what != NULL) {
@@ -91,10 +99,10 @@ static void pick_document(struct picker *p, const struct tree *doc)
     }
 }
 
-int pick_documents(struct tree **docs, size_t count, struct complaints *complaints,
-    const struct tree **spec_out, const struct tree **platform_out)
+int pick_documents(struct pool *pool, struct tree **docs, size_t count,
+    struct complaints *complaints, const struct tree **spec_out, const struct tree **platform_out)
 {
-    struct picker p = {.complaints = complaints};
+    struct picker p = {.pool = pool, .complaints = complaints};
     size_t errors = complaints->errors;
     for (size_t i = 0; i < count; i++) {
         pick_document(&p, docs[i]);

@@ -64,10 +64,25 @@ static json_t *take_given(const struct param_def *p, const json_t *value, struct
     return NULL;
 }
 
+/* Under its own name or the one that its author gave it, but not both. */
+static const json_t *find_given(const struct param_def *p, const json_t *given, struct buf *trouble)
+{
+    const json_t *value = json_object_get(given, p->name);
+    const json_t *other = p->display_name != NULL ? json_object_get(given, p->display_name) : NULL;
+    if (value != NULL && other != NULL && value != other) {
+        char text[700];
+        snprintf(text, sizeof text,
+            "parameter '%.200s' is given twice, the second time as '%.200s'", p->name,
+            p->display_name);
+        add_trouble(trouble, text);
+    }
+    return value != NULL ? value : other;
+}
+
 static void bind_one(
     const struct param_def *p, const json_t *given, json_t *out, struct buf *trouble)
 {
-    const json_t *value = given != NULL ? json_object_get(given, p->name) : NULL;
+    const json_t *value = find_given(p, given, trouble);
     struct err err = ERR_INIT;
     json_t *bound = NULL;
     if (value != NULL && !json_is_null(value)) {
@@ -109,6 +124,18 @@ static void refuse_unknown(const struct component *root, const char *name, struc
     free(names);
 }
 
+const struct param_def *plan_find_param(const struct plan *plan, const char *name)
+{
+    const struct component *root = plan->root;
+    const struct param_def *p = component_param_in(root, name);
+    for (size_t i = 0; i < root->param_in_count && p == NULL; i++) {
+        if (str_eq(root->params_in[i].display_name, name)) {
+            p = &root->params_in[i];
+        }
+    }
+    return p;
+}
+
 json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct err *err)
 {
     const struct component *root = plan->root;
@@ -129,7 +156,7 @@ json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct er
     json_t *value;
     json_object_foreach((json_t *)given, name, value)
     {
-        if (component_param_in(root, name) == NULL) {
+        if (plan_find_param(plan, name) == NULL) {
             refuse_unknown(root, name, &trouble);
         }
     }

@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_SHOWN 60
 /* What comes in is at most 32 MiB, and escapes make it at most six times as long. */
@@ -506,4 +507,17 @@ json_t *value_parse_output(
             value_type_name(type));
     }
     return value;
+}
+
+bool value_truth_text(const char *text, bool *out)
+{
+    static const char *const yes[] = {"y", "yes", "t", "true", "on", "1"};
+    static const char *const no[] = {"n", "no", "f", "false", "off", "0"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+            *out = strcasecmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return false;
 }

@@ -31,6 +31,12 @@ bool value_equal(const json_t *a, const json_t *b);
 typedef bool value_string_fn(void *owner, const char *text, size_t len, struct buf *out);
 json_t *value_map_strings(const json_t *value, value_string_fn *fn, void *owner);
 
+/*
+ * The truth of a word as Python's strtobool has it: y, yes, t, true, on, 1 and their opposites, in
+ * either case. False when it is none of them.
+ */
+bool value_truth_text(const char *text, bool *out);
+
 #define MAX_VALUE_BYTES (32u << 20)
 
 #endif

@@ -139,6 +139,71 @@ static void draft_output_files(struct drafting *draft)
         draft->order, "output_file", json_string(jget_str(outputs, "outputFile", "")));
 }
 
+/* Parameters that the program wants as files: KFP 1's inputPath. */
+static void draft_input_files(struct drafting *draft, const char *output_dir)
+{
+    json_t *in = json_object_get(draft->paths, "in"), *files = json_array();
+    size_t i;
+    json_t *name;
+    json_array_foreach(draft->task->component->input_files, i, name)
+    {
+        const json_t *value = json_object_get(draft->task->params, json_string_value(name));
+        if (value == NULL || json_is_null(value)) {
+            continue;
+        }
+        struct buf text;
+        buf_init(&text, ORDER_MAX_BYTES);
+        value_text(value, &text);
+        char *path CLEANUP(cleanup_free) =
+            xasprintf("%s/inputs/%s", output_dir, json_string_value(name));
+        json_object_set_new(in, json_string_value(name), json_string(path));
+        json_array_append_new(
+            files, json_pack("{s:s,s:s%}", "path", path, "text", buf_str(&text), text.len));
+        buf_done(&text);
+    }
+    if (json_array_size(files) > 0) {
+        json_object_set(draft->order, "input_files", files);
+    }
+    json_decref(files);
+}
+
+static const char *place_of(const json_t *places, const char *name)
+{
+    size_t i;
+    json_t *place;
+    json_array_foreach(places, i, place)
+    {
+        if (str_eq(jget_str(place, "name", NULL), name)) {
+            return jget_str(place, "path", "");
+        }
+    }
+    return NULL;
+}
+
+/* Outputs that the program writes to paths of its own: KFP 1's fileOutputs. */
+static void draft_file_outputs(struct drafting *draft)
+{
+    const json_t *fixed = draft->task->component->container->file_outputs;
+    json_t *files = json_array();
+    size_t i;
+    json_t *file;
+    json_array_foreach(fixed, i, file)
+    {
+        const char *name = jget_str(file, "name", "");
+        const char *path = place_of(draft->outputs, name);
+        path = path != NULL ? path
+                            : place_of(json_object_get(draft->order, "output_params"), name);
+        if (path != NULL) {
+            json_array_append_new(files, json_pack("{s:s,s:s,s:s}", "name", name, "from",
+                                             jget_str(file, "path", ""), "path", path));
+        }
+    }
+    if (json_array_size(files) > 0) {
+        json_object_set(draft->order, "file_outputs", files);
+    }
+    json_decref(files);
+}
+
 static int draft_env(struct drafting *draft, const struct render_context *context, struct err *err)
 {
     const struct container *container = draft->task->component->container;
@@ -259,6 +324,7 @@ static int draft_build(struct drafting *draft, json_t **container_out, struct er
     json_decref(task->executor_input);
     task->executor_input = executor_input_build(task->component, task->params, draft->artifacts,
         draft->output_artifacts, output_dir, &draft->paths);
+    draft_input_files(draft, output_dir);
     struct run_context run = task_run_context(task);
     struct render_context context = {
         .executor_input = task->executor_input,
@@ -274,6 +340,7 @@ static int draft_build(struct drafting *draft, json_t **container_out, struct er
     draft_facts(draft);
     draft_verbatim(draft, argv);
     draft_output_files(draft);
+    draft_file_outputs(draft);
     if (draft_env(draft, &context, err) != 0) {
         return -1;
     }
