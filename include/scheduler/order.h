@@ -17,6 +17,12 @@
  *   "outputs": [{"name": "model", "uri": "...", "path": "/abs"}],    artifacts
  *   "output_params": [{"name": "x", "path": "/abs"}],
  *   "output_file": "/abs/executor_output.json",
+ *   "input_files": [{"path": "/abs", "text": "..."}],    optional: written before the command
+ *   "file_outputs": [{"name": "x", "from": "/tmp/out", "path": "/abs"}],   optional: after success
+ *                                            what is at `from` is copied to the output's path,
+ *                                            unless something is there; nothing at either: the
+ *                                            output was not written. Over --order also not when
+ *                                            the command left `from` as it found it
  *   "timeout_s": 0,                          0 = none; covers everything up to the command's end
  *   "max_param_bytes": 1048576, "max_output_file_bytes": 8388608, "log_tail_bytes": 8192
  * }
@@ -37,6 +43,19 @@
  *   "transfer": {}                           fetch and store over HTTP at the launcher's own URL
  *   "transfer": {"url": "http://...", "token": "..."}   at another one
  *   "artifact_root": {"uri": "file:///data/artifacts", "path": "/data/artifacts"}   local only
+ *   "base_env": [{"name": "A", "value": "text"},                                    local only
+ *                {"name": "B", "file": "/abs/secrets/db/password", "of": "key ...",
+ *                 "is_optional": false, "is_secret": true}]
+ *                                            before env, for $(NAME) too; a file's text without
+ *                                            a newline at its end
+ *   "mounts": [{"path": "/mnt/x", "from": "/abs/folder", "of": "secret 'db'", "make": false,
+ *               "read_only": true, "is_quiet": false, "is_secret": true}]             local only
+ *                                            from, which has to be there unless `make`, is
+ *                                            mounted at path in the launcher's own mount
+ *                                            namespace; is_quiet: not a word if that cannot be
+ *   "mounting": {"is_allowed": true, "dir": "/abs/mnt", "keep": ["/abs/data"]}      with mounts
+ *                                            dir: for use while mounting; keep: nothing is
+ *                                            mounted over, into or around these
  *   "venv": {"dir": "/abs/venvs", "cache": "/abs/pip", "private": "/abs/venv"}      local only
  *   "cleanup": ["/abs", ...]                 removed when all is reported
  *   "log_max_bytes": 0                       output past it is not passed on; 0 = all of it
