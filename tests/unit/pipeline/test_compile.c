@@ -212,8 +212,6 @@ static const struct bad_row bad_rows[] = {
     {"only comments", BASE_PIPELINE, "# nothing\n", 0, "the file is empty"},
     {"Argo Workflow", BASE_PIPELINE, "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\n", 1,
         "this is an Argo Workflow"},
-    {"v1 component", BASE_PIPELINE, "name: x\nimplementation: {container: {image: y}}\n", 1,
-        "component file of KFP 1"},
     {"two pipelines", BASE_PIPELINE, BASE_PIPELINE "---\n" BASE_PIPELINE, 48,
         "a second pipeline document; the first begins in line 1"},
     {"bad indentation", "  comp-train:\n", " comp-train:\n", 13, "not valid YAML"},
@@ -322,104 +320,6 @@ static void test_warnings(void **state UNUSED)
     }
 }
 
-/* ---- not supported yet ---- */
-
-static void test_unsupported(void **state UNUSED)
-{
-    static const struct {
-        const char *name, *from, *to, *says;
-    } rows[] = {
-        {"condition", "taskInfo: {name: load it}", "triggerPolicy: {condition: 'true'}",
-            "root.dag.tasks.load.triggerPolicy.condition: a condition"},
-        {"exit handler", "taskInfo: {name: load it}",
-            "triggerPolicy: {strategy: ALL_UPSTREAM_TASKS_COMPLETED}",
-            "load.triggerPolicy.strategy: an exit handler"},
-        {"loop", "taskInfo: {name: load it}",
-            "parameterIterator: {itemInput: rows, items: {raw: '[1]'}}",
-            "root.dag.tasks.load.parameterIterator: a loop over parameters"},
-        {"artifact loop", "taskInfo: {name: load it}",
-            "artifactIterator: {itemInput: rows, items: {inputArtifact: x}}",
-            "a loop over artifacts"},
-        {"retry", "taskInfo: {name: load it}",
-            "retryPolicy: {maxRetryCount: 2, backoffDuration: 3600s}", "retrying a task"},
-        {"final status", "note: {componentInputParameter: note}",
-            "note: {taskFinalStatus: {producerTask: load}}", "taskFinalStatus"},
-        {"importer", "container: {image: python, command: [train]}",
-            "importer: {artifactUri: {constant: x}}", "exec-train.importer: an importer"},
-        {"custom job", "container: {image: python, command: [train]}", "customJob: {customJob: {}}",
-            "custom job"},
-        {"resolver", "container: {image: python, command: [train]}", "resolver: {}", "a resolver"},
-        {"create a volume", "image: python, command: [train]", "image: argostub/createpvc",
-            "creating a volume"},
-        {"delete a volume", "image: python, command: [train]", "image: argostub/deletepvc",
-            "deleting a volume"},
-        {"TASK_CONFIG", "tag: {parameterType: STRING", "tag: {parameterType: TASK_CONFIG",
-            "TASK_CONFIG"},
-        {"platform settings", "schemaVersion: 2.1.0\nsdkVersion: kfp-2.17.0\n",
-            "schemaVersion: 2.1.0\n---\nplatforms: {kubernetes: {deploymentSpec: {executors: "
-            "{exec-load: {nodeSelector: {labels: {a: b}}}}}}}\n",
-            "executors.exec-load.nodeSelector: a Kubernetes setting of a task"},
-        {"pipeline settings", "schemaVersion: 2.1.0\nsdkVersion: kfp-2.17.0\n",
-            "schemaVersion: 2.1.0\n---\nplatforms: {kubernetes: {pipelineConfig: {workspace: "
-            "{size: "
-            "1Gi}}}}\n",
-            "pipelineConfig.workspace: a Kubernetes setting of the pipeline"},
-        {"oneof", "  dag:\n    tasks:\n      train:",
-            "  outputDefinitions: {parameters: {n: {parameterType: NUMBER_INTEGER}}}\n"
-            "  dag:\n    outputs: {parameters: {n: {valueFromOneof: {parameterSelectors: "
-            "[{producerSubtask: load, outputParameterKey: count}, {producerSubtask: load, "
-            "outputParameterKey: count}]}}}}\n    tasks:\n      train:",
-            "chosen from several tasks"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char *text = edited(BASE_PIPELINE, rows[i].from, rows[i].to);
-        struct complaints c;
-        complaints_init(&c);
-        if (plan_compile(text, strlen(text), &c) != NULL) {
-            print_error("%s: compiles\n", rows[i].name);
-            fail();
-        }
-        char *said = complaint_text(&c);
-        expect_has(rows[i].name, said, rows[i].says);
-        expect_has(rows[i].name, said, "not supported yet");
-        if (c.errors != 1) {
-            print_error("%s: more than one error: %s\n", rows[i].name, said);
-            fail();
-        }
-        free(said);
-        complaints_done(&c);
-        free(text);
-    }
-}
-
-/* What is wrong with a condition is told although none would be run. */
-static void test_conditions(void **state UNUSED)
-{
-    static const struct {
-        const char *name, *condition, *says;
-    } rows[] = {
-        {"syntax", "'a' = 'b'", "load.triggerPolicy.condition: column 5: '=': this character"},
-        {"kinds", "int(inputs.parameter_values['rows'])", "condition must be true or false"},
-        {"quoting that the SDK breaks", "'int(inputs.parameter_values['rows'])' == 'a'",
-            "the quotes are wrong"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char *to = xasprintf("triggerPolicy: {condition: \"%s\"}", rows[i].condition);
-        char *text = edited(BASE_PIPELINE, "taskInfo: {name: load it}", to);
-        struct complaints c;
-        complaints_init(&c);
-        assert_null(plan_compile(text, strlen(text), &c));
-        char *said = complaint_text(&c);
-        expect_has(rows[i].name, said, rows[i].says);
-        expect_has(rows[i].name, said, "(dsl.If, dsl.Elif, dsl.Else) is not supported yet");
-        assert_int_equal(c.errors, 2);
-        free(said);
-        complaints_done(&c);
-        free(text);
-        free(to);
-    }
-}
-
 static void test_allowed(void **state UNUSED)
 {
     static const struct {
@@ -433,6 +333,9 @@ static void test_allowed(void **state UNUSED)
             "triggerPolicy: {strategy: ALL_UPSTREAM_TASKS_SUCCEEDED}"},
         {"enum by number", "tag: {parameterType: STRING", "tag: {parameterType: 3"},
         {"deprecated type", "tag: {parameterType: STRING", "tag: {type: STRING"},
+        {"deprecated type by number", "rows: {parameterType: NUMBER_INTEGER", "rows: {type: 1"},
+        {"deprecated type beside none", "rows: {parameterType: NUMBER_INTEGER",
+            "rows: {type: INT, parameterType: PARAMETER_TYPE_ENUM_UNSPECIFIED"},
         {"integer constant",
             "{taskOutputParameter: {producerTask: load, outputParameterKey: count}}",
             "{runtimeValue: {constant: 5.0}}"},
@@ -563,8 +466,6 @@ int main(void)
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_allowed),
         cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_task_bomb),
