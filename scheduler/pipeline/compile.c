@@ -164,6 +164,7 @@ static struct plan *compile_trees(
     d.components = map_new(NULL);
     read_header(&d);
     read_executors(&d);
+    read_platform(&d);
     read_components(&d);
     link_components(&d);
     order_tasks(&d);

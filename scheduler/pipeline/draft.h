@@ -147,6 +147,8 @@ bool name_is_usable(const char *name);
 /* ---- the stages ---- */
 
 void read_executors(struct draft *d);
+/* platforms.kubernetes: container.pod of the executors, and the plan's config. */
+void read_platform(struct draft *d);
 void read_interface(struct draft *d, struct draft_component *c, const struct path *path);
 void read_dag(struct draft *d, struct draft_component *c, const struct path *path);
 void read_iterator(struct draft *d, struct draft_task *t, const struct path *up);

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/pool.h"
 #include "base/util.h"
+#include "pipeline/pod_config.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -292,6 +293,57 @@ static void link_inputs(struct linker *l, struct draft_task *t, const struct pat
     }
 }
 
+/* ---- what the Kubernetes settings of its executor refer to ---- */
+
+static bool is_output_of(const struct draft_task *t, const char *key)
+{
+    return t->component == NULL || component_param_out(&t->component->def, key) != NULL;
+}
+
+static void link_pod_reference(
+    struct linker *l, struct draft_task *t, const struct pod_reference *reference)
+{
+    const struct scope_ref *ref = &reference->ref;
+    const struct component *dag = &l->c->def;
+    if (ref->kind == SOURCE_TASK_OUTPUT) {
+        const struct draft_task *producer = map_get(l->c->task_index, ref->producer);
+        if (producer != NULL && is_output_of(producer, ref->key)) {
+            task_add_dep(l, t, producer);
+            return;
+        }
+    } else if (component_param_in(dag, ref->source) != NULL) {
+        return;
+    }
+    if (component_param_in(dag, pod_reference_passed(l->d->pool, ref)) != NULL) {
+        return;
+    }
+    struct path here = {.up = l->tasks, .key = t->def.key};
+    const char *advice = reference->is_text
+                             ? "; kfp passes nothing down for an f-string, so make the text in a "
+                               "task and give its output"
+                             : "";
+    if (ref->kind == SOURCE_TASK_OUTPUT) {
+        complain(l->d->complaints, reference->place, &here,
+            "%s of its executor refers to output '%s' of task '%s', and there is none in this "
+            "DAG%s",
+            reference->where, ref->key, ref->producer, advice);
+    } else {
+        complain(l->d->complaints, reference->place, &here,
+            "%s of its executor refers to '%s', which is not an input parameter of %s%s",
+            reference->where, ref->source, dag->name, advice);
+    }
+}
+
+static void link_pod(struct linker *l, struct draft_task *t)
+{
+    const char *label = t->component != NULL ? t->component->executor : NULL;
+    const struct draft_executor *e = label != NULL ? map_get(l->d->executors, label) : NULL;
+    const struct pod_config *pod = e != NULL ? e->container.pod : NULL;
+    for (size_t i = 0; pod != NULL && i < pod->reference_count; i++) {
+        link_pod_reference(l, t, &pod->references[i]);
+    }
+}
+
 static void link_task(struct linker *l, struct draft_task *t)
 {
     struct path here = {.up = l->tasks, .key = t->def.key};
@@ -303,6 +355,7 @@ static void link_task(struct linker *l, struct draft_task *t)
             task_add_dep(l, t, on);
         }
     }
+    link_pod(l, t);
     task_tidy_deps(t);
     if (t->component == NULL) {
         return;
