@@ -47,3 +47,9 @@ foreach(file ${FUZZ_TARGETS})
         set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
     endif()
 endforeach()
+
+# The engine and a scripted world, for tests/integration/test_property.py.
+add_executable(engine_driver tests/property/engine_driver.c tests/property/world.c)
+target_link_libraries(engine_driver PRIVATE ${RONDO_ALL_MODULES})
+target_link_options(engine_driver PRIVATE -Wl,--wrap=timer_start_ms -Wl,--wrap=fault_hit)
+rondo_flags(engine_driver)
