@@ -122,6 +122,13 @@ struct engine_settings {
     int64_t max_steps;           /* container tasks started at once, whole daemon */
     int64_t step_timeout_ms;     /* default time limit of a step; 0 none */
     int64_t lost_retries;        /* how often a LOST attempt is started anew (default 2) */
+    int64_t max_tasks_per_run;   /* task instances, iterations counted too; 0 no limit */
+    bool run_exit_tasks_on_cancel; /* else a run that is asked to end drops them */
+    int64_t exit_tasks_timeout_ms; /* so long after that, then they end too */
+    bool backend_final_status;   /* taskFinalStatus in the words of KFP's backend: COMPLETE ... */
+    bool cache;                  /* look for earlier results, and keep new ones */
+    int64_t cache_max_age_ms;    /* older results are not used; 0 = for ever */
+    int64_t cache_max_entries;   /* results kept; 0 = 100000 */
     int64_t forget_after_ms;     /* a saved end is still remembered so long; 0: forgotten at once */
     int64_t history_max_runs;    /* finished runs kept; 0 = all */
     int64_t history_max_age_ms;  /* 0 = for ever */
@@ -154,7 +161,7 @@ void engine_logs(struct engine *engine, const char *run_id, const char *task_pat
 struct engine_counts {
     int64_t live_runs, running_steps, waiting_steps;
     int64_t runs_succeeded, runs_failed, runs_canceled;   /* since start */
-    int64_t steps_succeeded, steps_failed, steps_lost;
+    int64_t steps_succeeded, steps_failed, steps_lost, steps_cached;
 };
 void engine_counts(const struct engine *engine, struct engine_counts *out);
 

@@ -236,13 +236,38 @@ int task_params_finish(const struct task_def *task, const json_t *raw,
     }
     json_t *params CLEANUP(json_decrefp) = json_copy(provided);
     for (size_t i = 0; i < task->component->param_in_count; i++) {
-        if (add_default(task, &task->component->params_in[i], params, f.err) != 0) {
+        const struct param_def *p = &task->component->params_in[i];
+        bool is_item = task->iterator != NULL && str_eq(p->name, task->iterator->item_input);
+        if (!is_item && add_default(task, p, params, f.err) != 0) {
             return -1;
         }
     }
     *provided_out = STEAL(provided);
     *params_out = STEAL(params);
     return 0;
+}
+
+int task_item_finish(const struct task_def *task, const json_t *item, json_t *params,
+    bool *is_default, struct err *err)
+{
+    const struct param_def *p = component_param_in(task->component, task->iterator->item_input);
+    *is_default = false;
+    json_object_del(params, task->iterator->item_input);
+    if (p == NULL) {
+        json_object_set(params, task->iterator->item_input, (json_t *)(uintptr_t)item);
+        return 0;
+    }
+    if (json_is_null(item)) {
+        *is_default = true;
+        return add_default(task, p, params, err);
+    }
+    char what[MAX_WHAT];
+    snprintf(what, sizeof what, "task '%s': input '%s'", task->key, p->name);
+    if (!is_allowed(p, item)) {
+        return err_set(err, ERR_INVALID, "%s: is not one of its literals", what);
+    }
+    json_t *fit = value_coerce(item, p->type, what, err);
+    return fit == NULL ? -1 : json_object_set_new(params, p->name, fit);
 }
 
 /* ---- ExecutorInput ---- */

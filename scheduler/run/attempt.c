@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attempts of container tasks. begin: recorded, not yet started. start: the record is saved, the
- * executor gets it. done: the executor says how it ended. A lost attempt (its host or pod
- * vanished) is followed by another one, a failed one is not.
+ * executor gets it. done: the executor says how it ended. Whether another one follows: retry.c.
  */
 #include "run/live.h"
 
@@ -15,12 +14,9 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/secret.h"
 #include "base/util.h"
 #include "run/engine.h"
 
-#define LOST_BACKOFF_MS 500
-#define LOST_BACKOFF_MAX_MS 60000
 #define ERROR_MAX_BYTES 4096
 #define ERROR_LOG_LINES 5
 #define ERROR_LOG_BYTES 1000
@@ -30,6 +26,9 @@ void attempt_begin(struct task *task)
 {
     struct live *run = task->run;
     task->tries++;
+    if (task->first_us == 0) {
+        task->first_us = clock_now_us();
+    }
     task->started_us = 0;
     task->retry_us = 0;
     task->exit_code = -1;
@@ -55,11 +54,25 @@ static void attempt_over(struct task *task)
     engine_slot_release(task);
 }
 
+/* For good: another attempt would end the same. */
 static void attempt_fail(struct task *task, const char *text)
 {
-    task_set_error(task, text);
     task->run->engine->counts.steps_failed++;
-    task_end(task, TASK_STATE_FAILED);
+    task_fail(task, text);
+}
+
+/* The program failed, or did not give what was declared: that is what retries are for. */
+static void attempt_fail_or_retry(struct task *task, const char *text)
+{
+    int64_t at_us = retry_after_failure(task);
+    if (at_us == 0) {
+        attempt_fail(task, text);
+        return;
+    }
+    LOG_INFO("step failed, trying again", "run=%s task=%s attempt=%d in_ms=%lld",
+        task->run->id.text, LOG_Q(task->path), task->tries - 1,
+        (long long)((at_us - clock_now_us()) / US_PER_MS));
+    retry_at(task, at_us, text, task->exit_code);
 }
 
 void attempt_start(struct task *task)
@@ -69,7 +82,7 @@ void attempt_start(struct task *task)
         return;
     }
     /* Recorded, never started, and the run was asked to end meanwhile. */
-    bool is_canceling = run->state == RUN_STATE_CANCELING;
+    bool is_canceling = task_is_to_end(task);
     if (is_canceling && !task->is_adopted) {
         attempt_over(task);
         task_end(task, TASK_STATE_CANCELED);
@@ -231,7 +244,7 @@ static void attempt_succeed(struct task *task, const json_t *report, json_t *exe
     if (outputs_read(task->component, executor_input, report, &params, &artifacts, &err) != 0) {
         char *text CLEANUP(cleanup_free) =
             xasprintf("task %s: its program ended well, but %s", task->path, err.msg);
-        attempt_fail(task, text);
+        attempt_fail_or_retry(task, text);
         return;
     }
     task->out_params = params;
@@ -239,18 +252,6 @@ static void attempt_succeed(struct task *task, const json_t *report, json_t *exe
     attempt_name_artifacts(task, report);
     task->run->engine->counts.steps_succeeded++;
     task_end(task, TASK_STATE_SUCCEEDED);
-}
-
-static int64_t lost_backoff_ms(int lost)
-{
-    int64_t ms = LOST_BACKOFF_MS;
-    for (int i = 1; i < lost && ms < LOST_BACKOFF_MAX_MS; i++) {
-        ms *= 2;
-    }
-    ms = ms > LOST_BACKOFF_MAX_MS ? LOST_BACKOFF_MAX_MS : ms;
-    uint16_t jitter;
-    random_bytes(&jitter, sizeof(jitter));
-    return ms + ms * jitter / UINT16_MAX / 4;
 }
 
 static void attempt_lose(struct task *task, const struct attempt_result *result)
@@ -265,25 +266,17 @@ static void attempt_lose(struct task *task, const struct attempt_result *result)
         attempt_fail(task, text);
         return;
     }
-    int64_t wait_ms = lost_backoff_ms(task->lost);
-    task->retry_us = clock_now_us() + wait_ms * US_PER_MS;
-    task_set_error(task, result->reason);
+    int64_t wait_ms = retry_lost_ms(task->lost);
     LOG_WARN("step lost, trying again", "run=%s task=%s attempt=%d in_ms=%lld reason=%s",
         run->id.text, LOG_Q(task->path), task->tries - 1, (long long)wait_ms,
         LOG_Q(result->reason));
-    json_t *data = json_object();
-    json_object_set_new(data, "error", json_string(result->reason));
-    json_object_set_new(data, "exit_code", json_integer(result->exit_code));
-    json_object_set_new(data, "retry_us", json_integer(task->retry_us));
-    task_event(task, "task.retrying", data);
-    task_set_state(task, TASK_STATE_WAITING);
-    timer_start_ms(&task->retry, wait_ms);
+    retry_at(task, clock_now_us() + wait_ms * US_PER_MS, result->reason, result->exit_code);
 }
 
 static void attempt_end(
     struct task *task, const struct attempt_result *result, json_t *executor_input)
 {
-    bool was_canceled = task->run->state == RUN_STATE_CANCELING;
+    bool was_canceled = task_is_to_end(task);
     char *text CLEANUP(cleanup_free) = NULL;
     switch (result->state) {
     case ATTEMPT_STATE_SUCCEEDED:
@@ -307,7 +300,7 @@ static void attempt_end(
     }
     keep_log_tail(task, result->log_tail);
     text = failure_text(task, result);
-    attempt_fail(task, text);
+    attempt_fail_or_retry(task, text);
 }
 
 void attempt_on_done(struct task *task, const struct attempt_result *result)

@@ -4,6 +4,7 @@
  * happens inside one run is in step.c, attempt.c and save.c; reading runs in is load.c.
  */
 #include "run/engine.h"
+#include "run/workspace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,7 @@ static void release_slots(struct task *task)
     }
     engine_slot_release(task);
     for (size_t i = 0; i < task->child_count; i++) {
-        release_slots(task->children[i]);
+        release_slots(task->children[i]); /* NULL: an iteration that is over */
     }
 }
 
@@ -151,6 +152,7 @@ void engine_run_ended(struct live *run)
     engine->counts.runs_succeeded += run->state == RUN_STATE_SUCCEEDED;
     engine->counts.runs_failed += run->state == RUN_STATE_FAILED;
     engine->counts.runs_canceled += run->state == RUN_STATE_CANCELED;
+    workspaces_run_ended(engine->workspaces, run);
     engine_forget_run(run);
     if (engine->run_end != NULL) {
         engine->run_end(engine->run_end_owner, id.text, rr);
@@ -211,7 +213,7 @@ static void engine_look(struct live *run)
     }
     struct store *store = run->engine->set.store;
     run->look_again = false;
-    run->look = store_cmd(store, engine_on_look, run, "HMGET %srun:%s state rev",
+    run->look = store_cmd(store, engine_on_look, run, "HMGET %srun:%s state rev cancels",
         store_shard_prefix(store, run->shard), run->id.text);
 }
 
@@ -219,7 +221,7 @@ static void engine_on_look(void *owner, redisReply *reply, const struct err *err
 {
     struct live *run = owner;
     run->look = NULL;
-    if (err == NULL && reply->elements == 2) {
+    if (err == NULL && reply->elements == 3) {
         const char *state = reply_str(reply->element[0]);
         int64_t confirmed = run->rev - (run->save != NULL ? 1 : 0);
         if (state == NULL) {
@@ -231,6 +233,7 @@ static void engine_on_look(void *owner, redisReply *reply, const struct err *err
             return;
         }
         if (strcmp(state, "CANCELING") == 0) {
+            run->cancels = reply_int(reply->element[2], 0);
             run_begin_cancel(run);
         }
     }
@@ -371,6 +374,7 @@ void engine_start(
     }
     engine->janitor = janitor_new(engine);
     engine->overlooked = overlooked_new(engine);
+    engine->workspaces = workspaces_new(engine);
 }
 
 struct engine *engine_new(const struct engine_settings *settings)
@@ -414,6 +418,7 @@ void engine_free(struct engine *engine)
     janitor_free(engine->janitor);
     deletions_leave(engine);
     overlooked_free(engine->overlooked);
+    workspaces_free(engine->workspaces);
     log_readers_free(engine);
     farewells_free(engine->farewells);
     load_free_all(engine);

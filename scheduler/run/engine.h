@@ -35,6 +35,7 @@ struct engine {
     struct deletion *deletions; /* under way */
     struct overlooked *overlooked;
     struct farewells *farewells;
+    struct workspaces *workspaces;
     struct log_reader *log_readers;
 };
 

@@ -31,25 +31,6 @@ struct run_context task_run_context(const struct task *task)
     };
 }
 
-/* {state, pipelineTaskName, pipelineJobResourceName, error} of a sibling that has ended. */
-static json_t *final_status(const struct task *of)
-{
-    json_t *status = json_object();
-    const char *state = of->state == TASK_STATE_FAILED     ? "FAILED"
-                        : of->state == TASK_STATE_CANCELED ? "CANCELLED"
-                                                           : "SUCCEEDED";
-    json_object_set_new(status, "state", json_string(state));
-    json_object_set_new(status, "pipelineTaskName", json_string(of->def->key));
-    json_object_set_new(status, "pipelineJobResourceName", json_string(of->run->id.text));
-    json_t *error = json_object();
-    if (of->state == TASK_STATE_FAILED) {
-        json_object_set_new(error, "code", json_integer(of->exit_code > 0 ? of->exit_code : 1));
-        json_object_set_new(error, "message", json_string(of->error == NULL ? "" : of->error));
-    }
-    json_object_set_new(status, "error", error);
-    return status;
-}
-
 /* Borrowed or fresh value of a binding's source; NULL when it gave none. *fresh: to be freed. */
 static json_t *source_value(
     const struct task *task, const struct input_binding *binding, bool is_artifact, json_t **fresh)
@@ -117,6 +98,10 @@ static int resolve_artifacts(struct task *task, struct err *err)
     }
     for (size_t i = 0; i < task->component->artifact_in_count; i++) {
         const struct artifact_def *def = &task->component->artifacts_in[i];
+        const struct iterator *iterator = task->def->iterator;
+        if (iterator != NULL && str_eq(def->name, iterator->item_input)) {
+            continue; /* each iteration gets its own */
+        }
         if (!def->is_optional && json_object_get(task->artifacts, def->name) == NULL) {
             return err_set(err, ERR_INVALID,
                 "task %s: input artifact '%s' is required and nothing is wired to it", task->path,
@@ -180,6 +165,10 @@ void task_collect_outputs(struct task *task)
     json_decref(task->out_artifacts);
     task->out_params = json_object();
     task->out_artifacts = json_object();
+    if (task->role == TASK_ROLE_LOOP) {
+        loop_collect_outputs(task);
+        return;
+    }
     for (size_t i = 0; i < dag->param_count; i++) {
         json_t *value = pick_output(task, &dag->params[i], false);
         if (value != NULL) {

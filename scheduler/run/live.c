@@ -14,8 +14,7 @@
 #include "base/store.h"
 #include "run/engine.h"
 #include "run/record.h"
-
-#define TASK_RECORD_VERSION 1
+#include "run/workspace.h"
 
 /* ---- runs ---- */
 
@@ -30,6 +29,8 @@ struct live *live_new(struct engine *engine, json_t *record)
     run->state = RUN_STATE_PENDING;
     run->started_us = jget_i64(record, "started_us", 0);
     run->rev = jget_i64(record, "rev", 0);
+    run->cancels = jget_i64(record, "cancels", 0);
+    timer_init(&run->exit_limit, engine->set.loop, run_on_exit_limit, run);
     return run;
 }
 
@@ -38,10 +39,13 @@ void live_free(struct live *run)
     if (run == NULL) {
         return;
     }
+    run->is_gone = true;
     loop_defer_cancel(run->engine->set.loop, &run->step);
+    timer_done(&run->exit_limit);
     store_cancel(run->look);
     save_free(run->save);
     task_free(run->root);
+    workspace_free(run);
     map_free(run->by_id);
     for (size_t i = 0; i < run->event_count; i++) {
         free(run->events[i]);
@@ -149,26 +153,39 @@ struct task *work_pop(struct live *run)
     return task;
 }
 
-void dirty_push(struct task *task)
+static void unsaved_remove(struct task *task)
 {
-    struct task_list *list = &task->run->dirty;
-    if (task->is_dirty) {
+    struct task_list *list = task->unsaved;
+    if (list == NULL) {
         return;
     }
-    task->is_dirty = true;
-    task->next_dirty = NULL;
-    *(list->first == NULL ? &list->first : &list->last->next_dirty) = task;
+    *(task->prev_unsaved == NULL ? &list->first : &task->prev_unsaved->next_unsaved) =
+        task->next_unsaved;
+    *(task->next_unsaved == NULL ? &list->last : &task->next_unsaved->prev_unsaved) =
+        task->prev_unsaved;
+    task->prev_unsaved = task->next_unsaved = NULL;
+    task->unsaved = NULL;
+    list->count--;
+}
+
+static void unsaved_push(struct task_list *list, struct task *task)
+{
+    if (task->unsaved == list) {
+        return;
+    }
+    unsaved_remove(task);
+    task->unsaved = list;
+    task->prev_unsaved = list->last;
+    *(list->last == NULL ? &list->first : &list->last->next_unsaved) = task;
     list->last = task;
     list->count++;
 }
 
-struct task *dirty_pop(struct live *run)
+struct task *unsaved_pop(struct live *run UNUSED, struct task_list *list)
 {
-    struct task *task = run->dirty.first;
+    struct task *task = list->first;
     if (task != NULL) {
-        run->dirty.first = task->next_dirty;
-        run->dirty.count--;
-        task->is_dirty = false;
+        unsaved_remove(task);
     }
     return task;
 }
@@ -204,11 +221,37 @@ struct task *queue_pop(struct live *run)
     return task;
 }
 
+void over_push(struct task *task)
+{
+    struct task_list *list = &task->run->over;
+    assert(!task->is_over);
+    task->is_over = true;
+    task->next_over = NULL;
+    *(list->first == NULL ? &list->first : &list->last->next_over) = task;
+    list->last = task;
+    list->count++;
+}
+
+void over_free(struct live *run)
+{
+    struct task *task = run->over.first;
+    run->over = (struct task_list){0};
+    while (task != NULL) {
+        struct task *next = task->next_over;
+        task->parent->children[task->index] = NULL;
+        task_free(task);
+        task = next;
+    }
+}
+
 /* ---- tasks ---- */
 
 /* A key as one segment of a path: '/' and '%' are escaped, so that a path is never ambiguous. */
-static char *path_of(const struct task *parent, const char *key)
+static char *path_of(const struct task *parent, const char *key, size_t index)
 {
+    if (parent->role == TASK_ROLE_LOOP) {
+        return xasprintf("%s/%zu", parent->path, index);
+    }
     size_t len = 0;
     char *segment CLEANUP(cleanup_free) = xmalloc(strlen(key) * 3 + 1);
     for (const char *p = key; *p != '\0'; p++) {
@@ -261,8 +304,9 @@ struct task *task_new(struct live *run, struct task *parent, const struct task_d
     task->component = component;
     task->role = role_of(parent, def, component);
     task->index = index;
-    task->iteration = -1;
-    task->path = parent == NULL ? xstrdup("") : path_of(parent, def->key);
+    task->iteration = parent != NULL && parent->role == TASK_ROLE_LOOP ? (int)index : -1;
+    task->path = parent == NULL ? xstrdup("") : path_of(parent, def->key, index);
+    task->is_exempt = parent != NULL && parent->is_exempt;
     char *name CLEANUP(cleanup_free) = xasprintf("task/%s", task->path);
     id_derive(&task->id, run->id.text, name);
     id_derive(&task->unique, task->id.text, "unique");
@@ -270,7 +314,8 @@ struct task *task_new(struct live *run, struct task *parent, const struct task_d
     task->exit_code = -1;
     task->created_us = clock_now_us();
     timer_init(&task->retry, run->engine->set.loop, task_on_retry, task);
-    if (component->kind == COMPONENT_CONTAINER) {
+    run->task_total += parent != NULL;
+    if (task->role == TASK_ROLE_CONTAINER) {
         map_put(run->by_id, task->id.text, task);
     }
     return task;
@@ -317,6 +362,41 @@ void task_make_children(struct task *task)
     task_index_dependents(task, dag);
 }
 
+int task_check_total(const struct task *task, size_t more, struct err *err)
+{
+    int64_t max = task->run->engine->set.max_tasks_per_run;
+    if (max <= 0 || (more <= (size_t)max && task->run->task_total <= max - (int64_t)more)) {
+        return 0;
+    }
+    return err_set(err, ERR_LIMIT,
+        "%s%s: its %zu tasks would be too many beside the %lld that the run has already; a run may "
+        "have %lld (setting max-tasks-per-run)",
+        task->parent == NULL ? "the pipeline" : "task ", task->path, more,
+        (long long)task->run->task_total, (long long)max);
+}
+
+/* A list that it is still on; that is rare, and never so when a whole run goes. */
+static void lists_leave(struct task *task)
+{
+    struct live *run = task->run;
+    if (run->is_gone) {
+        return;
+    }
+    unsaved_remove(task);
+    for (size_t left = task->is_in_work ? run->work.count : 0; left > 0; left--) {
+        struct task *one = work_pop(run);
+        if (one != task) {
+            work_push(one);
+        }
+    }
+    for (size_t left = task->is_queued ? run->queue.count : 0; left > 0; left--) {
+        struct task *one = queue_pop(run);
+        if (one != task) {
+            queue_push(one);
+        }
+    }
+}
+
 void task_free(struct task *task)
 {
     if (task == NULL) {
@@ -325,13 +405,22 @@ void task_free(struct task *task)
     for (size_t i = 0; i < task->child_count; i++) {
         task_free(task->children[i]);
     }
+    if (task->errand != NULL) {
+        errand_cancel(task);
+    }
+    lists_leave(task);
+    if (task->role == TASK_ROLE_CONTAINER) {
+        map_remove(task->run->by_id, task->id.text);
+    }
     timer_done(&task->retry);
+    loop_state_free(task->loop);
     json_decref(task->params);
     json_decref(task->artifacts);
     json_decref(task->defaulted);
     json_decref(task->out_params);
     json_decref(task->out_artifacts);
     json_decref(task->executor_input);
+    json_decref(task->cache);
     free(task->children);
     free(task->dependents);
     free(task->dependents_of);
@@ -341,12 +430,24 @@ void task_free(struct task *task)
     free(task);
 }
 
+bool task_has_children(const struct task *task)
+{
+    return task->role == TASK_ROLE_DAG || task->role == TASK_ROLE_LOOP;
+}
+
+bool task_is_to_end(const struct task *task)
+{
+    return task->run->state == RUN_STATE_CANCELING && !task->is_exempt;
+}
+
 void task_mark_dirty(struct task *task)
 {
+    struct live *run = task->run;
     if (task->parent != NULL) { /* the root is saved as the run */
-        dirty_push(task);
+        bool is_untouched = task->state == TASK_STATE_WAITING && task->params == NULL;
+        unsaved_push(is_untouched && task->unsaved == NULL ? &run->fresh : &run->dirty, task);
     }
-    live_touch(task->run);
+    live_touch(run);
 }
 
 void task_set_state(struct task *task, enum task_state state)
@@ -389,107 +490,4 @@ void task_event(struct task *task, const char *type, json_t *data)
     json_object_set_new(full, "task", json_string(task->path));
     json_object_set_new(full, "attempt", json_integer(attempt));
     live_event(task->run, type, what, full);
-}
-
-/* ---- task records ---- */
-
-static json_t *values_to_json(json_t *params, json_t *artifacts)
-{
-    json_t *both = json_object();
-    json_object_set_new(both, "parameters", params == NULL ? json_object() : json_incref(params));
-    json_object_set_new(
-        both, "artifacts", artifacts == NULL ? json_object() : json_incref(artifacts));
-    return both;
-}
-
-static void set_i64_if(json_t *record, const char *key, int64_t value)
-{
-    if (value != 0) {
-        json_object_set_new(record, key, json_integer(value));
-    }
-}
-
-json_t *task_to_json(const struct task *task)
-{
-    json_t *record = json_object();
-    const char *name = task->def->display_name;
-    json_object_set_new(record, "v", json_integer(TASK_RECORD_VERSION));
-    json_object_set_new(record, "id", json_string(task->id.text));
-    json_object_set_new(record, "path", json_string(task->path));
-    json_object_set_new(record, "key", json_string(task->def->key));
-    json_object_set_new(record, "name", json_string(name == NULL ? task->def->key : name));
-    json_object_set_new(record, "parent", json_string(task->parent->path));
-    json_object_set_new(
-        record, "kind", json_string(task->component->kind == COMPONENT_DAG ? "dag" : "container"));
-    if (task->iteration >= 0) {
-        json_object_set_new(record, "iteration", json_integer(task->iteration));
-    }
-    json_object_set_new(record, "state", json_string(task_state_name(task->state)));
-    json_object_set_new(record, "attempt", json_integer(task->tries > 0 ? task->tries - 1 : 0));
-    set_i64_if(record, "tries", task->tries);
-    set_i64_if(record, "lost", task->lost);
-    set_i64_if(record, "retry_us", task->retry_us);
-    json_object_set_new(record, "created_us", json_integer(task->created_us));
-    set_i64_if(record, "started_us", task->started_us);
-    set_i64_if(record, "ended_us", task->ended_us);
-    jset_str(record, "error", task->error);
-    jset_str(record, "log_tail", task->log_tail);
-    if (task->exit_code >= 0) {
-        json_object_set_new(record, "exit_code", json_integer(task->exit_code));
-    }
-    if (task->params != NULL) {
-        json_object_set_new(record, "inputs", values_to_json(task->params, task->artifacts));
-        json_object_set_new(record, "unique", json_string(task->unique.text));
-    }
-    if (task->defaulted != NULL) {
-        json_object_set(record, "defaulted", task->defaulted);
-    }
-    if (task->out_params != NULL) {
-        json_object_set_new(
-            record, "outputs", values_to_json(task->out_params, task->out_artifacts));
-    }
-    return record;
-}
-
-static void values_from_json(
-    const json_t *record, const char *key, json_t **params_out, json_t **artifacts_out)
-{
-    const json_t *both = json_object_get(record, key);
-    if (json_is_object(both)) {
-        *params_out = json_incref(json_object_get(both, "parameters"));
-        *artifacts_out = json_incref(json_object_get(both, "artifacts"));
-    }
-}
-
-int task_from_json(struct task *task, const json_t *record, struct err *err)
-{
-    if (jget_i64(record, "v", 0) != TASK_RECORD_VERSION) {
-        return err_set(err, ERR_INTERNAL,
-            "task %s: its record has a version that this program does not read", task->path);
-    }
-    enum task_state state;
-    if (task_state_parse(jget_str(record, "state", ""), &state) != 0) {
-        return err_set(err, ERR_INTERNAL, "task %s: its record has the unknown state '%s'",
-            task->path, jget_str(record, "state", ""));
-    }
-    task->state = state;
-    task->tries = (int)jget_i64(record, "tries", 0);
-    task->lost = (int)jget_i64(record, "lost", 0);
-    task->retry_us = jget_i64(record, "retry_us", 0);
-    task->created_us = jget_i64(record, "created_us", task->created_us);
-    task->started_us = jget_i64(record, "started_us", 0);
-    task->ended_us = jget_i64(record, "ended_us", 0);
-    task->exit_code = (int)jget_i64(record, "exit_code", -1);
-    task_set_error(task, jget_str(record, "error", NULL));
-    const char *log_tail = jget_str(record, "log_tail", NULL);
-    task->log_tail = log_tail == NULL ? NULL : xstrdup(log_tail);
-    values_from_json(record, "inputs", &task->params, &task->artifacts);
-    values_from_json(record, "outputs", &task->out_params, &task->out_artifacts);
-    json_t *defaulted = json_object_get(record, "defaulted");
-    task->defaulted = json_is_array(defaulted) ? json_incref(defaulted) : NULL;
-    const char *unique = jget_str(record, "unique", "");
-    if (id_is_valid(unique)) {
-        memcpy(task->unique.text, unique, ID_LEN);
-    }
-    return 0;
 }

@@ -164,10 +164,10 @@ static void load_begin(struct load *load, struct plan *plan)
         engine_drop_run(run, err.msg);
         return;
     } else {
-        run_resume_attempts(run->root);
         if (run->state == RUN_STATE_CANCELING) {
             run_begin_cancel(run);
         }
+        run_resume_attempts(run->root);
     }
     json_object_del(run->record, "tasks");
     live_touch(run);

@@ -98,6 +98,7 @@ json_t *record_from_reply(const redisReply *reply, const char *id, struct err *e
         set_i64(record, reply, instants[i]);
     }
     set_i64(record, reply, "rev");
+    set_i64(record, reply, "cancels");
     const char *rr = reply_field(reply, "rr");
     if (rr != NULL && rr[0] != '\0') {
         json_object_set_new(record, "recurring_run_id", json_string(rr));

@@ -234,6 +234,9 @@ static void run_cancel_with(void *owner, const json_t *record, const struct err 
     store_arg(args, op->id);
     store_arg(args, entry);
     store_arg(args, event);
+    struct id request;
+    id_new(&request);
+    store_arg(args, request.text);
     FAULT("run.cancel.before");
     store_eval(op->store, &script_run_cancel, args, run_on_cancel_saved, op);
 }

@@ -24,10 +24,11 @@
 
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 5000
+/* Records of tasks in one script; what has changed goes together, what is only new fills it up. */
+#define TASKS_MAX 2000
 
 struct saved_task {
-    const char *path; /* the task's own */
-    char *record;
+    char *path, *record;
 };
 
 /* All that one save says; kept until it is known to be done. */
@@ -59,6 +60,7 @@ void save_free(struct save *save)
     store_cancel(save->call);
     timer_done(&save->retry);
     for (size_t i = 0; i < save->task_count; i++) {
+        free(save->tasks[i].path);
         free(save->tasks[i].record);
     }
     for (size_t i = 0; i < save->event_count; i++) {
@@ -94,18 +96,36 @@ static void save_take_state(struct save *save)
     save->outputs = jtext(outputs);
 }
 
+static void save_take_task(struct save *save, struct task *task)
+{
+    json_t *record CLEANUP(json_decrefp) = task_to_json(task);
+    save->tasks[save->task_count++] =
+        (struct saved_task){.path = xstrdup(task->path), .record = jtext(record)};
+}
+
+static void save_take_tasks(struct save *save)
+{
+    struct live *run = save->run;
+    size_t changed = run->dirty.count;
+    size_t max = changed > TASKS_MAX ? changed : TASKS_MAX;
+    save->tasks = xcalloc(max + 1, sizeof(*save->tasks));
+    struct task *task;
+    while ((task = unsaved_pop(run, &run->dirty)) != NULL) {
+        save_take_task(save, task);
+    }
+    while (save->task_count < max && (task = unsaved_pop(run, &run->fresh)) != NULL) {
+        save_take_task(save, task);
+    }
+    over_free(run);
+}
+
 static struct save *save_new(struct live *run)
 {
     struct save *save = xcalloc(1, sizeof(*save));
     save->run = run;
     save->rev = ++run->rev;
     save_take_state(save);
-    save->tasks = xcalloc(run->dirty.count + 1, sizeof(*save->tasks));
-    for (struct task *task = dirty_pop(run); task != NULL; task = dirty_pop(run)) {
-        json_t *record CLEANUP(json_decrefp) = task_to_json(task);
-        save->tasks[save->task_count++] =
-            (struct saved_task){.path = task->path, .record = jtext(record)};
-    }
+    save_take_tasks(save);
     save->events = STEAL(run->events);
     save->event_count = run->event_count;
     run->event_count = run->event_cap = 0;
@@ -258,8 +278,8 @@ static void save_on_reply(void *owner, redisReply *reply, const struct err *err)
 
 void save_start_if_needed(struct live *run)
 {
-    bool is_needed = run->dirty.first != NULL || run->is_state_dirty || run->event_count > 0 ||
-                     run->start_count > 0 || run->end_count > 0;
+    bool is_needed = run->dirty.first != NULL || run->fresh.first != NULL || run->is_state_dirty ||
+                     run->event_count > 0 || run->start_count > 0 || run->end_count > 0;
     if (run->save != NULL || run->is_gone || !is_needed) {
         return;
     }

@@ -17,6 +17,9 @@
 #include "run/engine.h"
 
 #define EVENT_VALUE_MAX_BYTES ((size_t)64 * 1024)
+/* So many changed tasks are saved before more is done: that bounds how long one script holds Redis.
+ */
+#define STEP_TASKS_MAX 1000
 
 /* ---- ends ---- */
 
@@ -55,36 +58,63 @@ static void task_finished_event(struct task *task)
     task_event(task, "task.finished", data);
 }
 
-void task_end(struct task *task, enum task_state state)
+/* Whether the end of a leaf is news: it was begun, or ended otherwise than by being passed over. */
+static bool is_told(const struct task *task)
 {
-    struct task *dag = task->parent;
-    task_set_state(task, state);
-    timer_stop(&task->retry);
-    task->retry_us = 0;
-    if (task->component->kind == COMPONENT_CONTAINER) {
-        if (state == TASK_STATE_FAILED) {
-            task->run->failed_tasks++;
-        }
-        if (task->tries > 0 || state == TASK_STATE_FAILED) {
-            task_finished_event(task);
-        }
+    return task->tries > 0 || task->state == TASK_STATE_FAILED ||
+           task->state == TASK_STATE_SUCCEEDED || task->state == TASK_STATE_CACHED;
+}
+
+void child_ended(struct task *parent, const struct task *child)
+{
+    parent->failed_children += child->state == TASK_STATE_FAILED;
+    parent->canceled_children += child->state == TASK_STATE_CANCELED;
+    assert(parent->open_children > 0);
+    parent->open_children--;
+    if (parent->role == TASK_ROLE_LOOP) {
+        return;
     }
-    /* The first failure is the one that explains the DAG's. */
-    if (state == TASK_STATE_FAILED && dag->error == NULL) {
-        task_set_error(dag, task->error);
-    }
-    for (size_t i = dag->dependents_of[task->index]; i < dag->dependents_of[task->index + 1]; i++) {
-        struct task *dependent = dag->children[dag->dependents[i]];
+    for (size_t i = parent->dependents_of[child->index];
+         i < parent->dependents_of[child->index + 1]; i++) {
+        struct task *dependent = parent->children[parent->dependents[i]];
         assert(dependent->waits_for > 0);
         if (--dependent->waits_for == 0) {
             work_push(dependent);
         }
     }
-    assert(dag->open_children > 0);
-    if (--dag->open_children == 0) {
-        work_push(dag);
+}
+
+void task_end(struct task *task, enum task_state state)
+{
+    struct task *parent = task->parent;
+    task_set_state(task, state);
+    timer_stop(&task->retry);
+    task->retry_us = 0;
+    if (state == TASK_STATE_FAILED && task->failed_children == 0) {
+        task->run->failed_tasks++;
+    }
+    if (!task_has_children(task) && is_told(task)) {
+        task_finished_event(task);
+    }
+    /* The first failure is the one that explains that of what it is in. */
+    if (state == TASK_STATE_FAILED && parent->error == NULL) {
+        task_set_error(parent, task->error);
+        parent->exit_code = task->exit_code;
+    }
+    child_ended(parent, task);
+    if (parent->role == TASK_ROLE_LOOP) {
+        loop_take(parent, task);
+        work_push(parent);
+    } else if (parent->open_children == 0) {
+        work_push(parent);
     }
     live_touch(task->run);
+}
+
+void task_fail(struct task *task, const char *text)
+{
+    task_set_error(task, text);
+    task_end(task, TASK_STATE_FAILED);
 }
 
 static void run_finish(struct live *run, enum run_state state, const char *error)
@@ -114,16 +144,14 @@ static void root_end(struct live *run)
         run_finish(run, RUN_STATE_CANCELED, NULL);
         return;
     }
-    for (size_t i = 0; i < root->child_count; i++) {
-        if (root->children[i]->state == TASK_STATE_FAILED) {
-            int others = run->failed_tasks - 1;
-            char *text CLEANUP(cleanup_free) =
-                others <= 0 ? xstrdup(root->error == NULL ? "a task failed" : root->error)
-                            : xasprintf("%s\n(and %d more task%s failed)", root->error, others,
-                                  others == 1 ? "" : "s");
-            run_finish(run, RUN_STATE_FAILED, text);
-            return;
-        }
+    if (root->failed_children > 0) {
+        int others = run->failed_tasks - 1;
+        char *text CLEANUP(cleanup_free) =
+            others <= 0 ? xstrdup(root->error == NULL ? "a task failed" : root->error)
+                        : xasprintf("%s\n(and %d more task%s failed)", root->error, others,
+                              others == 1 ? "" : "s");
+        run_finish(run, RUN_STATE_FAILED, text);
+        return;
     }
     task_collect_outputs(root);
     run_finish(run, RUN_STATE_SUCCEEDED, NULL);
@@ -136,18 +164,10 @@ static void dag_end(struct task *dag)
         root_end(dag->run);
         return;
     }
-    enum task_state state = TASK_STATE_SUCCEEDED;
-    for (size_t i = 0; i < dag->child_count; i++) {
-        enum task_state child = dag->children[i]->state;
-        if (child == TASK_STATE_FAILED) {
-            state = TASK_STATE_FAILED;
-            break;
-        }
-        if (child == TASK_STATE_CANCELED) {
-            state = TASK_STATE_CANCELED;
-        }
-    }
-    if (state == TASK_STATE_SUCCEEDED) {
+    enum task_state state = dag->failed_children > 0     ? TASK_STATE_FAILED
+                            : dag->canceled_children > 0 ? TASK_STATE_CANCELED
+                                                         : TASK_STATE_SUCCEEDED;
+    if (state != TASK_STATE_CANCELED) {
         task_collect_outputs(dag);
     }
     task_end(dag, state);
@@ -155,7 +175,7 @@ static void dag_end(struct task *dag)
 
 /* ---- beginnings ---- */
 
-static void dag_begin(struct task *dag)
+void dag_begin(struct task *dag)
 {
     dag->started_us = 0;
     task_set_state(dag, TASK_STATE_RUNNING);
@@ -171,57 +191,98 @@ static void dag_begin(struct task *dag)
     }
 }
 
-/* With all dependencies final: may it run? */
-static bool is_satisfied(const struct task *task)
+/* Inputs, then the condition; of a loop once for all its iterations. *is_wanted: it may begin. */
+static int task_prepare(struct task *task, bool *is_wanted, struct err *err)
 {
-    if (task->def->strategy == TRIGGER_ALL_COMPLETED) {
+    *is_wanted = true;
+    if (task->tries > 0) { /* a retry gets what the first attempt got */
+        return 0;
+    }
+    if (task->iteration >= 0) {
+        return iteration_resolve(task, err);
+    }
+    return task_resolve_inputs(task, err) != 0 ? -1 : task_check_condition(task, is_wanted, err);
+}
+
+static int task_start(struct task *task, struct err *err)
+{
+    switch (task->role) {
+    case TASK_ROLE_DAG:
+        if (task_check_total(task, task->component->dag->task_count, err) != 0) {
+            return -1;
+        }
+        dag_begin(task);
+        return 0;
+    case TASK_ROLE_LOOP:
+        return loop_begin(task, err);
+    case TASK_ROLE_CONTAINER:
+    case TASK_ROLE_IMPORTER:
+    case TASK_ROLE_VOLUME:
+        break;
+    }
+    task_dispatch(task);
+    return 0;
+}
+
+static void task_begin(struct task *task)
+{
+    struct err err = ERR_INIT;
+    bool is_wanted = false;
+    if (task_prepare(task, &is_wanted, &err) != 0) {
+        task_fail(task, err.msg);
+    } else if (!is_wanted) {
+        task_end(task, TASK_STATE_NOT_TRIGGERED);
+    } else if (task_start(task, &err) != 0) {
+        task_fail(task, err.msg);
+    }
+}
+
+/* The run was asked to end, and this task waits. True: it is an exit task that may still run. */
+static bool task_survives_cancel(struct task *task)
+{
+    bool is_exit = task_is_exit(task);
+    if (is_exit && task->waits_for > 0) {
         return true;
     }
-    for (size_t i = 0; i < task->def->dep_count; i++) {
-        enum task_state state = task->parent->children[task->def->deps[i]]->state;
-        if (state != TASK_STATE_SUCCEEDED && state != TASK_STATE_CACHED) {
-            return false;
-        }
+    if (is_exit && task_follows_begun(task)) {
+        task->is_exempt = true;
+        return true;
     }
-    return true;
+    errand_cancel(task);
+    task_end(task, TASK_STATE_CANCELED);
+    return false;
 }
 
 static void task_consider(struct task *task)
 {
-    struct live *run = task->run;
     if (task->state == TASK_STATE_RUNNING) {
-        if (task->component->kind == COMPONENT_DAG && task->open_children == 0) {
+        if (task->role == TASK_ROLE_LOOP) {
+            loop_step(task);
+        } else if (task->role == TASK_ROLE_DAG && task->open_children == 0) {
             dag_end(task);
         }
         return;
     }
-    if (task->state != TASK_STATE_WAITING || task->waits_for > 0 || task->retry_us > 0) {
+    if (task->state != TASK_STATE_WAITING) {
         return;
     }
-    if (run->state == RUN_STATE_CANCELING) {
-        task_end(task, TASK_STATE_CANCELED);
+    if (task_is_to_end(task) && !task_survives_cancel(task)) {
         return;
     }
-    if (!is_satisfied(task)) {
-        task_end(task, TASK_STATE_UNSCHEDULABLE);
+    bool is_under_way = task->retry_us > 0 || task->errand != NULL || task->is_queued;
+    if (task->waits_for > 0 || is_under_way) {
         return;
     }
-    struct err err = ERR_INIT;
-    if (task->tries == 0 && task_resolve_inputs(task, &err) != 0) {
-        task_set_error(task, err.msg);
-        task_end(task, TASK_STATE_FAILED);
-        return;
-    }
-    if (task->component->kind == COMPONENT_DAG) {
-        dag_begin(task);
+    if (task_is_satisfied(task)) {
+        task_begin(task);
     } else {
-        queue_push(task);
+        task_end(task, TASK_STATE_UNSCHEDULABLE);
     }
 }
 
 void run_step(struct live *run)
 {
-    while (!run->is_gone && !run_state_is_final(run->state)) {
+    while (!run->is_gone && !run_state_is_final(run->state) && run->dirty.count < STEP_TASKS_MAX) {
         struct task *task = work_pop(run);
         if (task == NULL) {
             return;
@@ -266,6 +327,11 @@ void run_begin(struct live *run)
         run_finish(run, RUN_STATE_CANCELED, NULL);
         return;
     }
+    struct err err = ERR_INIT;
+    if (task_check_total(run->root, run->plan->root->dag->task_count, &err) != 0) {
+        run_fail(run, err.msg);
+        return;
+    }
     run->has_started = true;
     run->started_us = clock_now_us();
     live_set_state(run, RUN_STATE_RUNNING);
@@ -276,43 +342,4 @@ void run_begin(struct live *run)
     json_object_set_new(data, "trigger", trigger == NULL ? json_object() : json_deep_copy(trigger));
     live_event(run, "run.started", "run.started", data);
     dag_begin(run->root);
-}
-
-/* ---- asked to end ---- */
-
-static void task_cancel_tree(struct task *task)
-{
-    if (task->component->kind == COMPONENT_DAG && task->state == TASK_STATE_RUNNING) {
-        for (size_t i = 0; i < task->child_count; i++) {
-            task_cancel_tree(task->children[i]);
-        }
-        return;
-    }
-    if (task->state == TASK_STATE_WAITING) {
-        task_end(task, TASK_STATE_CANCELED);
-        return;
-    }
-    if (task->state == TASK_STATE_RUNNING && task->is_started && !task->is_canceling) {
-        const struct executor *executor = &task->run->engine->set.executor;
-        struct attempt_name name = task_attempt_name(task);
-        task->is_canceling = true;
-        executor->ops->cancel(executor->self, &name);
-    }
-}
-
-void run_begin_cancel(struct live *run)
-{
-    if (run_state_is_final(run->state)) {
-        return;
-    }
-    if (run->state != RUN_STATE_CANCELING) {
-        /* The record says so already (run_cancel.lua): nothing to save about that. */
-        LOG_INFO(
-            "run state", "run=%s from=%s to=CANCELING", run->id.text, run_state_name(run->state));
-        run->state = RUN_STATE_CANCELING;
-    }
-    if (run->root != NULL && run->root->state == TASK_STATE_RUNNING) {
-        task_cancel_tree(run->root);
-    }
-    live_touch(run);
 }
