@@ -271,6 +271,7 @@ static void attempt_lose(struct task *task, const struct attempt_result *result)
         run->id.text, LOG_Q(task->path), task->tries - 1, (long long)wait_ms,
         LOG_Q(result->reason));
     retry_at(task, clock_now_us() + wait_ms * US_PER_MS, result->reason, result->exit_code);
+    timer_start_ms(&task->retry, wait_ms); /* short: no matter what becomes of the clock */
 }
 
 static void attempt_end(
