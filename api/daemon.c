@@ -334,6 +334,9 @@ static int make_executor(struct daemon *d, struct err *err)
         .step_env = d->set->step_env,
         .log_max_bytes = d->set->log_max,
         .kill_on_free = strcmp(d->set->on_stop, "kill") == 0,
+        .secrets_dir = d->set->local_secrets_dir,
+        .config_maps_dir = d->set->local_config_maps_dir,
+        .no_mounts = strcmp(d->set->local_mounts, "never") == 0,
     };
     return executor_local_new(d->loop, &local, &d->executor, err);
 }
@@ -350,6 +353,14 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .step_timeout_ms = set->step_timeout_ms,
         .lost_retries = set->lost_retries,
         .forget_after_ms = set->forget_after_ms,
+        .max_tasks_per_run = set->max_tasks_per_run,
+        .run_exit_tasks_on_cancel = set->run_exit_tasks_on_cancel,
+        .exit_tasks_timeout_ms = set->exit_tasks_timeout_ms,
+        .backend_final_status = set->backend_final_status,
+        .cache = set->cache,
+        .cache_max_age_ms = set->cache_max_age_ms,
+        .cache_max_entries = set->cache_max_entries,
+        .volume_storage_class = set->volume_storage_class,
         .history_max_runs = set->history_max_runs,
         .history_max_age_ms = set->history_max_age_ms,
         .claim_batch = set->claim_batch,

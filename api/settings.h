@@ -26,8 +26,14 @@ struct settings {
     int64_t claim_batch;
     /* steps */
     char *executor, *artifact_root, *launcher, *step_env, *on_stop;
+    char *local_secrets_dir, *local_config_maps_dir, *local_mounts;
     int64_t max_steps, step_timeout_ms, lost_retries, forget_after_ms, log_max;
+    int64_t max_tasks_per_run, exit_tasks_timeout_ms;
+    bool run_exit_tasks_on_cancel, backend_final_status;
+    bool cache;
+    int64_t cache_max_age_ms, cache_max_entries;
     /* kubernetes */
+    char *volume_storage_class;
     char *kubeconfig, *namespace_, *launcher_image, *service_account, *internal_url;
     int64_t pod_start_timeout_ms;
     /* history */

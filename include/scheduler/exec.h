@@ -30,6 +30,10 @@ struct local_settings {
     int64_t log_max_bytes;   /* of one attempt; 0: no limit */
     int64_t cancel_grace_ms; /* between SIGTERM and SIGKILL; 0: 10 s */
     bool kill_on_free;       /* false: steps go on when the executor is freed */
+    /* Folders with a folder for each secret and config map, in it a file for each key; NULL:
+     * DATA/secrets and DATA/config-maps */
+    const char *secrets_dir, *config_maps_dir;
+    bool no_mounts;          /* steps see volumes only by RONDO_MOUNT_<n> */
 };
 /* ERR_* when the folders cannot be made or there is no launcher. Settings are copied. */
 int executor_local_new(struct loop *loop, const struct local_settings *settings,

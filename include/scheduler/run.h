@@ -129,6 +129,7 @@ struct engine_settings {
     bool cache;                  /* look for earlier results, and keep new ones */
     int64_t cache_max_age_ms;    /* older results are not used; 0 = for ever */
     int64_t cache_max_entries;   /* results kept; 0 = 100000 */
+    const char *volume_storage_class; /* of createpvc without one; NULL: the cluster decides */
     int64_t forget_after_ms;     /* a saved end is still remembered so long; 0: forgotten at once */
     int64_t history_max_runs;    /* finished runs kept; 0 = all */
     int64_t history_max_age_ms;  /* 0 = for ever */

@@ -16,11 +16,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -44,13 +46,15 @@ enum {
 };
 #define DEFAULT_GRACE_MS 10000
 
+extern char **environ;
+
 static void attempt_begin(struct local_attempt *a);
 static void attempt_look(void *owner);
 
 /* --- attempts --- */
 
-static struct local_attempt *attempt_new(
-    struct local *local, const struct attempt_name *name, const json_t *order)
+static struct local_attempt *attempt_new(struct local *local, const struct attempt_name *name,
+    const json_t *order, const json_t *container)
 {
     assert(id_is_valid(name->run_id) && id_is_valid(name->task_id));
     struct local_attempt *a = xcalloc(1, sizeof *a);
@@ -61,6 +65,7 @@ static struct local_attempt *attempt_new(
     memcpy(a->task.text, name->task_id, ID_LEN + 1);
     a->attempt = name->attempt;
     a->order = json_incref((json_t *)order);
+    a->container = json_incref((json_t *)container);
     timer_init(&a->timer, local->loop, attempt_look, a);
     return a;
 }
@@ -73,6 +78,7 @@ static void attempt_free(void *value)
     timer_done(&a->timer);
     child_forget(a->child);
     json_decref(a->order);
+    json_decref(a->container);
     free(a->key);
     free(a->dir);
     free(a->lost);
@@ -238,7 +244,8 @@ static int launch(struct local_attempt *a, int lock_fd, struct err *err)
     }
     FAULT("local.spawn.after");
     json_decref(a->order);
-    a->order = NULL;
+    json_decref(a->container);
+    a->order = a->container = NULL;
     set_state(a, LOCAL_STATE_RUNNING);
     loop_defer(a->local->loop, &a->running, tell_running, a);
     return 0;
@@ -403,12 +410,11 @@ static void local_start(
     void *self, const struct attempt_name *name, const json_t *order, const json_t *container)
 {
     struct local *local = self;
-    (void)container; /* there are no images here; the host's programs run */
     if (attempt_find(local, name) != NULL) {
         LOG_DEBUG("local step is already started", "run=%s task=%s", name->run_id, name->task_id);
         return;
     }
-    struct local_attempt *a = attempt_new(local, name, order);
+    struct local_attempt *a = attempt_new(local, name, order, container);
     map_put(local->attempts, a->key, a);
     attempt_begin(a);
 }
@@ -544,11 +550,14 @@ static void local_free(void *self)
         kill_all(local);
     }
     timer_done(&local->sweep);
+    local_volumes_stop(local);
     map_free(local->attempts);
     local_env_free(local->env);
     free(local->data_dir);
     free(local->launcher);
     free(local->root_path);
+    free(local->secrets_dir);
+    free(local->config_maps_dir);
     free(local);
 }
 
@@ -562,6 +571,11 @@ static const struct executor_ops local_ops = {
     .forget = local_forget,
     .purge = local_purge,
     .logs = local_logs,
+    .ignored = local_ignored,
+    .volume_create = local_volume_create,
+    .volume_delete = local_volume_delete,
+    .volume_cancel = local_volume_cancel,
+    .workspace_path = local_workspace_path,
     .free = local_free,
 };
 
@@ -595,6 +609,34 @@ static char *root_path(const struct artifact_store *artifacts)
     return buf_steal(&path, NULL);
 }
 
+/* Whether the launcher can mount, which only it can try out. */
+static bool can_mount(const char *launcher)
+{
+    char *const argv[] = {(char *)(uintptr_t)launcher, "--can-mount", NULL};
+    pid_t pid;
+    int status = -1;
+    if (posix_spawn(&pid, launcher, NULL, NULL, argv, environ) != 0) {
+        return false;
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status == 0;
+}
+
+/* Named by the settings, or in the data folder; absolute, because launchers look there too. */
+static char *key_folder(const char *setting, const char *data_dir, const char *name)
+{
+    if (setting == NULL || setting[0] == '\0') {
+        return xasprintf("%s/%s", data_dir, name);
+    }
+    char *real = realpath(setting, NULL);
+    CLEANUP(cleanup_free) char *here = setting[0] == '/' ? NULL : getcwd(NULL, 0);
+    if (real != NULL || here == NULL) {
+        return real != NULL ? real : xstrdup(setting);
+    }
+    return xasprintf("%s/%s", here, setting); /* may be made later */
+}
+
 int executor_local_new(
     struct loop *loop, const struct local_settings *settings, struct executor *out, struct err *err)
 {
@@ -622,7 +664,11 @@ int executor_local_new(
     local->cancel_grace_ms =
         settings->cancel_grace_ms > 0 ? settings->cancel_grace_ms : DEFAULT_GRACE_MS;
     local->kill_on_free = settings->kill_on_free;
+    local->secrets_dir = key_folder(settings->secrets_dir, local->data_dir, "secrets");
+    local->config_maps_dir = key_folder(settings->config_maps_dir, local->data_dir, "config-maps");
+    local->may_mount = !settings->no_mounts && can_mount(local->launcher);
     local->attempts = map_new(attempt_free);
+    local_volumes_start(local);
     local_sweep_start(local);
     out->ops = &local_ops;
     out->self = local;

@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "scheduler/exec.h"
 
+struct buf;
 struct child;
 struct map;
 
@@ -25,6 +26,10 @@ struct local {
     char **env;      /* what every step gets, NULL-terminated */
     int64_t log_max_bytes, cancel_grace_ms;
     bool kill_on_free;
+    char *secrets_dir, *config_maps_dir;
+    bool may_mount; /* the settings allow it, and so does the system */
+    struct volume_call *volume_calls; /* under way */
+    struct removal *removals;
     struct map *attempts; /* name text -> struct local_attempt */
     struct timer sweep;
 };
@@ -45,7 +50,8 @@ struct local_attempt {
     int attempt;
     enum local_state state;
     struct child *child;
-    json_t *order; /* until it is written */
+    json_t *order; /* until it is written, and so is the next */
+    json_t *container;
     struct timer timer;
     struct deferred running, ending;
     int64_t since_us; /* monotonic: when this state began */
@@ -69,6 +75,22 @@ char **local_env(const struct local_attempt *a);
 /* Common part of it, from our own environment. */
 char **local_env_base(const char *step_env);
 void local_env_free(char **env);
+
+/* local_settings.c: what the pod's settings add to the order: variables, mounts, the time limit. */
+void local_add_settings(const struct local_attempt *a, json_t *order);
+/* executor_ops.ignored. */
+void local_ignored(void *self, const json_t *container, struct buf *out);
+
+/* local_volumes.c: executor_ops by the same names. */
+void local_volume_create(void *self, const json_t *claim, executor_volume_fn *done, void *owner);
+void local_volume_delete(void *self, const char *name, executor_volume_fn *done, void *owner);
+void local_volume_cancel(void *self, void *owner);
+void local_workspace_path(void *self, const struct attempt_name *name, struct buf *out);
+/* Where the claim's folder is, whether it exists or not. malloc'd. */
+char *local_volume_path(const struct local *local, const char *claim);
+/* Goes on removing what an earlier daemon left. */
+void local_volumes_start(struct local *local);
+void local_volumes_stop(struct local *local);
 
 /* venv.c: what the launcher may use for Python environments. New reference. */
 json_t *local_venv(const struct local_attempt *a);

@@ -147,6 +147,7 @@ int local_write_order(const struct local_attempt *a, const json_t *order, struct
                 local->root_path));
     }
     json_object_set_new(full, "venv", local_venv(a));
+    local_add_settings(a, full);
     json_object_set_new(full, "log_max_bytes", json_integer(local->log_max_bytes));
     json_object_set_new(full, "grace_s", json_integer((local->cancel_grace_ms + 999) / 1000));
     json_t *dirs = json_array();
@@ -159,6 +160,8 @@ int local_write_order(const struct local_attempt *a, const json_t *order, struct
     add_path(cleanup, a->dir, "tmp");
     add_path(cleanup, a->dir, "venv");
     add_path(cleanup, a->dir, "artifacts");
+    add_path(cleanup, a->dir, "volumes");
+    add_path(cleanup, a->dir, "mnt");
     json_object_set_new(full, "cleanup", cleanup);
     /* Not sorted: the order of env matters to $(NAME). */
     char *text = json_dumps(full, JSON_COMPACT);

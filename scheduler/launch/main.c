@@ -19,6 +19,8 @@
 #include "base/util.h"
 #include "launch/collect.h"
 #include "launch/command.h"
+#include "launch/files.h"
+#include "launch/mount.h"
 #include "launch/order.h"
 #include "launch/output.h"
 #include "launch/self.h"
@@ -36,7 +38,8 @@ enum { REPORT_PAUSE_MS = 250, REPORT_PAUSE_MAX_MS = 10000 };
 extern char **environ;
 
 struct flags {
-    const char *order, *report, *url, *token_env, *token_file, *ca_file, *copy_to;
+    const char *order, *report, *url, *token_env, *token_file, *ca_file, *copy_to, *remove;
+    bool can_mount;
     int lock_fd;
 };
 
@@ -51,6 +54,7 @@ struct launch {
     int64_t started_us, deadline_us;
     struct command_result result;
     struct collected collected;
+    struct file_marks *marks;
 };
 
 static void fail(struct launch *l, const char *reason)
@@ -173,7 +177,12 @@ static int open_data(struct launch *l, struct err *err)
 static int prepare(struct launch *l, struct err *err)
 {
     const struct order *o = &l->order;
-    if (open_data(l, err) != 0 || make_folders(o, err) != 0) {
+    if (o->trouble != NULL) {
+        return err_set(err, ERR_NOT_FOUND, "%s", o->trouble);
+    }
+    secrets_check(o, &l->output);
+    if (mounts_prepare(o, &l->output, err) != 0 || open_data(l, err) != 0 ||
+        make_folders(o, err) != 0) {
         return -1;
     }
     renew_deadlines(l, true);
@@ -182,7 +191,7 @@ static int prepare(struct launch *l, struct err *err)
             return err_wrap(err, "input artifact '%s'", o->inputs[i].name);
         }
     }
-    return 0;
+    return files_prepare(o, &l->marks, err);
 }
 
 /* --- the command --- */
@@ -222,14 +231,19 @@ static void do_order(struct launch *l)
         if (l->deadline_us > 0 && clock_mono_us() >= l->deadline_us && !l->signals.is_stopped) {
             l->result.end = COMMAND_END_TIMED_OUT;
         }
-        return;
+    } else {
+        run_command(l);
     }
-    run_command(l);
+    if (l->result.end == COMMAND_END_TIMED_OUT) {
+        snprintf(l->result.reason, sizeof l->result.reason, "it ran longer than %lld s",
+            (long long)l->order.timeout_s);
+    }
     if (l->result.end != COMMAND_END_EXITED || l->result.exit_code != 0) {
         return;
     }
     renew_deadlines(l, false);
-    if (collect(&l->order, l->data, &l->output, &l->collected, &err) != 0) {
+    if (files_take(&l->order, l->marks, l->flags->url != NULL, &l->output, &err) != 0 ||
+        collect(&l->order, l->data, &l->output, &l->collected, &err) != 0) {
         l->result.end =
             err.code == ERR_PRECONDITION ? COMMAND_END_STOPPED : COMMAND_END_NOT_STARTED;
         snprintf(l->result.reason, sizeof l->result.reason, "%s", err.msg);
@@ -434,6 +448,7 @@ static int launch(const struct flags *flags)
         }
     }
     collected_done(&l.collected);
+    file_marks_free(l.marks);
     if (l.data != l.control) {
         transfer_free(l.data);
     }
@@ -449,7 +464,8 @@ static const char usage[] =
     "rondo-launcher " RONDO_VERSION " - runs one attempt of a pipeline step for rondod\n\n"
     "usage: rondo-launcher --order FILE --report FILE [--lock-fd N]\n"
     "       rondo-launcher --url URL (--token-env NAME | --token-file FILE) [--ca-file FILE]\n"
-    "       rondo-launcher --copy-to PATH\n"
+    "       rondo-launcher --copy-to PATH | --remove PATH\n"
+    "       rondo-launcher --can-mount          exit code 0 if folders can be mounted for steps\n"
     "       rondo-launcher --version | --help\n";
 
 static const struct option options[] = {
@@ -461,6 +477,8 @@ static const struct option options[] = {
     {"token-file", required_argument, NULL, 'f'},
     {"ca-file", required_argument, NULL, 'c'},
     {"copy-to", required_argument, NULL, 'p'},
+    {"remove", required_argument, NULL, 'd'},
+    {"can-mount", no_argument, NULL, 'm'},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -484,7 +502,8 @@ static int read_flags(int argc, char **argv, struct flags *f)
     for (;;) {
         switch (getopt_long(argc, argv, "", options, NULL)) {
         case -1:
-            if (optind == argc && (f->copy_to != NULL || (f->url != NULL && f->order == NULL) ||
+            if (optind == argc && (f->copy_to != NULL || f->remove != NULL || f->can_mount ||
+                                      (f->url != NULL && f->order == NULL) ||
                                       (f->order != NULL && f->report != NULL && f->url == NULL))) {
                 return -1;
             }
@@ -516,6 +535,12 @@ static int read_flags(int argc, char **argv, struct flags *f)
         case 'p':
             f->copy_to = optarg;
             break;
+        case 'd':
+            f->remove = optarg;
+            break;
+        case 'm':
+            f->can_mount = true;
+            break;
         case 'v':
             puts("rondo-launcher " RONDO_VERSION);
             return 0;
@@ -543,6 +568,13 @@ int main(int argc, char **argv)
             return 1;
         }
         return 0;
+    }
+    if (flags.can_mount) {
+        return mounts_are_possible() ? 0 : 1;
+    }
+    if (flags.remove != NULL) {
+        tree_remove(flags.remove);
+        return access(flags.remove, F_OK) == 0 ? 1 : 0;
     }
     return launch(&flags);
 }

@@ -8,10 +8,11 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "launch/base_env.h"
 #include "launch/expand.h"
 #include "scheduler/order.h"
 
-enum { LIST_MAX = 100000, DEFAULT_TAIL = 8192 };
+enum { LIST_MAX = 100000, DEFAULT_TAIL = 8192, MOUNTS_MAX = 256 };
 #define MIB INT64_C(1048576)
 #define YEAR_S INT64_C(31536000)
 
@@ -117,49 +118,77 @@ static int read_extras(struct order *o, struct err *err)
     return 0;
 }
 
-static size_t env_len(char *const *env)
+static int read_mount(const json_t *item, struct order_mount *out, struct err *err)
 {
-    size_t len = 0;
-    while (env[len] != NULL) {
-        len++;
-    }
-    return len;
-}
-
-/* Launcher's own environment, without its token, then the order's. */
-static int make_env(struct order *o, char *const *own_env, struct err *err)
-{
-    const json_t *add = NULL;
-    if (jread_object(o->json, "", "env", &add, err) != 0) {
+    const char *where = "mounts";
+    if (jread_need_string(item, where, "path", &out->path, err) != 0 ||
+        jread_need_string(item, where, "from", &out->from, err) != 0 ||
+        jread_need_string(item, where, "of", &out->of, err) != 0 ||
+        jread_bool(item, where, "make", &out->make, err) != 0 ||
+        jread_bool(item, where, "read_only", &out->read_only, err) != 0 ||
+        jread_bool(item, where, "is_quiet", &out->is_quiet, err) != 0 ||
+        jread_bool(item, where, "is_secret", &out->is_secret, err) != 0) {
         return -1;
     }
-    size_t own = env_len(own_env), len = 0;
-    o->env = xcalloc(own + json_object_size(add) + 1, sizeof *o->env);
-    for (size_t i = 0; i < own; i++) {
-        size_t name_len = strcspn(own_env[i], "=");
-        bool is_replaced = false;
-        const char *key;
-        json_t *value;
-        json_object_foreach((json_t *)add, key, value)
-        {
-            is_replaced |= strlen(key) == name_len && memcmp(key, own_env[i], name_len) == 0;
-        }
-        if (!is_replaced && !str_starts(own_env[i], "RONDO_TOKEN=")) {
-            o->env[len++] = xstrdup(own_env[i]);
+    return out->from[0] == '/'
+               ? 0
+               : err_set(err, ERR_INVALID, "mounts: '%s', the folder for %s, is not absolute",
+                     out->from, out->path);
+}
+
+static int read_mounts(struct order *o, struct err *err)
+{
+    const json_t *list = NULL, *how = NULL;
+    if (jread_array(o->json, "", "mounts", &list, err) != 0 ||
+        jread_object(o->json, "", "mounting", &how, err) != 0) {
+        return -1;
+    }
+    if (json_array_size(list) > MOUNTS_MAX) {
+        return err_set(err, ERR_LIMIT, "mounts: more than %d entries", MOUNTS_MAX);
+    }
+    o->mounts = xcalloc(json_array_size(list) + 1, sizeof *o->mounts);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (read_mount(json_array_get(list, i), &o->mounts[o->mounts_len++], err) != 0) {
+            return -1;
         }
     }
+    if (o->mounts_len == 0) {
+        return 0;
+    }
+    if (jread_bool(how, "mounting", "is_allowed", &o->may_mount, err) != 0 ||
+        jread_need_string(how, "mounting", "dir", &o->mount_dir, err) != 0) {
+        return -1;
+    }
+    return read_texts(how, "keep", &o->mount_keep, &o->mount_keep_len, err);
+}
+
+/* Launcher's own environment, without its token; what belongs to the pod; the order's. */
+static int make_env(struct order *o, char *const *own_env, struct err *err)
+{
+    const json_t *add = NULL, *base = NULL;
+    struct env_list list = {0};
+    if (jread_object(o->json, "", "env", &add, err) != 0 ||
+        jread_array(o->json, "", "base_env", &base, err) != 0) {
+        return -1;
+    }
+    for (; *own_env != NULL; own_env++) {
+        if (!str_starts(*own_env, "RONDO_TOKEN=")) {
+            env_put(&list, xstrdup(*own_env));
+        }
+    }
+    int rc = base_env_add(&list, base, &o->trouble, err);
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)add, key, value)
     {
         if (!json_is_string(value) || key[0] == '\0' || strchr(key, '=') != NULL) {
-            return err_set(
-                err, ERR_INVALID, "env.%s: expected a name without '=' and a string", key);
+            rc = err_set(err, ERR_INVALID, "env.%s: expected a name without '=' and a string", key);
+            break;
         }
-        CLEANUP(cleanup_free) char *text = expand(json_string_value(value), o->env);
-        o->env[len++] = xasprintf("%s=%s", key, text);
+        env_put_expanded(&list, key, json_string_value(value));
     }
-    return 0;
+    o->env = env_list_steal(&list);
+    return rc;
 }
 
 /* {{$}} is put in after a kubelet's expansion, so its text must not be touched. */
@@ -224,8 +253,8 @@ int order_parse(
                read_texts(o.json, "cleanup", &o.cleanup, &o.cleanup_len, err) == 0 &&
                jread_string(o.json, "", "work_dir", &o.work_dir, err) == 0 &&
                jread_string(o.json, "", "output_file", &o.output_file, err) == 0 &&
-               read_extras(&o, err) == 0 && make_env(&o, own_env, err) == 0 &&
-               make_argv(&o, err) == 0) {
+               read_extras(&o, err) == 0 && read_mounts(&o, err) == 0 &&
+               make_env(&o, own_env, err) == 0 && make_argv(&o, err) == 0) {
         if (o.output_file != NULL && o.output_file[0] == '\0') {
             o.output_file = NULL;
         }
@@ -253,6 +282,9 @@ void order_done(struct order *order)
     free(order->inputs);
     free(order->outputs);
     free(order->params);
+    free(order->mounts);
+    free(order->mount_keep);
+    free(order->trouble);
     json_decref(order->json);
     memset(order, 0, sizeof *order);
 }

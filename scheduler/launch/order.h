@@ -14,6 +14,12 @@ struct order_file {
     const char *name, *uri, *path; /* uri NULL for parameters */
 };
 
+/* A folder that the step wants to see at a path of its own. */
+struct order_mount {
+    const char *path, *from, *of;
+    bool make, read_only, is_quiet, is_secret;
+};
+
 struct order {
     json_t *json; /* everything below points into it */
     char **argv;  /* expanded, NULL-terminated; strings owned */
@@ -31,6 +37,13 @@ struct order {
     const char *transfer_url, *transfer_token;        /* NULL: the launcher's own */
     const char *root_uri, *root_path;                 /* NULL: unknown */
     const char *venv_dir, *venv_cache, *venv_private; /* NULL: no virtual environments */
+    struct order_mount *mounts;
+    size_t mounts_len;
+    bool may_mount;
+    const char *mount_dir;
+    const char **mount_keep;
+    size_t mount_keep_len;
+    char *trouble; /* why it cannot be carried out although it can be read; owned, or NULL */
 };
 
 /* own_env: the launcher's environment. */

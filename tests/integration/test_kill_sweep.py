@@ -30,6 +30,9 @@ IN_PODS = "only steps that run as pods pass it; these run as local processes"
 ELSEWHERE = dict.fromkeys([
     "pods.create.after", "pods.create.before", "pods.delete.before", "pods.done.before",
     "pods.forget.middle", "pods.report.after", "pods.report.before"], IN_PODS)
+ELSEWHERE.update(dict.fromkeys([
+    "local.volume.create.middle", "local.volume.delete.middle"],
+    "half-made volumes: tests/unit/exec/test_local_settings.c"))
 
 
 def fault_points():
