@@ -115,6 +115,9 @@ static int run_run(struct cli *cli, int argc, char **argv)
         goto out;
     }
     parameters = cli_parameters(pairs, plan, &err);
+    if (parameters != NULL && plan->job_parameters != NULL) { /* -p wins over the file */
+        json_object_update_missing(parameters, (json_t *)(uintptr_t)plan->job_parameters);
+    }
     json_t *bound = parameters != NULL ? plan_bind_params(plan, parameters, &err) : NULL;
     if (bound == NULL) {
         code = cli_fail(CLI_USAGE, &err);
@@ -127,6 +130,7 @@ static int run_run(struct cli *cli, int argc, char **argv)
     body = json_pack("{s:s,s:o,s:{s:O}}", "display_name", name != NULL ? name : plan->name,
         "pipeline_spec", spec, "runtime_config", "parameters", parameters);
     jset_str(body, "experiment_id", experiment);
+    jset_str(json_object_get(body, "runtime_config"), "pipeline_root", plan->job_root);
     run = client_json(cli, "POST", "/apis/v2beta1/runs", body, &err);
     if (run == NULL) {
         code = cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);

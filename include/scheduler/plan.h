@@ -206,6 +206,9 @@ struct plan {
     const char *default_root;    /* defaultPipelineRoot or NULL */
     const struct component *root; /* always a DAG */
     const struct pipeline_config *config; /* of the platform document; NULL: none */
+    /* runtimeConfig of a PipelineJob: for a run of this very file; NULL: none */
+    const json_t *job_parameters;
+    const char *job_root;        /* where its artifacts go, or NULL */
     json_t *spec;                /* the PipelineSpec document as JSON (for API replies) */
     json_t *platform;            /* the PlatformSpec document or NULL */
     size_t task_total;           /* in all DAGs reachable from root */

@@ -21,12 +21,16 @@ static void free_json(void *json)
     json_decref(json);
 }
 
-/* ^[a-z0-9][a-z0-9-]{0,127}$: it becomes part of names elsewhere. */
+#define MAX_PIPELINE_NAME 128
+
+/*
+ * It becomes a segment of artifact URIs. The SDK is stricter, ^[a-z0-9][a-z0-9-]{0,127}$; what
+ * others write need only be usable.
+ */
 static bool pipeline_name_is_valid(const char *name)
 {
-    size_t len = strlen(name);
-    return len >= 1 && len <= 128 && name[0] != '-' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+    return name_is_usable(name) && strlen(name) <= MAX_PIPELINE_NAME && name[0] != '.' &&
+           strpbrk(name, "abcdefghijklmnopqrstuvwxyz0123456789") != NULL;
 }
 
 static void read_header(struct draft *d)
@@ -47,8 +51,9 @@ static void read_header(struct draft *d)
     if (plan->name != NULL && !pipeline_name_is_valid(plan->name)) {
         struct path name = {.up = &here, .key = "name"};
         complain(d->complaints, tree_place(tree_get(info, "name")), &name,
-            "'%s': 1 to 128 of the characters a-z, 0-9 and '-', beginning with a letter or digit",
-            plan->name);
+            "'%s': 1 to %d characters, with a letter of a-z or a digit among them, without '/', "
+            "'\\', quotes and control characters, not beginning with '.'",
+            plan->name, MAX_PIPELINE_NAME);
     }
     plan->schema_version = read_need_text(
         d, d->spec, "schemaVersion", &top, "only version 2.1.0 is known; compile with kfp 2");
@@ -152,7 +157,7 @@ static struct plan *compile_trees(
     struct pool *pool, struct tree **docs, size_t count, struct complaints *complaints)
 {
     struct draft d = {.pool = pool, .complaints = complaints};
-    if (pick_documents(pool, docs, count, complaints, &d.spec, &d.platform) != 0) {
+    if (pick_documents(&d, docs, count) != 0) {
         return NULL;
     }
     d.keep = json_array();
@@ -166,6 +171,7 @@ static struct plan *compile_trees(
     read_executors(&d);
     read_platform(&d);
     read_components(&d);
+    read_job(&d);
     link_components(&d);
     order_tasks(&d);
     link_files(&d);

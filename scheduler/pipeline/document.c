@@ -18,7 +18,7 @@ static const char *const spec_fields[] = {
 struct picker {
     struct pool *pool;
     struct complaints *complaints;
-    const struct tree *spec, *platform;
+    const struct tree *spec, *platform, *job;
 };
 
 static bool has_any(const struct tree *map, const char *const *names)
@@ -75,10 +75,7 @@ static void pick_document(struct picker *p, const struct tree *doc)
             pick_platform(p, platform);
         }
         const struct tree *config = tree_get(doc, "runtimeConfig");
-        if (config != NULL && !tree_is_null(config)) {
-            complain_mildly(p->complaints, tree_place(config), &PATH_ROOT,
-                "runtimeConfig is ignored; give parameters when you start the run");
-        }
+        p->job = config != NULL && config->kind == TREE_MAP ? config : p->job;
     } else if (has_any(doc, spec_fields)) {
         pick(p, &p->spec, doc, "pipeline document");
     } else if (tree_get(doc, "platforms") != NULL) {
@@ -99,10 +96,10 @@ static void pick_document(struct picker *p, const struct tree *doc)
     }
 }
 
-int pick_documents(struct pool *pool, struct tree **docs, size_t count,
-    struct complaints *complaints, const struct tree **spec_out, const struct tree **platform_out)
+int pick_documents(struct draft *d, struct tree **docs, size_t count)
 {
-    struct picker p = {.pool = pool, .complaints = complaints};
+    struct complaints *complaints = d->complaints;
+    struct picker p = {.pool = d->pool, .complaints = complaints};
     size_t errors = complaints->errors;
     for (size_t i = 0; i < count; i++) {
         pick_document(&p, docs[i]);
@@ -119,7 +116,8 @@ int pick_documents(struct pool *pool, struct tree **docs, size_t count,
         complain(complaints, tree_place(p.spec), &here, "expected a map");
         return -1;
     }
-    *spec_out = p.spec;
-    *platform_out = p.platform;
+    d->spec = p.spec;
+    d->platform = p.platform;
+    d->job = p.job;
     return p.spec != NULL ? 0 : -1;
 }

@@ -101,6 +101,7 @@ struct draft {
     struct plan *plan;
     const struct tree *spec;
     const struct tree *platform; /* or NULL */
+    const struct tree *job;      /* runtimeConfig of a PipelineJob, or NULL */
     struct map *executors;       /* label -> struct draft_executor */
     struct map *components;      /* name -> struct draft_component */
     struct draft_executor *executor_list;
@@ -141,6 +142,8 @@ void read_known(
 /* Value as JSON, kept for the plan; scalars taken for what the type says. NULL for null. */
 const json_t *read_value(
     struct draft *d, struct tree *node, enum value_type type, const struct path *path);
+/* The members in the list that are there and not null, in camelCase. New reference. */
+json_t *read_camel(const struct tree *map, const char *const *names);
 /* Names become file names, path segments and Redis fields. */
 bool name_is_usable(const char *name);
 
@@ -187,10 +190,14 @@ const char *selector_trouble(const char *selector);
 /* ---- document.c ---- */
 
 /*
- * Find the pipeline and the platform document among the file's documents; a component file of
- * KFP 1 becomes a pipeline here. -1 and complaints.
+ * Find the pipeline, the platform document and a PipelineJob's settings among the file's documents; a
+ * component file of KFP 1 becomes a pipeline here. -1 and complaints.
  */
-int pick_documents(struct pool *pool, struct tree **docs, size_t count,
-    struct complaints *complaints, const struct tree **spec_out, const struct tree **platform_out);
+int pick_documents(struct draft *d, struct tree **docs, size_t count);
+
+/* ---- job.c ---- */
+
+/* What a PipelineJob says of its run, once the root is known. */
+void read_job(struct draft *d);
 
 #endif

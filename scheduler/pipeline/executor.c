@@ -78,7 +78,12 @@ static void read_resources(
         read_text(d, accelerator, "resourceType", &inner);
         read_text(d, accelerator, "resourceCount", &inner);
     }
-    out->resources = read_value(d, map, VALUE_STRUCT, &here);
+    json_t *resources = read_camel(map, resource_fields);
+    if (accelerator != NULL) {
+        json_object_set_new(resources, "accelerator", read_camel(accelerator, accelerator_fields));
+    }
+    json_array_append_new(d->keep, resources);
+    out->resources = resources;
 }
 
 /* {output: path}, rondo's own: component files of KFP 1 become this. */

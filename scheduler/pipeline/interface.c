@@ -204,7 +204,9 @@ static void read_artifact(struct draft *d, const struct tree_pair *pair, const s
         out->schema_title = read_text(d, type, "schemaTitle", &inner);
         out->schema_version = read_text(d, type, "schemaVersion", &inner);
         read_text(d, type, "instanceSchema", &inner);
-        out->type = read_value(d, type, VALUE_STRUCT, &inner);
+        json_t *camel = read_camel(type, type_fields);
+        json_array_append_new(d->keep, camel);
+        out->type = camel;
     } else {
         complain(d->complaints, tree_place(node), path,
             "artifactType is missing; say for example artifactType: {schemaTitle: system.Dataset}");

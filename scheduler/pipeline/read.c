@@ -160,10 +160,12 @@ void read_duration(struct draft *d, const struct tree *map, const char *name, co
     if (node == NULL || tree_is_null(node)) {
         return;
     }
-    char *end = NULL;
-    double seconds = node->kind == TREE_SCALAR ? strtod(node->text, &end) : -1;
-    if (end == NULL || end == node->text || strcmp(end, "s") != 0 || !isfinite(seconds) ||
-        seconds < 0 || seconds > 315576000000.0) {
+    /* digits, perhaps a point and digits, "s": strtod alone would read more, such as "0x1p3s" */
+    const char *text = node->kind == TREE_SCALAR ? node->text : "";
+    size_t whole = strspn(text, "0123456789");
+    size_t part = text[whole] == '.' ? 1 + strspn(text + whole + 1, "0123456789") : 0;
+    double seconds = whole > 0 ? strtod(text, NULL) : -1;
+    if (strcmp(text + whole + part, "s") != 0 || seconds < 0 || seconds > 315576000000.0) {
         struct path here = {.up = up, .key = name};
         complain(
             d->complaints, tree_place(node), &here, "expected a duration in seconds such as '60s'");
@@ -210,6 +212,18 @@ const json_t *read_value(
     json_t *value = tree_json(node);
     json_array_append_new(d->keep, value);
     return value;
+}
+
+json_t *read_camel(const struct tree *map, const char *const *names)
+{
+    json_t *out = json_object();
+    for (; *names != NULL; names++) {
+        const struct tree *node = tree_get(map, *names);
+        if (!tree_is_null(node)) {
+            json_object_set_new(out, *names, tree_json(node));
+        }
+    }
+    return out;
 }
 
 bool name_is_usable(const char *name)

@@ -95,6 +95,44 @@ static void test_forms(void **state UNUSED)
     plan_unref(plan);
 }
 
+/* A PipelineJob says what to give to its run; types are those of the root. */
+static void test_job(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *config, *parameters, *root;
+    } rows[] = {
+        {"values", "{'parameterValues': {'note': 'x'}}", "{'note': 'x'}", NULL},
+        {"root, snake case",
+            "{'gcs_output_directory': 'gs://b/r', 'parameter_values': {'note': 'x'}}",
+            "{'note': 'x'}", "gs://b/r"},
+        {"typed values, as they were",
+            "{'parameters': {'note': {'stringValue': 'x'}}, 'parameterValues': {}}",
+            "{'note': 'x'}", NULL},
+        {"both", "{'parameters': {'note': {'intValue': '5'}}, 'parameterValues': {'note': 'y'}}",
+            "{'note': 'y'}", NULL},
+        {"number for a text", "{'parameters': {'note': {'intValue': '5'}}}", "{'note': '5'}", NULL},
+        {"not of the pipeline", "{'parameterValues': {'other': 1}}", "{}", NULL},
+        {"nothing", "{}", "{}", NULL},
+    };
+    struct plan *plan = must_compile(BASE_PIPELINE);
+    assert_null(plan->job_parameters);
+    char *spec = jtext(plan->spec);
+    plan_unref(plan);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_t *config = j(rows[i].config);
+        char *config_text = jtext(config);
+        char *text = xasprintf("{\"pipelineSpec\": %s, \"runtimeConfig\": %s}", spec, config_text);
+        plan = must_compile(text);
+        expect_json(rows[i].name, json_incref((json_t *)plan->job_parameters), rows[i].parameters);
+        assert_true(str_eq(plan->job_root, rows[i].root));
+        plan_unref(plan);
+        free(text);
+        free(config_text);
+        json_decref(config);
+    }
+    free(spec);
+}
+
 static void test_snake_case(void **state UNUSED)
 {
     static const char *const words[][2] = {{"executorLabel", "executor_label"},
@@ -109,7 +147,8 @@ static void test_snake_case(void **state UNUSED)
         {"outputParameterKey", "output_parameter_key"},
         {"componentInputParameter", "component_input_parameter"}, {"taskInfo", "task_info"},
         {"schemaVersion: 2", "schema_version: 2"}, {"sdkVersion", "sdk_version"}};
-    char *text = xstrdup(BASE_PIPELINE);
+    char *text = edited(BASE_PIPELINE, "command: [load]",
+        "command: [load], resources: {resource_cpu_limit: 1, accelerator: {resource_count: 2}}");
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         while (strstr(text, words[i][0]) != NULL) {
             char *next = edited(text, words[i][0], words[i][1]);
@@ -123,6 +162,11 @@ static void test_snake_case(void **state UNUSED)
     assert_non_null(plan);
     assert_int_equal(c.count, 0);
     assert_int_equal(plan->root->dag->task_count, 2);
+    const struct component *load = task_named(plan->root, "load")->component;
+    expect_json("type", json_incref((json_t *)component_artifact_out(load, "data")->type),
+        "{'schemaTitle':'system.Dataset','schemaVersion':'0.0.1'}");
+    expect_json("resources", json_incref((json_t *)load->container->resources),
+        "{'resourceCpuLimit':'1','accelerator':{'resourceCount':'2'}}");
     plan_unref(plan);
     complaints_done(&c);
     free(text);
@@ -140,7 +184,9 @@ static const struct bad_row bad_rows[] = {
     {"no name", "pipelineInfo: {name: base}", "pipelineInfo: {}", 27,
         "pipelineInfo.name: is missing or empty"},
     {"no info", "pipelineInfo: {name: base}\n", "", 1, "pipelineInfo: is missing"},
-    {"bad name", "{name: base}", "{name: Base_1}", 27, "'Base_1': 1 to 128 of the characters"},
+    {"name with a slash in it", "{name: base}", "{name: a/b}", 27, "'a/b': 1 to 128 characters"},
+    {"name that begins with a dot", "{name: base}", "{name: .a}", 27, "not beginning with '.'"},
+    {"name without a letter", "{name: base}", "{name: ÄÖ}", 27, "with a letter of a-z or a digit"},
     {"wrong schema version", "schemaVersion: 2.1.0\n", "schemaVersion: 2.0.0\n", 45,
         "'2.0.0' is not known"},
     {"no root", "root:\n", "roots:\n", 1, "root: is missing"},
@@ -260,7 +306,7 @@ static void test_bad(void **state UNUSED)
 
 static void test_all_at_once(void **state UNUSED)
 {
-    char *a = edited(BASE_PIPELINE, "{name: base}", "{name: Base}");
+    char *a = edited(BASE_PIPELINE, "{name: base}", "{name: a/b}");
     char *b = edited(a, "outputParameterKey: count", "outputParameterKey: x");
     char *text = edited(b, "executorLabel: exec-load", "executorLabel: none");
     struct complaints c;
@@ -328,6 +374,11 @@ static void test_allowed(void **state UNUSED)
         {"retry zero times", "taskInfo: {name: load it}", "retryPolicy: {maxRetryCount: 0}"},
         {"caching", "taskInfo: {name: load it}",
             "cachingOptions: {enableCache: true, cacheKey: k}"},
+        {"a name that the SDK would refuse", "{name: base}", "{name: Bäse 1.0_x}"},
+        {"names with dots, dashes and unicode",
+            "      load:\n        componentRef: {name: comp-load}\n",
+            "      lo.ad-ö_1 x:\n        componentRef: {name: comp-load}\n      load:\n        "
+            "componentRef: {name: comp-load}\n"},
         {"empty trigger policy", "taskInfo: {name: load it}", "triggerPolicy: {}"},
         {"explicit default strategy", "taskInfo: {name: load it}",
             "triggerPolicy: {strategy: ALL_UPSTREAM_TASKS_SUCCEEDED}"},
@@ -462,6 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_job),
         cmocka_unit_test(test_snake_case),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_all_at_once),
