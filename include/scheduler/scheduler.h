@@ -25,6 +25,11 @@ struct scheduler_settings {
     struct artifact_store *artifacts; /* borrowed */
     struct executor executor;        /* borrowed */
     int64_t max_steps, step_timeout_ms, lost_retries, forget_after_ms;
+    int64_t max_tasks_per_run, exit_tasks_timeout_ms;
+    bool run_exit_tasks_on_cancel, backend_final_status;
+    bool cache;
+    int64_t cache_max_age_ms, cache_max_entries;
+    const char *volume_storage_class;
     int64_t history_max_runs, history_max_age_ms;
     int64_t claim_batch;
 };
