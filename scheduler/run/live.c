@@ -29,6 +29,8 @@ struct live *live_new(struct engine *engine, json_t *record)
     run->state = RUN_STATE_PENDING;
     run->started_us = jget_i64(record, "started_us", 0);
     run->rev = jget_i64(record, "rev", 0);
+    json_t *notices = json_object_get(record, "notices");
+    run->notices = json_is_array(notices) ? json_copy(notices) : json_array();
     run->cancels = jget_i64(record, "cancels", 0);
     timer_init(&run->exit_limit, engine->set.loop, run_on_exit_limit, run);
     return run;
@@ -56,6 +58,7 @@ void live_free(struct live *run)
     free(run->error);
     free(run->history);
     free(run->workspace_path);
+    json_decref(run->notices);
     plan_unref(run->plan);
     json_decref(run->record);
     free(run);

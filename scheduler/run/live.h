@@ -122,6 +122,7 @@ struct live {
     struct plan *plan;    /* NULL when the run could not even be prepared */
     const char *root_uri; /* where artifacts go, NULL: the store's root */
     char *workspace_path; /* live_workspace_path() */
+    json_t *notices;      /* notice.c: what has been said */
     struct workspace *workspace; /* once a task needs it: workspace.c */
     struct task *root;
     struct map *by_id; /* task id -> container task */
@@ -146,6 +147,7 @@ struct live {
     struct task_list dirty;
     struct task_list fresh; /* made and untouched: a record that may come later, it says nothing */
     bool is_state_dirty; /* state, error, outputs */
+    bool is_notices_dirty;
     char *history;       /* entries of the states since, joined by commas */
     char **events;
     size_t event_count, event_cap;

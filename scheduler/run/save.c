@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/store.h"
 #include "base/util.h"
+#include "run/cache.h"
 #include "run/engine.h"
 #include "run/record.h"
 #include "run_scripts.h"
@@ -37,7 +38,7 @@ struct save {
     int64_t rev;
     bool has_state, is_final;
     enum run_state state;
-    char *history, *outputs;
+    char *history, *outputs, *notices;
     struct saved_task *tasks;
     size_t task_count;
     char **events;
@@ -46,6 +47,7 @@ struct save {
     size_t start_count;
     struct ended_attempt *ends;
     size_t end_count;
+    struct cache_writes cached; /* results to be kept for later tasks */
     struct store_call *call;
     struct timer retry;
     int64_t backoff_ms;
@@ -71,7 +73,9 @@ void save_free(struct save *save)
     free(save->starts);
     free(save->ends);
     free(save->history);
+    cache_writes_free(&save->cached);
     free(save->outputs);
+    free(save->notices);
     free(save);
 }
 
@@ -101,6 +105,7 @@ static void save_take_task(struct save *save, struct task *task)
     json_t *record CLEANUP(json_decrefp) = task_to_json(task);
     save->tasks[save->task_count++] =
         (struct saved_task){.path = xstrdup(task->path), .record = jtext(record)};
+    cache_writes_add(&save->cached, task);
 }
 
 static void save_take_tasks(struct save *save)
@@ -125,6 +130,8 @@ static struct save *save_new(struct live *run)
     save->run = run;
     save->rev = ++run->rev;
     save_take_state(save);
+    save->notices = run->is_notices_dirty ? jtext(run->notices) : NULL;
+    run->is_notices_dirty = false;
     save_take_tasks(save);
     save->events = STEAL(run->events);
     save->event_count = run->event_count;
@@ -175,6 +182,7 @@ static struct store_args *save_args(const struct save *save)
     for (size_t i = 0; i < save->event_count; i++) {
         store_arg(args, save->events[i]);
     }
+    store_arg(args, save->notices != NULL ? save->notices : "");
     return args;
 }
 
@@ -227,6 +235,7 @@ static void save_act(struct save *save)
         };
         farewell_add(run->engine->farewells, &name);
     }
+    cache_writes_send(&save->cached, run->engine);
     for (size_t i = 0; i < save->start_count; i++) {
         attempt_start(save->starts[i]);
     }

@@ -54,6 +54,9 @@ static void task_finished_event(struct task *task)
     }
     json_object_set_new(data, "started_us", json_integer(task->started_us));
     json_object_set_new(data, "ended_us", json_integer(task->ended_us));
+    if (task->state == TASK_STATE_CACHED) {
+        json_object_set(data, "cached_from", json_object_get(task->cache, "from"));
+    }
     add_outputs(data, task);
     task_event(task, "task.finished", data);
 }

@@ -91,6 +91,9 @@ json_t *task_to_json(const struct task *task)
     if (task->defaulted != NULL) {
         json_object_set(record, "defaulted", task->defaulted);
     }
+    if (task->cache != NULL) {
+        json_object_set(record, "cache", task->cache);
+    }
     if (task->out_params != NULL) {
         json_object_set_new(
             record, "outputs", values_to_json(task->out_params, task->out_artifacts));
@@ -135,6 +138,8 @@ int task_from_json(struct task *task, const json_t *record, struct err *err)
     values_from_json(record, "outputs", &task->out_params, &task->out_artifacts);
     json_t *defaulted = json_object_get(record, "defaulted");
     task->defaulted = json_is_array(defaulted) ? json_incref(defaulted) : NULL;
+    json_t *cache = json_object_get(record, "cache");
+    task->cache = json_is_object(cache) ? json_incref(cache) : NULL;
     const char *unique = jget_str(record, "unique", "");
     if (id_is_valid(unique)) {
         memcpy(task->unique.text, unique, ID_LEN);

@@ -36,6 +36,19 @@ struct fake_executor {
     struct deferred deliver;
     size_t running, running_max, forgotten, purged, begun;
     struct buf order;
+    json_t *volumes; /* name -> claim */
+    size_t volumes_created;
+    bool volumes_held;
+    struct fake_volume_call *volume_calls;
+};
+
+struct fake_volume_call {
+    struct fake_executor *fake;
+    executor_volume_fn *done; /* NULL: cancelled */
+    void *owner;
+    struct err err;
+    struct deferred turn;
+    struct fake_volume_call *next;
 };
 
 static void attempt_free(void *ptr)
@@ -258,6 +271,91 @@ static void fake_purge(void *self, const char *run_id)
     ((struct fake_executor *)self)->purged++;
 }
 
+/* ---- volumes ---- */
+
+static void fake_volume_on_turn(void *owner)
+{
+    struct fake_volume_call *call = owner;
+    executor_volume_fn *done = call->done;
+    call->done = NULL; /* the memory goes with the fake */
+    if (done != NULL) {
+        done(call->owner, call->err.code == ERR_NONE ? NULL : &call->err);
+    }
+}
+
+static struct fake_volume_call *volume_call(
+    struct fake_executor *fake, executor_volume_fn *done, void *owner)
+{
+    struct fake_volume_call *call = xcalloc(1, sizeof(*call));
+    call->fake = fake;
+    call->done = done;
+    call->owner = owner;
+    call->next = fake->volume_calls;
+    fake->volume_calls = call;
+    if (!fake->volumes_held) {
+        loop_defer(fake->loop, &call->turn, fake_volume_on_turn, call);
+    }
+    return call;
+}
+
+static const json_t *claim_labels(const json_t *claim)
+{
+    return json_object_get(json_object_get(claim, "metadata"), "labels");
+}
+
+static void fake_volume_create(
+    void *self, const json_t *claim, executor_volume_fn *done, void *owner)
+{
+    struct fake_executor *fake = self;
+    struct fake_volume_call *call = volume_call(fake, done, owner);
+    const char *name = jget_str(json_object_get(claim, "metadata"), "name", "");
+    const json_t *there = json_object_get(fake->volumes, name);
+    if (there == NULL) {
+        fake->volumes_created++;
+        json_object_set_new(fake->volumes, name, json_deep_copy(claim));
+    } else if (!json_equal((json_t *)claim_labels(there), (json_t *)claim_labels(claim))) {
+        err_set(&call->err, ERR_EXISTS, "there is a volume %s already", name);
+    }
+}
+
+static void fake_volume_delete(void *self, const char *name, executor_volume_fn *done, void *owner)
+{
+    struct fake_executor *fake = self;
+    struct fake_volume_call *call = volume_call(fake, done, owner);
+    if (json_object_del(fake->volumes, name) != 0) {
+        err_set(&call->err, ERR_NOT_FOUND, "there is no volume %s", name);
+    }
+}
+
+static void fake_volume_cancel(void *self, void *owner)
+{
+    struct fake_executor *fake = self;
+    for (struct fake_volume_call *call = fake->volume_calls; call != NULL; call = call->next) {
+        if (call->owner == owner) {
+            call->done = NULL;
+        }
+    }
+}
+
+const json_t *fake_volumes(const struct fake_executor *fake)
+{
+    return fake->volumes;
+}
+
+size_t fake_volumes_created(const struct fake_executor *fake)
+{
+    return fake->volumes_created;
+}
+
+void fake_volumes_hold(struct fake_executor *fake, bool hold)
+{
+    fake->volumes_held = hold;
+    for (struct fake_volume_call *call = fake->volume_calls; !hold && call != NULL;
+         call = call->next) {
+        loop_defer(fake->loop, &call->turn, fake_volume_on_turn, call);
+    }
+}
+
 static void fake_free(void *self UNUSED)
 {
 }
@@ -272,6 +370,9 @@ static const struct executor_ops fake_ops = {
     .forget = fake_forget,
     .logs = fake_logs,
     .purge = fake_purge,
+    .volume_create = fake_volume_create,
+    .volume_delete = fake_volume_delete,
+    .volume_cancel = fake_volume_cancel,
     .free = fake_free,
 };
 
@@ -283,6 +384,7 @@ struct fake_executor *fake_executor_new(struct loop *loop, struct executor *out)
     fake->wills = map_new(free);
     fake->outputs = map_new(free);
     buf_init(&fake->order, 16 * 1024 * 1024);
+    fake->volumes = json_object();
     out->ops = &fake_ops;
     out->self = fake;
     return fake;
@@ -291,6 +393,13 @@ struct fake_executor *fake_executor_new(struct loop *loop, struct executor *out)
 void fake_executor_free(struct fake_executor *fake)
 {
     loop_defer_cancel(fake->loop, &fake->deliver);
+    while (fake->volume_calls != NULL) {
+        struct fake_volume_call *call = fake->volume_calls;
+        fake->volume_calls = call->next;
+        loop_defer_cancel(fake->loop, &call->turn);
+        free(call);
+    }
+    json_decref(fake->volumes);
     map_free(fake->attempts);
     map_free(fake->wills);
     map_free(fake->outputs);

@@ -45,4 +45,9 @@ const char *fake_order(const struct fake_executor *fake);
 const json_t *fake_work_order(const struct fake_executor *fake, const char *task);
 const json_t *fake_container(const struct fake_executor *fake, const char *task);
 
+/* Volumes: name -> claim. While held, calls are carried out and not answered. */
+const json_t *fake_volumes(const struct fake_executor *fake);
+size_t fake_volumes_created(const struct fake_executor *fake); /* calls that made one anew */
+void fake_volumes_hold(struct fake_executor *fake, bool hold);
+
 #endif
