@@ -89,7 +89,12 @@ static int write_artifact(struct renderer *r, const struct ref *ref, struct buf 
     bool is_in = ref->kind == REF_IN_ARTIFACT;
     const json_t *side = json_object_get(r->ctx->executor_input, is_in ? "inputs" : "outputs");
     const json_t *list = json_object_get(json_object_get(side, "artifacts"), ref->name);
-    const json_t *artifact = json_array_get(json_object_get(list, "artifacts"), 0);
+    const json_t *all = json_object_get(list, "artifacts");
+    if (ref->field == FIELD_WHOLE && all != NULL) { /* also an empty list */
+        value_write(all, VALUE_WRITE_PLAIN, out);
+        return 1;
+    }
+    const json_t *artifact = json_array_get(all, 0);
     if (artifact == NULL && is_in && ref->field == FIELD_PATH) {
         /* A parameter that the program wants as a file: component.input_files. */
         const json_t *file = json_object_get(json_object_get(r->ctx->paths, "in"), ref->name);
@@ -107,8 +112,7 @@ static int write_artifact(struct renderer *r, const struct ref *ref, struct buf 
     const char *path = json_string_value(
         json_object_get(json_object_get(r->ctx->paths, is_in ? "in" : "out"), ref->name));
     switch (ref->field) {
-    case FIELD_WHOLE:
-        value_write(list, VALUE_WRITE_PLAIN, out);
+    case FIELD_WHOLE: /* done */
         break;
     case FIELD_URI:
         buf_adds(out, uri != NULL ? uri : "");

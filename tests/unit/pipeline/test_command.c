@@ -90,11 +90,11 @@ static const struct render_row rows[] = {
     {"metadata missing", "{{$.inputs.artifacts['data'].metadata['no']}}", "['null']", NULL},
     {"properties", "{{$.inputs.artifacts['data'].properties['who']}}", "['me']", NULL},
     {"bare output artifact", "{{$.outputs.artifacts['model']}}",
-        "['{\\\"artifacts\\\":[{\\\"metadata\\\":{\\\"k\\\":\\\"v\\\"},\\\"name\\\":\\\"model\\\","
+        "['[{\\\"metadata\\\":{\\\"k\\\":\\\"v\\\"},\\\"name\\\":\\\"model\\\","
         "\\\"type\\\":{"
         "\\\"schemaTitle\\\":\\\"system.Model\\\",\\\"schemaVersion\\\":\\\"0.0.1\\\"},\\\"uri\\\":"
         "\\\"s3://"
-        "bucket/p/model\\\"}]}']",
+        "bucket/p/model\\\"}]']",
         NULL},
     {"output uri", "{{$.outputs.artifacts['model'].uri}}", "['s3://bucket/p/model']", NULL},
     {"output path", "{{$.outputs.artifacts['model'].path}}", "['/s3/bucket/p/model']", NULL},
