@@ -25,6 +25,16 @@ static json_t *error_of(int code, const char *message)
     return error;
 }
 
+/* What the placeholder of this name gives, so that a program can compare the two. */
+static json_t *resource_name(const struct task *of)
+{
+    const struct run_context ctx = task_run_context(of);
+    json_t *reference = json_string("{{$.pipeline_job_resource_name}}");
+    json_t *name = placeholder_resolve_run(reference, &ctx);
+    json_decref(reference);
+    return name;
+}
+
 json_t *final_status(const struct task *of)
 {
     const struct words *words = of->run->engine->set.backend_final_status ? &backend : &documented;
@@ -57,7 +67,7 @@ json_t *final_status(const struct task *of)
     json_t *status = json_object();
     json_object_set_new(status, "state", json_string(state));
     json_object_set_new(status, "pipelineTaskName", json_string(of->def->key));
-    json_object_set_new(status, "pipelineJobResourceName", json_string(of->run->id.text));
+    json_object_set_new(status, "pipelineJobResourceName", resource_name(of));
     json_object_set_new(status, "error", error == NULL ? json_object() : error);
     return status;
 }

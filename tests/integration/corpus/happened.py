@@ -2,6 +2,7 @@
 """What happened in a run of rondo, as table.py asks for it."""
 
 import pathlib
+import re
 import urllib.parse
 
 from corpus.table import ABSENT, most_at_once
@@ -71,8 +72,7 @@ class Happened:
         return self.logs[path]
 
     def parallel(self, path):
-        spans = [(t["started_us"], t["ended_us"]) for p, t in self.tasks.items()
-                 if p.startswith(path + "[") and p.endswith("]") and p.rfind("[") == len(path)]
+        spans = [(t["started_us"], t["ended_us"]) for t in self.tasks.values() if t.get("parent") == path]
         return most_at_once(spans)
 
     def root_outputs(self):
@@ -92,8 +92,7 @@ def contents(artifacts, as_list=False):
 
 def keys_of(path):
     """The path without the numbers of iterations."""
-    import re
-    return re.sub(r"\[\d+\]", "", path)
+    return re.sub(r"/\d+(?=/|$)", "", path)
 
 
 def cacheable(document):

@@ -124,7 +124,7 @@ def expand_path(pattern):
     for numbers in itertools.product(*ranges):
         path = parts[0]
         for number, rest in zip(numbers, parts[3::3]):
-            path += f"[{number}]{rest}"
+            path += f"{number}{rest}"
         yield path
 
 
@@ -224,6 +224,8 @@ def check_task(path, want, run):
         elif key in ("metadata", "meta_in"):
             for name, wanted in value.items():
                 out += check_metadata(wanted, run.metadata(path, name, key == "meta_in"), f"{here}.{name}")
+        elif task["state"] == "CACHED" and key in ("log", "exit_code", "tries"):
+            pass  # nothing ran
         elif key == "log":
             missing = in_order(value, run.log(path))
             if missing is not None:
@@ -233,7 +235,7 @@ def check_task(path, want, run):
                 out.append(f"{here}: {task.get('error')!r} does not match {value!r}")
         elif key == "exit_code":
             out += differences(value, task.get("exit_code"), here)
-        elif key == "tries" and task["state"] != "CACHED":
+        elif key == "tries":
             out += differences(value, task.get("tries"), here)
         elif key == "parallel":
             most = run.parallel(path)
