@@ -3,8 +3,10 @@
 
 import contextlib
 import fcntl
+import importlib.metadata
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import subprocess
@@ -16,7 +18,8 @@ from rondo_testing import SHARED
 
 CORPUS = SHARED / "kfp-corpus"
 PROGRAMS = pathlib.Path(__file__).parent / "programs"
-CACHE = pathlib.Path(os.environ.get("RONDO_TEST_CACHE", pathlib.Path.home() / ".cache" / "rondo-tests"))
+HOME = pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir)  # some tests change the variable
+CACHE = pathlib.Path(os.environ.get("RONDO_TEST_CACHE", HOME / ".cache" / "rondo-tests"))
 ALL = os.environ.get("RONDO_TEST_CORPUS") == "all"
 OTHERS = ["requests", "dill==0.3.7"]
 
@@ -44,7 +47,8 @@ def pip(*args):
 
 
 def kfp_versions():
-    found = set()
+    """Of the corpus, and the one that the tests compile with."""
+    found = {importlib.metadata.version("kfp")}
     for name in files("valid"):
         found |= set(re.findall(r"'kfp==([^']+)'", (CORPUS / name).read_text()))
     return sorted(found)
