@@ -12,11 +12,45 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+#define JSON_WHOLE_MAX 9007199254740992.0 /* 2^53: beyond, doubles skip integers */
+
+/* Whole numbers that fit become integers again; value is returned or replaced. */
+static json_t *whole_again(json_t *value)
+{
+    if (json_is_real(value)) {
+        double number = json_real_value(value);
+        if (number == floor(number) && fabs(number) <= JSON_WHOLE_MAX) {
+            json_decref(value);
+            return json_integer((json_int_t)number);
+        }
+        return value;
+    }
+    size_t i;
+    json_t *inner;
+    json_array_foreach(value, i, inner)
+    {
+        json_array_set_new(value, i, whole_again(json_incref(inner)));
+    }
+    const char *key;
+    json_object_foreach(value, key, inner)
+    {
+        json_object_set_new(value, key, whole_again(json_incref(inner)));
+    }
+    return value;
+}
+
 json_t *jread_text(const char *text, size_t len, const char *what, struct err *err)
 {
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     json_error_t at;
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
+    json_t *value = json_loadb(text, len, flags, &at);
 
+    if (value == NULL && json_error_code(&at) == json_error_numeric_overflow) {
+        /* JSON's integers have no end; what is too large for one of ours is a double. */
+        json_error_t again;
+        value = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &again);
+        value = value != NULL ? whole_again(value) : NULL;
+    }
     if (value == NULL) {
         if (len == 0) {
             err_set(err, ERR_INVALID, "%s: empty, where JSON is expected", what);
