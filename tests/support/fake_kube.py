@@ -39,7 +39,8 @@ from fake_kubelet import Kubelet, can_run, now
 
 VERSION = "1.32"
 KINDS = {"namespaces": "Namespace", "pods": "Pod", "secrets": "Secret", "configmaps": "ConfigMap",
-         "serviceaccounts": "ServiceAccount", "events": "Event", "nodes": "Node"}
+         "serviceaccounts": "ServiceAccount", "events": "Event", "nodes": "Node",
+         "persistentvolumeclaims": "PersistentVolumeClaim"}
 CLUSTER_WIDE = {"namespaces", "nodes"}
 LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 LABEL_KEY = re.compile(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
@@ -169,6 +170,11 @@ def check_pod(pod, accounts):
         causes.append(("spec.restartPolicy", f'Unsupported value: "{spec["restartPolicy"]}"'))
     if "activeDeadlineSeconds" in spec and spec["activeDeadlineSeconds"] < 1:
         causes.append(("spec.activeDeadlineSeconds", "Invalid value: must be between 1 and 2147483647, inclusive"))
+    for i, volume in enumerate(spec.get("volumes") or []):
+        sources = [key for key in volume if key != "name"]
+        if len(sources) != 1:
+            causes.append((f"spec.volumes[{i}]", "Forbidden: may not specify more than 1 volume type" if sources
+                           else "Required value: must specify a volume type"))
     volumes = [v.get("name") for v in spec.get("volumes") or []]
     for i, name in enumerate(volumes):
         if not DNS_LABEL.match(name or "") or len(name) > 63:
@@ -194,6 +200,19 @@ def check_pod(pod, accounts):
     if account not in accounts:
         raise Refused(403, "Forbidden", f'pods "{name}" is forbidden: error looking up service account '
                       f'{namespace}/{account}: serviceaccount "{account}" not found', kind="pods", name=name)
+
+
+def check_claim(claim, causes):
+    spec = claim.get("spec") or {}
+    modes = spec.get("accessModes") or []
+    if not modes:
+        causes.append(("spec.accessModes", "Required value: at least 1 access mode is required"))
+    for mode in modes:
+        if mode not in ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"):
+            causes.append(("spec.accessModes", f'Unsupported value: "{mode}"'))
+    storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    if storage is None or not QUANTITY.match(str(storage)):
+        causes.append(("spec.resources[storage]", "Required value" if storage is None else f'Invalid value: "{storage}"'))
 
 
 def set_defaults(pod):
@@ -346,13 +365,17 @@ class Cluster:
             else:
                 causes = []
                 check_metadata(obj, causes)
+                if plural == "persistentvolumeclaims":
+                    check_claim(obj, causes)
                 if causes:
-                    raise Refused(422, "Invalid", f"{obj['kind']} is invalid: {causes[0][0]}: {causes[0][1]}")
+                    raise Refused(422, "Invalid", f'{obj["kind"]} "{metadata.get("name", "")}" is invalid: {causes[0][0]}: {causes[0][1]}')
             if self.key(obj) in self.objects[plural]:
                 raise Refused(409, "AlreadyExists", f'{plural} "{metadata["name"]}" already exists',
                               kind=plural, name=metadata["name"])
             if plural == "pods":
                 set_defaults(obj)
+            if plural == "persistentvolumeclaims":
+                obj["status"] = {"phase": "Bound", "accessModes": obj["spec"]["accessModes"]}
             if query.get("dryRun") == "All":
                 metadata.update(uid=str(uuid.uuid4()), creationTimestamp=now())
                 return obj
@@ -589,7 +612,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return b"ok"
         verbs = ["create", "delete", "get", "list", "patch", "watch"]
         short = {"pods": ["po"], "namespaces": ["ns"], "configmaps": ["cm"], "serviceaccounts": ["sa"],
-                 "events": ["ev"], "nodes": ["no"]}
+                 "events": ["ev"], "nodes": ["no"], "persistentvolumeclaims": ["pvc"]}
         resources = [{"name": plural, "singularName": kind.lower(), "namespaced": plural not in CLUSTER_WIDE,
                       "kind": kind, "verbs": verbs, "shortNames": short.get(plural, [])} for plural, kind in KINDS.items()]
         resources.append({"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]})

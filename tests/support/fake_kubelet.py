@@ -35,6 +35,14 @@ def now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+class Missing(Exception):
+    """Something that the pod refers to is not there."""
+
+    def __init__(self, text, is_claim=False):
+        super().__init__(text)
+        self.is_claim = is_claim
+
+
 class Container:
     """One container of a pod that was started."""
 
@@ -184,37 +192,69 @@ class RunningPod:
             return False
         return not self.stopping.wait(faults.get("delay", 0.0))
 
+    def find_data(self, plural, name, optional):
+        """Data of a secret or config map; None when it is not there and need not be."""
+        try:
+            return self.kubelet.cluster.data_of(plural, self.pod, name)
+        except Exception as error:  # the cluster's Refused, whose module imports this one
+            if optional:
+                return None
+            raise Missing(f'{plural[:-1]} "{name}" not found') from error
+
     def volumes(self):
+        """Folders by name. Missing: the pod waits for something that is not there."""
         out = {}
         for volume in self.pod["spec"].get("volumes") or []:
+            if "persistentVolumeClaim" in volume:
+                out[volume["name"]] = self.claim(volume["persistentVolumeClaim"]["claimName"])
+                continue
             path = self.folder / "volumes" / volume["name"]
             path.mkdir(parents=True)
             path.chmod(0o777)
-            cluster = self.kubelet.cluster
             for kind, plural, key in (("secret", "secrets", "secretName"), ("configMap", "configmaps", "name")):
                 if kind in volume:
-                    for name, data in cluster.data_of(plural, self.pod, volume[kind][key]).items():
-                        (path / name).write_bytes(data)
+                    data = self.find_data(plural, volume[kind][key], volume[kind].get("optional"))
+                    for name, content in (data or {}).items():
+                        (path / name).write_bytes(content)
             out[volume["name"]] = path
         return out
 
+    def claim(self, name):
+        namespace = self.pod["metadata"]["namespace"]
+        with self.kubelet.cluster.lock:
+            if (namespace, name) not in self.kubelet.cluster.objects["persistentvolumeclaims"]:
+                raise Missing(f'persistentvolumeclaim "{name}" not found', is_claim=True)
+        path = self.kubelet.folder / "claims" / namespace / name
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o777)
+        return path
+
+    def field(self, path):
+        metadata = self.pod["metadata"]
+        subscript = re.fullmatch(r"metadata\.(labels|annotations)\['(.*)'\]", path)
+        if subscript:
+            return (metadata.get(subscript[1]) or {}).get(subscript[2], "")
+        return {"metadata.name": metadata["name"], "metadata.uid": metadata["uid"],
+                "metadata.namespace": metadata["namespace"], "spec.nodeName": "fake-node", "status.podIP": "127.0.0.1",
+                "status.hostIP": "127.0.0.1",
+                "spec.serviceAccountName": self.pod["spec"].get("serviceAccountName", "default")}[path]
+
     def environment(self, spec):
-        metadata, env = self.pod["metadata"], {}
-        fields = {"metadata.name": metadata["name"], "metadata.uid": metadata["uid"],
-                  "metadata.namespace": metadata["namespace"], "spec.nodeName": "fake-node",
-                  "status.podIP": "127.0.0.1",
-                  "spec.serviceAccountName": self.pod["spec"].get("serviceAccountName", "default")}
+        env = {}
         for one in spec.get("env") or []:
-            if "value" in one:
-                env[one["name"]] = one["value"]
-                continue
             source = one.get("valueFrom") or {}
-            if "fieldRef" in source:
-                env[one["name"]] = fields[source["fieldRef"]["fieldPath"]]
+            if "value" in one or not source:
+                env[one["name"]] = one.get("value", "")
+            elif "fieldRef" in source:
+                env[one["name"]] = self.field(source["fieldRef"]["fieldPath"])
             for kind, plural in (("secretKeyRef", "secrets"), ("configMapKeyRef", "configmaps")):
                 if kind in source:
-                    data = self.kubelet.cluster.data_of(plural, self.pod, source[kind]["name"])
-                    env[one["name"]] = data[source[kind]["key"]].decode()
+                    ref = source[kind]
+                    data = self.find_data(plural, ref["name"], ref.get("optional"))
+                    if data is not None and ref["key"] in data:
+                        env[one["name"]] = data[ref["key"]].decode()
+                    elif not ref.get("optional"):
+                        raise Missing(f'couldn\'t find key {ref["key"]} in {plural[:-1]} {ref["name"]}')
         return env
 
     def pull(self, spec, status):
@@ -250,10 +290,17 @@ class RunningPod:
                 source.mkdir(exist_ok=True)
                 source.chmod(0o777)
             mounts.append([str(source), one["mountPath"], bool(one.get("readOnly"))])
+        try:
+            env = self.environment(spec)
+        except Missing as missing:
+            status["state"] = {"waiting": {"reason": "CreateContainerConfigError", "message": str(missing)}}
+            self.write(phase="Pending")
+            self.stopping.wait()
+            return None
         with self.lock:
             if self.stopping.is_set():
                 return None
-            container = Container(self.folder, spec, image, mounts, self.environment(spec))
+            container = Container(self.folder, spec, image, mounts, env)
             self.containers[spec["name"]] = container
         status.update(state={"running": {"startedAt": container.started}}, started=True, ready=True)
         return container
@@ -269,17 +316,24 @@ class RunningPod:
                       for kind in ("PodScheduled", "Initialized")]
         common = {"startTime": started, "podIP": "127.0.0.1", "hostIP": "127.0.0.1"}
         self.folder.mkdir()
-        volumes = self.volumes()
+        try:
+            volumes = self.volumes()
+        except Missing as missing:
+            return self.wait_for_what_is_missing(missing, conditions[:1], common)
         self.write(phase="Pending", conditions=conditions[:1], **common)
         if spec.get("activeDeadlineSeconds"):
             timer = threading.Timer(spec["activeDeadlineSeconds"], self.end_from_outside, (
                 "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
             timer.daemon = True
             timer.start()
+        sidecars = []
         for one, status in zip(spec.get("initContainers") or [], self.inits):
             container = self.start(one, status, volumes)
             if container is None:
                 return self.finish(None)
+            if one.get("restartPolicy") == "Always":  # a sidecar: it goes on beside the others
+                sidecars.append((container, status))
+                continue
             code = container.exit_code()
             status.update(state=container.terminated(code), ready=code == 0, started=False)
             if self.stopping.is_set() or code != 0:
@@ -297,7 +351,22 @@ class RunningPod:
             code = container.exit_code()
             failed |= code != 0
             status.update(state=container.terminated(code), ready=False, started=False)
+        for container, status in sidecars:
+            container.kill()
+            status.update(state=container.terminated(137), ready=False, started=False)
         return self.finish("Failed" if failed else "Succeeded")
+
+    def wait_for_what_is_missing(self, missing, conditions, common):
+        """A claim keeps a pod from its node; of a secret the node says that it cannot be mounted."""
+        if missing.is_claim:
+            self.write(phase="Pending", conditions=[{
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": now(),
+                "message": str(missing)}])
+        else:
+            for status in self.inits + self.mains:
+                status["state"] = {"waiting": {"reason": "ContainerCreating", "message": f"MountVolume.SetUp failed: {missing}"}}
+            self.write(phase="Pending", conditions=conditions, **common)
+        self.stopping.wait()
 
     def finish(self, phase):
         if self.verdict is not None:
