@@ -154,11 +154,12 @@ def cluster(scratch):
         pytest.skip(fake_kubelet.can_run())
     programs = place.programs(scratch / "pod-programs")
     binds = [[str(programs), "/programs"], [str(place.PROGRAMS), str(place.PROGRAMS)],
-             [str(place.site("2.15.2")), "/site"], [str(place.PROGRAMS / "python"), "/stand-ins"]]
+             [str(place.site("2.15.2")), "/site"], [str(place.PROGRAMS / "python"), "/stand-ins"],
+             [str(place.PROGRAMS / "image"), "/image"]]
     if not sys.base_prefix.startswith("/usr"):
         binds.append([sys.base_prefix, sys.base_prefix])
     image = {"binds": binds, "path": f"/programs:{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin",
-             "env": {"PYTHONPATH": "/site:/stand-ins", "PYTHONDONTWRITEBYTECODE": "1"}}
+             "env": {"PYTHONPATH": "/image:/site:/stand-ins", "PYTHONDONTWRITEBYTECODE": "1"}}
     with fake_kube.FakeKube({"rondo-launcher*": fake_kube.launcher_image(bin_dir() / "rondo-launcher"), "*": image}) as kube:
         secrets = {"Secret": ("secrets", SECRETS)}
         for kind, (plural, objects) in secrets.items():
