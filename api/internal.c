@@ -147,6 +147,10 @@ static void reply_list(struct api_call *call, const struct target *target)
     json_t *files = json_array();
     json_t *body = api_keep(call, json_pack("{s:o}", "files", files));
     if (artifact_list(call->api->artifacts, target->uri, add_file, files, &err) != 0) {
+        /* Another scheme's artifact, say an importer's gs://: there is nothing to fetch. */
+        if (err.code == ERR_DENIED && !str_starts(target->uri, "file://")) {
+            err.code = ERR_NOT_FOUND;
+        }
         api_fail(call, &err);
         return;
     }

@@ -174,6 +174,27 @@ static int open_data(struct launch *l, struct err *err)
     return 0;
 }
 
+/*
+ * What lies outside the daemon's store is not an error: some programs only want the URI. Of what is
+ * in it nothing need be said, an artifact may be all metadata.
+ */
+static int fetch_inputs(struct launch *l, struct err *err)
+{
+    const struct order *o = &l->order;
+    for (size_t i = 0; i < o->inputs_len; i++) {
+        const struct order_file *in = &o->inputs[i];
+        if (l->data != NULL && transfer_fetch(l->data, in->uri, in->path, err) != 0) {
+            return err_wrap(err, "input artifact '%s'", in->name);
+        }
+        if (!str_starts(in->uri, "file://") && access(in->path, F_OK) != 0) {
+            output_note(&l->output,
+                "input artifact '%s' (%s) was not fetched: rondo's artifact store has nothing there",
+                in->name, in->uri);
+        }
+    }
+    return 0;
+}
+
 static int prepare(struct launch *l, struct err *err)
 {
     const struct order *o = &l->order;
@@ -186,12 +207,7 @@ static int prepare(struct launch *l, struct err *err)
         return -1;
     }
     renew_deadlines(l, true);
-    for (size_t i = 0; l->data != NULL && i < o->inputs_len; i++) {
-        if (transfer_fetch(l->data, o->inputs[i].uri, o->inputs[i].path, err) != 0) {
-            return err_wrap(err, "input artifact '%s'", o->inputs[i].name);
-        }
-    }
-    return files_prepare(o, &l->marks, err);
+    return fetch_inputs(l, err) != 0 ? -1 : files_prepare(o, &l->marks, err);
 }
 
 /* --- the command --- */

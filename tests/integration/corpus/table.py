@@ -10,7 +10,7 @@ import yaml
 
 FOLDER = pathlib.Path(__file__).parent
 FILE_KEYS = {"parameters", "run", "error", "outputs", "output_files", "end", "tasks", "one_of", "again", "local", "cluster",
-             "here", "packages", "unmounted", "without", "oracle", "pods"}
+             "here", "packages", "unmounted", "without", "oracle"}
 TASK_KEYS = {"state", "in", "gets", "out", "files", "type", "metadata", "meta_in", "log", "error", "exit_code", "tries",
              "parallel"}
 DONE = ("SUCCEEDED", "CACHED")
