@@ -144,6 +144,17 @@ def test_local(local, scratch, name):
         assert cached == {path for pattern in entry["again"] for path in table.expand_path(pattern)}
 
 
+def test_backend_words(scratch):
+    """With the words of KFP's backend the pipeline that wants COMPLETE is content."""
+    name, data = "valid/critical/pipeline_with_input_status_state.yaml", scratch / "words"
+    data.mkdir()
+    place.share_environments(data)
+    environment = place.environment(scratch / "words-programs")
+    with Daemon("--backend-final-status=true", data=data, env=environment) as daemon:
+        run_id = carry_out(daemon, name, upload(daemon, name), {"parameters": {}}, scratch)
+        assert Happened(daemon, run_id).state == "SUCCEEDED"
+
+
 # ---- as pods ----
 
 @pytest.fixture(scope="session")
