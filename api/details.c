@@ -32,6 +32,7 @@ static void on_tasks(void *owner, const json_t *record, const struct err *err)
     json_object_set_new(out, "run_id", json_string(jget_str(record, "id", "")));
     jset_str(out, "state", jget_str(record, "state", NULL));
     json_object_set_new(out, "tasks", tasks != NULL ? json_incref(tasks) : json_array());
+    json_object_set(out, "notices", json_object_get(record, "notices"));
     api_reply_json(call, 200, out);
 }
 

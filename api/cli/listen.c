@@ -111,6 +111,8 @@ static void tell_event(const struct listen *l, const char *type, const json_t *e
             duration_text(buf, sizeof buf, data), error[0] != '\0' ? ": " : "", error);
     } else if (strcmp(type, "artifact.created") == 0) {
         tell_artifact(event, data);
+    } else if (strcmp(type, "run.notice") == 0) {
+        tell(event, "note", "%s", jget_str(data, "text", ""));
     } else if (strcmp(type, "run.finished") == 0) {
         tell(event, strcmp(state, "SUCCEEDED") == 0 ? "run succeeded" : "run ended",
             "%s %s in %s%s%s", run, state, duration_text(buf, sizeof buf, data),

@@ -33,6 +33,16 @@ static json_t *tasks_fetch(const struct cli *cli, const char *id, struct err *er
     return client_json(cli, "GET", path, NULL, err);
 }
 
+/* What was ignored and the like; `said` is how many have been printed. */
+static void print_notices(const json_t *tasks, size_t *said)
+{
+    const json_t *notices = json_object_get(tasks, "notices");
+    for (; *said < json_array_size(notices); (*said)++) {
+        printf("  note: %s\n", jget_str(json_array_get(notices, *said), "text", ""));
+    }
+    fflush(stdout);
+}
+
 /* Print what changed since the last look; `seen` is {path: state}. */
 static void print_changes(const json_t *tasks, json_t *seen)
 {
@@ -60,6 +70,7 @@ static const char *run_error(const json_t *run)
 static json_t *watch(const struct cli *cli, const char *id, struct err *err)
 {
     json_t *seen = json_object(), *run = NULL;
+    size_t said = 0;
     for (;;) {
         json_decref(run);
         run = run_fetch(cli, id, err);
@@ -69,6 +80,7 @@ static json_t *watch(const struct cli *cli, const char *id, struct err *err)
             json_decref(seen);
             return NULL;
         }
+        print_notices(tasks, &said);
         print_changes(tasks, seen);
         json_decref(tasks);
         if (is_final(jget_str(run, "state", ""))) {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "run/engine.h"
+#include "run/notice.h"
 
 #define ERROR_MAX_BYTES 4096
 #define ERROR_LOG_LINES 5
@@ -97,6 +98,7 @@ void attempt_start(struct task *task)
         attempt_fail(task, text);
         return;
     }
+    notice_ignored(task, container);
     struct attempt_name name = task_attempt_name(task);
     const struct executor *executor = &run->engine->set.executor;
     task->is_started = true;

@@ -105,10 +105,13 @@ json_t *record_from_reply(const redisReply *reply, const char *id, struct err *e
     }
     json_t *history = parse_field(reply, "history", id, err);
     json_t *outputs = history == NULL ? NULL : parse_field(reply, "outputs", id, err);
-    if (outputs == NULL) {
+    json_t *notices = outputs == NULL ? NULL : parse_field(reply, "notices", id, err);
+    if (notices == NULL) {
         json_decref(history);
+        json_decref(outputs);
         return NULL;
     }
+    json_object_set_new(record, "notices", json_is_array(notices) ? notices : json_array());
     json_object_set_new(record, "history", json_is_array(history) ? history : json_array());
     json_object_set_new(record, "outputs", json_is_object(outputs) ? outputs : json_object());
     return STEAL(record);

@@ -9,7 +9,8 @@
 --       4 new state or "", 5 history entries for it (joined by commas), 6 "1" when it is final,
 --       7 started_us, 8 finished_us, 9 error, 10 outputs, 11 recurring run id or "",
 --       12 number of tasks, then path and record of each,
---       number of events, then each
+--       number of events, then each,
+--       the run's notices as they are now, or ""
 -- Result: {0 saved | 1 was saved before, state now}. FENCED, NOSUCH, CONFLICT: Redis has lost an
 -- earlier save that it had confirmed.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -39,6 +40,10 @@ at = at + 1
 count = tonumber(ARGV[at])
 for i = 1, count do
     redis.call('XADD', KEYS[4], '*', 'e', ARGV[at + i])
+end
+local notices = ARGV[at + count + 1]
+if notices ~= '' then
+    redis.call('HSET', KEYS[2], 'notices', notices)
 end
 
 local new, final = ARGV[4], ARGV[6] == '1'

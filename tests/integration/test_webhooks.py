@@ -74,7 +74,8 @@ ARTIFACT_STEP = {
     "components": {"comp-make": {"executorLabel": "exec-make", "outputDefinitions": {
         "artifacts": {"thing": {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}}},
     "deploymentSpec": {"executors": {"exec-make": {"container": {
-        "image": "alpine", "command": ["sh", "-c", 'mkdir -p "$(dirname "$0")"; echo made > "$0"',
+        "image": "alpine", "resources": {"resourceCpuLimit": "1"},
+        "command": ["sh", "-c", 'mkdir -p "$(dirname "$0")"; echo made > "$0"',
                                        "{{$.outputs.artifacts['thing'].path}}"]}}}},
 }
 

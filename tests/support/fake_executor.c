@@ -27,6 +27,7 @@ struct fake_attempt {
 };
 
 struct fake_executor {
+    char ignored[256];
     struct loop *loop;
     struct executor_listener listener;
     struct map *attempts; /* name -> attempt */
@@ -360,6 +361,17 @@ static void fake_free(void *self UNUSED)
 {
 }
 
+static void fake_ignored(void *self, const json_t *container, struct buf *out)
+{
+    (void)container;
+    buf_adds(out, ((struct fake_executor *)self)->ignored);
+}
+
+void fake_ignores(struct fake_executor *fake, const char *names)
+{
+    snprintf(fake->ignored, sizeof(fake->ignored), "%s", names);
+}
+
 static const struct executor_ops fake_ops = {
     .name = "fake",
     .listen = fake_listen,
@@ -370,6 +382,7 @@ static const struct executor_ops fake_ops = {
     .forget = fake_forget,
     .logs = fake_logs,
     .purge = fake_purge,
+    .ignored = fake_ignored,
     .volume_create = fake_volume_create,
     .volume_delete = fake_volume_delete,
     .volume_cancel = fake_volume_cancel,

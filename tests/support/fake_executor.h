@@ -45,6 +45,9 @@ const char *fake_order(const struct fake_executor *fake);
 const json_t *fake_work_order(const struct fake_executor *fake, const char *task);
 const json_t *fake_container(const struct fake_executor *fake, const char *task);
 
+/* What the executor has nothing for, whatever is asked; "" (as at first): it honours all. */
+void fake_ignores(struct fake_executor *fake, const char *names);
+
 /* Volumes: name -> claim. While held, calls are carried out and not answered. */
 const json_t *fake_volumes(const struct fake_executor *fake);
 size_t fake_volumes_created(const struct fake_executor *fake); /* calls that made one anew */

@@ -52,6 +52,41 @@ static void check_mixed(struct bench *b, struct id id)
     assert_int_equal(bench_events(b, id, "artifact.created", NULL), ARRAY_LEN(mixed_steps));
 }
 
+static const char *notice(const struct bench *b, size_t i, const char *key)
+{
+    return jget_str(json_array_get(json_object_get(b->answer, "notices"), i), key, "-");
+}
+
+/* What the executor ignores is said once per run, by whatever task and however often we restart. */
+static void test_notices(void **state)
+{
+    struct bench *b = *state;
+    char sha[65];
+    bench_put_spec(b, mixed_spec(), sha);
+    fake_ignores(b->fake, "tolerations, resource cpu");
+    fake_will(b->fake, "g/one", -1, HELD);
+    struct id id = bench_run(b, sha, NULL);
+    WAIT_UNTIL(b, fake_begun(b->fake, "g/one") == 1 && fake_begun(b->fake, "c") == 1);
+    WAIT_UNTIL(b, bench_events(b, id, "run.notice", NULL) == 2);
+    bench_engine_crash(b);
+    bench_take_over(b);
+    fake_ignores(b->fake, "resource cpu, labels, tolerations");
+    bench_engine_start(b);
+    WAIT_UNTIL(b, fake_starts(b->fake, "g/one") == 2);
+    assert_true(fake_finish(b->fake, "g/one", SUCCEEDED));
+    bench_await_end(b, id);
+    check_mixed(b, id);
+    assert_int_equal(bench_events(b, id, "run.notice", NULL), 3);
+    bench_read(b, id);
+    static const char *const about[] = {"tolerations", "resource cpu", "labels", "-"};
+    for (size_t i = 0; i < ARRAY_LEN(about); i++) {
+        assert_string_equal(notice(b, i, "about"), about[i]);
+    }
+    assert_string_equal(
+        notice(b, 0, "text"), "tolerations: has no meaning for the fake executor and is ignored");
+    assert_string_equal(notice(b, 0, "task"), "a");
+}
+
 static void test_resume_running(void **state)
 {
     struct bench *b = *state;
@@ -339,6 +374,7 @@ static void test_slot_is_freed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_notices, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_resume_running, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_resume_ended, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_resume_canceling, bench_setup, bench_teardown),
