@@ -12,13 +12,6 @@
 
 #include <string.h>
 
-#define NOT_YET " is not supported yet"
-
-static void refuse(struct draft *d, struct place place, const struct path *path, const char *what)
-{
-    complain(d->complaints, place, path, "%s" NOT_YET, what);
-}
-
 static void refuse_member(struct draft *d, const struct tree *map, const char *name,
     const struct path *up, const char *what)
 {
@@ -51,47 +44,6 @@ static void refuse_executor(
         image);
 }
 
-/* ---- the platform document ---- */
-
-static bool is_empty(const struct tree *node)
-{
-    return tree_is_null(node) || (node->kind != TREE_SCALAR && node->count == 0);
-}
-
-/* Everything in it asks for something; only empty maps do not. */
-static void refuse_in_platform(struct draft *d, const struct tree *kubernetes)
-{
-    struct path top = PATH_ROOT;
-    struct path platforms = {.up = &top, .key = "platforms"};
-    struct path here = {.up = &platforms, .key = "kubernetes"};
-    struct path deployment = {.up = &here, .key = "deploymentSpec"};
-    struct path executors = {.up = &deployment, .key = "executors"};
-    struct path config = {.up = &here, .key = "pipelineConfig"};
-    const struct tree *map =
-        read_map(d, read_map(d, kubernetes, "deploymentSpec", &here), "executors", &deployment);
-    for (size_t i = 0; map != NULL && i < map->count; i++) {
-        const struct tree *settings = map->pairs[i].value;
-        struct path executor = {.up = &executors, .key = map->pairs[i].key};
-        for (size_t k = 0; settings->kind == TREE_MAP && k < settings->count; k++) {
-            const struct tree_pair *pair = &settings->pairs[k];
-            struct path field = {.up = &executor, .key = pair->key};
-            if (!is_empty(pair->value)) {
-                refuse(d, (struct place){pair->line, pair->column}, &field,
-                    "a Kubernetes setting of a task (platform document)");
-            }
-        }
-    }
-    const struct tree *pipeline = read_map(d, kubernetes, "pipelineConfig", &here);
-    for (size_t k = 0; pipeline != NULL && k < pipeline->count; k++) {
-        const struct tree_pair *pair = &pipeline->pairs[k];
-        struct path field = {.up = &config, .key = pair->key};
-        if (!is_empty(pair->value)) {
-            refuse(d, (struct place){pair->line, pair->column}, &field,
-                "a Kubernetes setting of the pipeline (platform document)");
-        }
-    }
-}
-
 void refuse_unsupported(struct draft *d)
 {
     struct path top = PATH_ROOT;
@@ -100,13 +52,6 @@ void refuse_unsupported(struct draft *d)
     for (size_t i = 0; i < d->executor_count; i++) {
         struct path here = {.up = &executors, .key = d->executor_list[i].label};
         refuse_executor(d, &d->executor_list[i], &here);
-    }
-    if (d->platform != NULL) {
-        const struct tree *platforms = tree_get(d->platform, "platforms");
-        const struct tree *kubernetes = tree_get(platforms, "kubernetes");
-        if (kubernetes != NULL) {
-            refuse_in_platform(d, kubernetes);
-        }
     }
 }
 
