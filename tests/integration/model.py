@@ -38,6 +38,7 @@ class Task:
     outputs: dict = dataclasses.field(default_factory=dict)
     output_artifacts: dict = dataclasses.field(default_factory=dict)
     tries: int = 0
+    is_iteration: bool = False
     after: tuple = ()  # paths; everything at and below them is over before this begins
 
 
@@ -255,9 +256,8 @@ class Model:
         done = {}
         for key in in_order(tasks):
             done[key] = self.task(tasks, key, params, artifacts, path, policy, after, done)
-        if any(task.state == FAILED for task in done.values()):
-            return FAILED, {}, {}
-        return SUCCEEDED, *dag_outputs(component, done)
+        state = FAILED if any(task.state == FAILED for task in done.values()) else SUCCEEDED
+        return state, *dag_outputs(component, done)
 
     def task(self, tasks, key, params, artifacts, path, policy, after, done):
         definition = tasks[key]
@@ -335,7 +335,8 @@ class Model:
             return done[source["producerTask"]].outputs.get(source["outputParameterKey"])
         if "taskFinalStatus" in binding:
             producer = binding["taskFinalStatus"]["producerTask"]
-            return {"state": done[producer].state, "pipelineTaskName": producer}
+            state = done[producer].state
+            return {"state": state if state in (SUCCEEDED, FAILED) else "CANCELLED", "pipelineTaskName": producer}
         return binding["runtimeValue"]["constant"]
 
     # -- loops --
@@ -365,7 +366,7 @@ class Model:
         kind = "dag" if "dag" in component else "container"
         done = []
         for i, item in enumerate(items):
-            one = Task(f"{task.path}[{i}]", kind, UNSCHEDULABLE, after=after)
+            one = Task(f"{task.path}/{i}", kind, UNSCHEDULABLE, after=after, is_iteration=True)
             self.tasks[one.path] = one
             done.append(one)
             try:
@@ -383,31 +384,16 @@ class Model:
             except TaskError:
                 one.state = FAILED
         task.state = FAILED if any(one.state == FAILED for one in done) else SUCCEEDED
-        if task.state == SUCCEEDED:
-            self.collect(task, component, done)
+        self.collect(task, component, done)
 
     def collect(self, task, component, done):
         outputs = component.get("outputDefinitions", {})
         for name in outputs.get("parameters", {}):
-            values = [one.outputs.get(name) for one in done]
-            if self.is_from_loop(component, name, "parameters"):
-                if any(value is None for value in values):
-                    raise Unclear("an iteration without a list, within a list of lists")
-                values = [value for part in values for value in part]
-            task.outputs[name] = values
+            task.outputs[name] = [one.outputs.get(name) if one.state == SUCCEEDED else None for one in done]
         for name in outputs.get("artifacts", {}):
             task.output_artifacts[name] = [
-                artifact for one in done for artifact in one.output_artifacts.get(name, [])]
-
-    def is_from_loop(self, component, name, what):
-        """Does an inner loop give this output? Then its lists are joined to one."""
-        if "dag" not in component:
-            return False
-        for producer, key in selectors(component["dag"].get("outputs", {}).get(what, {}).get(name, {})):
-            task = component["dag"]["tasks"][producer]
-            if iterator_of(task) or self.is_from_loop(self.component(task["componentRef"]["name"]), key, what):
-                return True
-        return False
+                artifact for one in done if one.state == SUCCEEDED
+                for artifact in one.output_artifacts.get(name, [])]
 
     # -- containers --
 
@@ -457,6 +443,8 @@ def dependencies(definition):
     for binding in inputs.get("parameters", {}).values():
         if "taskOutputParameter" in binding:
             found.add(binding["taskOutputParameter"]["producerTask"])
+        if "taskFinalStatus" in binding:  # KFP adds none here; but there is no status before the end
+            found.add(binding["taskFinalStatus"]["producerTask"])
     for binding in inputs.get("artifacts", {}).values():
         if "taskOutputArtifact" in binding:
             found.add(binding["taskOutputArtifact"]["producerTask"])
