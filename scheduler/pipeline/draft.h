@@ -35,6 +35,8 @@ struct draft_task {
     struct draft_component *component; /* after linking; NULL when unknown */
     struct draft_binding *params;      /* sorted by name, as are the artifacts */
     size_t param_count;
+    struct draft_binding *added; /* params that channel.c found missing */
+    size_t added_count, added_cap;
     struct draft_binding *artifacts;
     size_t artifact_count;
     const char **after; /* dependentTasks */
@@ -70,6 +72,8 @@ struct draft_component {
     bool is_root;
     const char *executor; /* label or NULL */
     struct map *extras;   /* inputs that are passed without being declared; NULL: none */
+    struct draft_user *users; /* these three are channel.c's */
+    struct map *unknown, *reads;
     struct draft_task *tasks;
     size_t task_count;
     struct map *task_index; /* key -> struct draft_task */
@@ -169,6 +173,7 @@ void link_components(struct draft *d);
 /* The binding of this name in a sorted list, or NULL. */
 const struct draft_binding *find_binding(
     const struct draft_binding *list, size_t count, const char *name);
+void mend_channels(struct draft *d);
 void link_iterator(struct draft *d, const struct draft_task *t, const struct path *up);
 void link_importer(struct draft *d, const struct draft_component *c, const struct path *path);
 void link_importer_task(struct draft *d, const struct draft_task *t, const struct path *path);

@@ -510,6 +510,7 @@ void link_components(struct draft *d)
             find_components(&l);
         }
     }
+    mend_channels(d);
     for (size_t i = 0; i < d->count; i++) {
         struct draft_component *c = d->list[i];
         if (c->task_index == NULL) {

@@ -287,6 +287,87 @@ static void test_undeclared_inputs(void **state UNUSED)
     }
 }
 
+/*
+ * Channels that the SDK forgets: an elif's variable for the group of branches, an outer loop's item
+ * for the inner loop; and one that nobody needs and nobody has.
+ */
+#define CHANNELS(tasks, inner)                                                                     \
+    HEAD "deploymentSpec: {executors: {e: {container: {image: x, command: [y]}}}}\n"               \
+         "components:\n"                                                                           \
+         "  leaf: {executorLabel: e, inputDefinitions: {parameters: {a: {parameterType: "          \
+         "STRING}}}, outputDefinitions: {parameters: {Output: {parameterType: STRING}}}}\n"        \
+         "  outer: {dag: {tasks: {group: {componentRef: {name: inner}}}}}\n"                       \
+         "  inner: {dag: {tasks: {use: {componentRef: {name: leaf}, inputs: {parameters: {a: "     \
+         "{componentInputParameter: " inner "}}}}}}}\n"                                            \
+         "root: {inputDefinitions: {parameters: {t: {parameterType: STRING}}}, dag: {tasks: "      \
+         "{" tasks "}}}\n"
+
+static void test_forgotten_channels(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *text;
+        enum source_kind kind;
+        const char *source, *selector;
+    } rows[] = {
+        {"from the root", CHANNELS("top: {componentRef: {name: outer}}", "pipelinechannel--t"),
+            SOURCE_COMPONENT_INPUT, "t", NULL},
+        {"of a sibling",
+            CHANNELS("top: {componentRef: {name: outer}}, make-it: {componentRef: {name: leaf}, "
+                     "inputs: {parameters: {a: {runtimeValue: {constant: b}}}}}",
+                "pipelinechannel--make-it-Output"),
+            SOURCE_TASK_OUTPUT, "Output", NULL},
+        {"member of an item",
+            CHANNELS("top: {componentRef: {name: outer}, parameterIterator: {itemInput: "
+                     "pipelinechannel--item, items: {raw: '[{\"k\": 1}]'}}}",
+                "pipelinechannel--item-subvar-k"),
+            SOURCE_COMPONENT_INPUT, "pipelinechannel--item", "parseJson(string_value)[\"k\"]"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct plan *plan = must_compile(rows[i].text);
+        const struct task_def *top = task_named(plan->root, "top");
+        const struct task_def *group = task_named(top->component, "group");
+        assert_int_equal(group->param_count, 1);
+        const struct input_binding *b = top->param_count > 0 ? &top->params[0] : &group->params[0];
+        bool good = b->kind == rows[i].kind && str_eq(b->selector, rows[i].selector) &&
+                    str_eq(b->kind == SOURCE_TASK_OUTPUT ? b->key : b->source, rows[i].source);
+        if (!good) {
+            print_error("%s: kind %d, %s\n", rows[i].name, b->kind, b->source);
+            fail();
+        }
+        plan_unref(plan);
+    }
+    struct complaints c; /* another name is nobody's channel */
+    complaints_init(&c);
+    static const char unknown[] =
+        CHANNELS("top: {componentRef: {name: outer}}", "pipelinechannel--other");
+    assert_null(plan_compile(unknown, strlen(unknown), &c));
+    complaints_done(&c);
+}
+
+static void test_needless_channel(void **state UNUSED)
+{
+    static const char text[] =
+        HEAD "deploymentSpec: {executors: {e: {container: {image: x, command: [y]}}}}\n"
+             "components:\n"
+             "  leaf: {executorLabel: e, inputDefinitions: {parameters: {a: {parameterType: "
+             "STRING}}}}\n"
+             "  inner: {inputDefinitions: {parameters: {pipelinechannel--item-3: {parameterType: "
+             "STRING}}}, dag: {tasks: {use: {componentRef: {name: leaf}, inputs: {parameters: {a: "
+             "{runtimeValue: {constant: x}}}}}}}}\n"
+             "root: {dag: {tasks: {top: {componentRef: {name: inner}, inputs: {parameters: "
+             "{pipelinechannel--item-3: {componentInputParameter: item-3}}}}}}}\n";
+    struct plan *plan = must_compile(text);
+    assert_int_equal(task_named(plan->root, "top")->param_count, 0);
+    plan_unref(plan);
+    char *read = edited(text, "{runtimeValue: {constant: x}}",
+        "{componentInputParameter: pipelinechannel--item-3}");
+    struct complaints c;
+    complaints_init(&c);
+    assert_null(plan_compile(read, strlen(read), &c));
+    complaints_done(&c);
+    free(read);
+}
+
 /* ---- what is refused ---- */
 
 static const struct {
@@ -467,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_volumes),
         cmocka_unit_test(test_passthroughs),
         cmocka_unit_test(test_undeclared_inputs),
+        cmocka_unit_test(test_forgotten_channels),
+        cmocka_unit_test(test_needless_channel),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_warnings),
     };

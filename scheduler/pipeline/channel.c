@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Channels that the SDK forgets. It passes values into groups of tasks (conditions, loops, exit
+ * handlers) as inputs named pipelinechannel--X, but leaves some out: what only an elif's condition
+ * reads does not reach the group of branches, nor an outer loop's item an inner loop when a text
+ * holds both; and it asks the root for items of inner loops that nobody reads. What is missing is
+ * unambiguous, so it is added here, and the needless is dropped; without that such pipelines could
+ * not run.
+ */
+#include "pipeline/draft.h"
+
+#include "base/map.h"
+#include "base/pool.h"
+#include "base/util.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANNEL "pipelinechannel--"
+#define SUBVAR "-subvar-"
+
+/* A task whose component is the DAG in question. */
+struct draft_user {
+    struct draft_component *in;
+    struct draft_task *task;
+    struct draft_user *next;
+};
+
+static char yes, no; /* values of maps that remember an answer */
+
+static struct map *answers(struct draft *d, struct map **slot)
+{
+    if (*slot == NULL) {
+        *slot = map_new(NULL);
+        pool_on_free(d->pool, (void (*)(void *))map_free, *slot);
+    }
+    return *slot;
+}
+
+static bool has_input(const struct draft_component *c, const char *name)
+{
+    return component_param_in(&c->def, name) != NULL ||
+           (c->extras != NULL && map_has(c->extras, name));
+}
+
+static void note_users(struct draft *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        struct draft_component *c = d->list[i];
+        for (size_t k = 0; k < c->task_count; k++) {
+            struct draft_component *inner = c->tasks[k].component;
+            if (inner != NULL && inner->def.kind == COMPONENT_DAG) {
+                struct draft_user *user = pool_alloc(d->pool, sizeof *user);
+                *user = (struct draft_user){c, &c->tasks[k], inner->users};
+                inner->users = user;
+            }
+        }
+    }
+}
+
+/* ---- adding ---- */
+
+static struct draft_binding *add_binding(struct draft *d, struct draft_task *t, const char *name)
+{
+    if (t->added_count == t->added_cap) {
+        t->added_cap = t->added_cap == 0 ? 4 : t->added_cap * 2;
+        struct draft_binding *list = pool_calloc(d->pool, t->added_cap, sizeof *list);
+        if (t->added_count > 0) {
+            memcpy(list, t->added, t->added_count * sizeof *list);
+        }
+        t->added = list;
+    }
+    struct draft_binding *b = &t->added[t->added_count++];
+    b->def.name = name;
+    b->def.producer = -1;
+    b->place = t->place;
+    return b;
+}
+
+static void bind_input(struct draft *d, struct draft_task *t, const char *name, const char *source,
+    const char *selector)
+{
+    struct draft_binding *b = add_binding(d, t, name);
+    b->def.kind = SOURCE_COMPONENT_INPUT;
+    b->def.source = source;
+    b->def.selector = selector;
+}
+
+/* pipelinechannel--TASK-OUTPUT; of a group's oneof the output is called like the channel. */
+static bool bind_sibling(struct draft *d, const struct draft_user *user, const char *name)
+{
+    char key[MAX_NAME_LEN + 1];
+    const char *rest = name + strlen(CHANNEL);
+    for (const char *dash = strchr(rest, '-'); dash != NULL; dash = strchr(dash + 1, '-')) {
+        size_t len = (size_t)(dash - rest);
+        if (len == 0 || len >= sizeof key) {
+            continue;
+        }
+        memcpy(key, rest, len);
+        key[len] = '\0';
+        const struct draft_task *t = map_get(user->in->task_index, key);
+        if (t == NULL || t == user->task || t->component == NULL) {
+            continue;
+        }
+        const struct component *from = &t->component->def;
+        const char *output = component_param_out(from, dash + 1) != NULL ? dash + 1
+                             : component_param_out(from, name) != NULL   ? name
+                                                                         : NULL;
+        if (output != NULL) {
+            struct draft_binding *b = add_binding(d, user->task, name);
+            b->def.kind = SOURCE_TASK_OUTPUT;
+            b->producer = t->def.key;
+            b->def.key = output;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A member of the loop's item: pipelinechannel--ITEM-subvar-KEY. */
+static bool bind_subvar(struct draft *d, const struct draft_user *user, const char *name)
+{
+    const char *at = strstr(name, SUBVAR);
+    if (at == NULL || strchr(at, '"') != NULL) {
+        return false;
+    }
+    const char *item = pool_strndup(d->pool, name, (size_t)(at - name));
+    if (!has_input(user->in, item)) {
+        return false;
+    }
+    const char *selector =
+        pool_printf(d->pool, "parseJson(string_value)[\"%s\"]", at + strlen(SUBVAR));
+    if (selector_trouble(selector) != NULL) {
+        return false;
+    }
+    bind_input(d, user->task, name, item, selector);
+    return true;
+}
+
+static bool provide(struct draft *d, struct draft_component *c, const char *name, unsigned depth);
+
+static bool provide_by(
+    struct draft *d, const struct draft_user *user, const char *name, unsigned depth)
+{
+    const char *plain = name + strlen(CHANNEL);
+    if (has_input(user->in, name)) {
+        bind_input(d, user->task, name, name, NULL);
+    } else if (component_param_in(&user->in->def, plain) != NULL) {
+        bind_input(d, user->task, name, plain, NULL);
+    } else if (!bind_sibling(d, user, name) && !bind_subvar(d, user, name)) {
+        if (!provide(d, user->in, name, depth + 1)) {
+            return false;
+        }
+        bind_input(d, user->task, name, name, NULL);
+    }
+    return true;
+}
+
+/* Make an input reach the DAG wherever it is used. False: nobody knows where it would come from. */
+static bool provide(struct draft *d, struct draft_component *c, const char *name, unsigned depth)
+{
+    if (c->is_root || c->users == NULL || depth > MAX_DAG_LEVELS || !str_starts(name, CHANNEL) ||
+        (c->unknown != NULL && map_has(c->unknown, name))) {
+        return false;
+    }
+    map_put(answers(d, &c->unknown), name, &no); /* until shown otherwise; stops circles */
+    for (const struct draft_user *user = c->users; user != NULL; user = user->next) {
+        if (!provide_by(d, user, name, depth)) {
+            return false;
+        }
+    }
+    map_remove(c->unknown, name);
+    map_put(answers(d, &c->extras), name, c);
+    return true;
+}
+
+/* ---- dropping ---- */
+
+/* Whether a task within the DAG reads this input, however deep. */
+static bool is_read(struct draft *d, struct draft_component *c, const char *name, unsigned depth);
+
+static bool is_read_by(
+    struct draft *d, const struct draft_task *t, const struct draft_binding *b, unsigned depth)
+{
+    const char *name = b->def.name;
+    return t->component == NULL || t->component->def.kind != COMPONENT_DAG ||
+           (t->def.condition != NULL && strstr(t->def.condition, name) != NULL) ||
+           (t->iterator != NULL && str_eq(t->iterator->items, name)) ||
+           is_read(d, t->component, name, depth + 1);
+}
+
+static bool is_read(struct draft *d, struct draft_component *c, const char *name, unsigned depth)
+{
+    const void *known = c->reads != NULL ? map_get(c->reads, name) : NULL;
+    if (known != NULL || depth > MAX_DAG_LEVELS) {
+        return known != &no;
+    }
+    map_put(answers(d, &c->reads), name, &no); /* also while it is being found out */
+    for (size_t i = 0; i < c->task_count; i++) {
+        const struct draft_task *t = &c->tasks[i];
+        for (size_t k = 0; k < t->param_count; k++) {
+            const struct draft_binding *b = &t->params[k];
+            /* constants may refer to other inputs of their task, which are bound beside them */
+            if (b->def.kind == SOURCE_COMPONENT_INPUT && str_eq(b->def.source, name) &&
+                is_read_by(d, t, b, depth)) {
+                map_put(c->reads, name, &yes);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void make_optional(struct draft_component *c, const char *name)
+{
+    struct param_def *p = (struct param_def *)(uintptr_t)component_param_in(&c->def, name);
+    if (p != NULL) {
+        p->is_optional = true;
+    }
+}
+
+/* ---- all tasks ---- */
+
+static bool is_missing(const struct draft_component *c, const struct draft_binding *b)
+{
+    return b->def.kind == SOURCE_COMPONENT_INPUT && !b->is_broken && b->def.source != NULL &&
+           !has_input(c, b->def.source) && component_artifact_in(&c->def, b->def.source) == NULL;
+}
+
+static void mend_task(struct draft *d, struct draft_component *c, struct draft_task *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->param_count; i++) {
+        struct draft_binding *b = &t->params[i];
+        bool is_channel = str_starts(b->def.name, CHANNEL);
+        if (is_missing(c, b) && !provide(d, c, b->def.source, 0) && is_channel &&
+            t->component != NULL && !is_read_by(d, t, b, 0)) {
+            make_optional(t->component, b->def.name);
+            continue;
+        }
+        t->params[kept++] = *b;
+    }
+    t->param_count = kept;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct draft_binding *x = a, *y = b;
+    return strcmp(x->def.name, y->def.name);
+}
+
+static void take_added(struct draft *d, struct draft_task *t)
+{
+    if (t->added_count == 0) {
+        return;
+    }
+    size_t count = t->param_count + t->added_count;
+    struct draft_binding *list = pool_calloc(d->pool, count, sizeof *list);
+    if (t->param_count > 0) {
+        memcpy(list, t->params, t->param_count * sizeof *list);
+    }
+    memcpy(list + t->param_count, t->added, t->added_count * sizeof *list);
+    qsort(list, count, sizeof *list, by_name);
+    t->params = list;
+    t->param_count = count;
+}
+
+void mend_channels(struct draft *d)
+{
+    note_users(d);
+    for (size_t i = 0; i < d->count; i++) {
+        for (size_t k = 0; k < d->list[i]->task_count; k++) {
+            mend_task(d, d->list[i], &d->list[i]->tasks[k]);
+        }
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        for (size_t k = 0; k < d->list[i]->task_count; k++) {
+            take_added(d, &d->list[i]->tasks[k]);
+        }
+    }
+}
