@@ -294,7 +294,9 @@ static json_t *collect_param(const struct loop_state *state, const char *name)
     json_t *list = json_array();
     for (size_t i = 0; i < state->count; i++) {
         json_t *value = json_object_get(state->given[i].params, name);
-        json_array_append(list, value == NULL ? json_null() : value);
+        if (value != NULL) {
+            json_array_append(list, value);
+        }
     }
     return list;
 }

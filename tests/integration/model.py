@@ -389,7 +389,8 @@ class Model:
     def collect(self, task, component, done):
         outputs = component.get("outputDefinitions", {})
         for name in outputs.get("parameters", {}):
-            task.outputs[name] = [one.outputs.get(name) if one.state == SUCCEEDED else None for one in done]
+            task.outputs[name] = [one.outputs[name] for one in done
+                                      if one.state == SUCCEEDED and one.outputs.get(name) is not None]
         for name in outputs.get("artifacts", {}):
             task.output_artifacts[name] = [
                 artifact for one in done if one.state == SUCCEEDED
