@@ -15,6 +15,8 @@ struct buf;
 struct err;
 
 struct artifact_store *artifact_store_new(const char *root, struct err *err);
+/* A root without a folder behind it, for composing URIs; nothing can be read or written. */
+struct artifact_store *artifact_store_new_named(const char *root_uri);
 void artifact_store_free(struct artifact_store *store);
 /* Normalised root URI, "file:///data/artifacts". */
 const char *artifact_store_root(const struct artifact_store *store);

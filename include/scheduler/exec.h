@@ -63,6 +63,22 @@ struct pods_settings {
 int executor_pods_new(struct loop *loop, const struct pods_settings *settings,
     struct executor *out, struct err *err);
 
+/*
+ * What the executor above would create, without a cluster (rondo compile). Texts are borrowed and
+ * have to stay.
+ */
+struct pods_preview {
+    struct artifact_store *artifacts;
+    const char *instance, *url, *token; /* what only a daemon knows */
+    const char *launcher_image, *service_account;
+    int64_t pod_start_timeout_ms;
+};
+/* An executor that says where things are in a pod and starts nothing. */
+void executor_pods_preview(struct pods_preview *preview, struct executor *out);
+/* The manifest of an attempt, given what start() is given. New reference; NULL and ERR_INVALID. */
+json_t *pods_preview_manifest(const struct pods_preview *preview, const struct attempt_name *name,
+    const json_t *order, const json_t *container, struct err *err);
+
 /* The endpoint that the launchers in pods call; api/internal.c turns HTTP into these. */
 struct pods;
 /* NULL when the executor is another one. */

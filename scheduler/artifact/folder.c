@@ -97,13 +97,24 @@ struct artifact_store *artifact_store_new(const char *root, struct err *err)
     return store;
 }
 
+struct artifact_store *artifact_store_new_named(const char *root_uri)
+{
+    struct artifact_store *store = xcalloc(1, sizeof *store);
+    store->root = xstrdup(root_uri);
+    store->path = xstrdup("/nonexistent");
+    store->fd = -1;
+    return store;
+}
+
 void artifact_store_free(struct artifact_store *store)
 {
     if (store == NULL) {
         return;
     }
     upload_table_done(&store->uploads);
-    close(store->fd);
+    if (store->fd >= 0) {
+        close(store->fd);
+    }
     free(store->root);
     free(store->path);
     free(store);

@@ -47,5 +47,7 @@ void import_begin(struct task *task);
 /* ---- volume.c ---- */
 
 void volume_begin(struct task *task);
+/* The claim that a task of VOLUME_CREATE makes; NULL and ERR_INVALID. New reference. */
+json_t *volume_claim(const struct task *task, struct err *err);
 
 #endif

@@ -182,6 +182,12 @@ static json_t *claim_of(const struct task *task, const char *name, struct err *e
     return claim;
 }
 
+json_t *volume_claim(const struct task *task, struct err *err)
+{
+    char *name CLEANUP(cleanup_free) = created_name(task, err);
+    return name == NULL ? NULL : claim_of(task, name, err);
+}
+
 /* ---- ends ---- */
 
 static void volume_succeed(struct volume *volume)

@@ -152,6 +152,13 @@ static json_t *workspace_spec(const struct pipeline_config *config)
     return spec;
 }
 
+json_t *workspace_claim_new(const struct live *run)
+{
+    char name[WORKSPACE_CLAIM_MAX];
+    return claim_new(
+        run, run->id.text, workspace_claim(run, name), workspace_spec(run->plan->config));
+}
+
 /* ---- making it ---- */
 
 static void workspace_mark(void *owner);
@@ -186,10 +193,8 @@ static void workspace_create(struct workspace *ws)
 {
     struct live *run = ws->run;
     const struct executor *executor = &run->engine->set.executor;
-    char name[WORKSPACE_CLAIM_MAX];
     ws->state = WORKSPACE_CREATING;
-    json_t *claim =
-        claim_new(run, run->id.text, workspace_claim(run, name), workspace_spec(run->plan->config));
+    json_t *claim = workspace_claim_new(run);
     executor->ops->volume_create(executor->self, claim, workspace_on_created, ws);
     json_decref(claim);
 }

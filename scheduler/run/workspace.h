@@ -25,6 +25,8 @@ const char *workspace_claim(const struct live *run, char *out);
 /* Whether the task has to do with the workspace: one of its strings has the path, or one of its
  * artifacts lies there. */
 bool task_needs_workspace(const struct task *task);
+/* The claim itself. New reference. */
+json_t *workspace_claim_new(const struct live *run);
 bool workspace_is_ready(const struct live *run);
 
 /* Embedded in whoever waits for it. */

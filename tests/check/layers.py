@@ -36,7 +36,7 @@ RANK = {
 # Programs of their own: what they are built from beside their own folder.
 PROGRAMS = {
     "launch": {"base", "order"},
-    "cli": {"base", "cron", "pipeline"},
+    "cli": {"base", "cron", "pipeline", "artifact", "run", "exec"},  # rondo compile is a run on paper
 }
 
 # Single files that a program is built from too: pure, and needing nothing but base.
@@ -52,6 +52,7 @@ CONTRACTS = {
     "executor.h": "run",
     "order.h": "order",
     "plan.h": "pipeline",
+    "preview.h": "run",
     "private_redis.h": "scheduler",
     "recurring.h": "trigger",
     "run.h": "run",
