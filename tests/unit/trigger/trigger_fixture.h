@@ -210,6 +210,7 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
     store_arg(args, rr);
     store_arg_i(args, 0);
     store_arg_i(args, 0);
+    store_arg(args, "");
     f->h.answered = 0;
     store_eval(f->h.store, &script_run_save, args, harness_on_reply, &f->h);
     harness_wait(&f->h, &f->h.answered);
