@@ -140,8 +140,10 @@ static int on_item(void *owner, const struct preview_item *item, struct err *err
 
 static void print_head(const struct plan *plan, const struct preview_settings *set)
 {
-    printf("# What rondod would make in a cluster for a run '%s' of the pipeline %s.\n",
+    CLEANUP(cleanup_free)
+    char *text = xasprintf("What rondod would make in a cluster for a run '%s' of the pipeline %s.",
         set->run_name, plan->name);
+    print_note("", text);
     puts("# Notes stand before what they are about. Documents in comments are not known before the "
          "run.\n"
          "# Ids, token and URL are stand-ins; each pod fetches its command from the daemon.");
@@ -167,8 +169,8 @@ static int show(struct cli *cli, struct printer *p, struct preview_settings *set
     if (result == 0 && cli->is_json) {
         cli_print_json(p->list);
     } else if (result == 0) {
-        printf("# %zu pods", p->pod_count);
-        printf(p->open_count > 0 ? ", %zu documents in comments\n" : "\n", p->open_count);
+        printf("# %zu pod%s", p->pod_count, p->pod_count == 1 ? "" : "s");
+        printf(p->open_count > 0 ? "; %zu in comments\n" : "\n", p->open_count);
     }
     json_decref(bound);
     json_decref(p->list);
