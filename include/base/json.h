@@ -19,6 +19,12 @@ struct err;
 
 /* Parse text; depth is bounded by jansson, duplicate keys are refused; message names line and column. */
 json_t *jread_text(const char *text, size_t len, const char *what, struct err *err) MUST_CHECK;
+/*
+ * The same for what Python's json module wrote: its NaN, Infinity and -Infinity, which JSON has no
+ * way to say, become strings with this mark in front.
+ */
+#define JSON_WORD_MARK "\xEE\x80\x80"
+json_t *jread_python(const char *text, size_t len, const char *what, struct err *err) MUST_CHECK;
 
 int jread_string(const json_t *obj, const char *where, const char *key, const char **out,
     struct err *err) MUST_CHECK; /* borrowed */

@@ -14,7 +14,8 @@
  *   "work_dir": "/abs",                      cwd and home of relative things; "" = stay
  *   "make_dirs": ["/abs", ...],              created (0755) before the command starts
  *   "inputs":  [{"name": "data", "uri": "...", "path": "/abs"}],
- *   "outputs": [{"name": "model", "uri": "...", "path": "/abs"}],    artifacts
+ *   "outputs": [{"name": "model", "uri": "...", "path": "/abs",      artifacts; a list may be
+ *                "is_list": true}],                                  several, see "more"
  *   "output_params": [{"name": "x", "path": "/abs"}],
  *   "output_file": "/abs/executor_output.json",
  *   "input_files": [{"path": "/abs", "text": "..."}],    optional: written before the command
@@ -71,7 +72,9 @@
  *   "output_file": "{...}" | null,           raw text of executor_output.json if it exists
  *   "params": {"x": "raw text"},             files that exist
  *   "artifacts": {"model": {"uri": "...", "path": "/abs", "exists": true, "size": 123,
- *                           "digest": "sha256:..."}},   digest for single files only
+ *                           "digest": "sha256:...",     digest for single files only
+ *                           "more": [{...}, ...]}},     of a list, those after the first; they are
+ *                                                       at <uri>/..., or at <uri>-<place in the list>
  *   "log_tail": "..."
  * }
  * exit_code 126: found but could not be executed; 127: not found.

@@ -424,3 +424,57 @@ void jset_time(json_t *obj, const char *key, int64_t us)
     char text[CLOCK_TEXT_MAX];
     json_object_set_new(obj, key, json_string(clock_format_s(us, text)));
 }
+
+/* ---- as Python writes it ---- */
+
+static bool is_word_at(const char *at, const char *end, const char *word)
+{
+    size_t len = strlen(word);
+    return (size_t)(end - at) >= len && memcmp(at, word, len) == 0;
+}
+
+/*
+ * Python's json module writes NaN, Infinity and -Infinity as bare words, which no JSON reader
+ * accepts. Outside strings they are made strings with a mark in front.
+ */
+static void quote_bare_numbers(const char *text, size_t len, struct buf *out)
+{
+    static const char *const words[] = {"NaN", "-Infinity", "Infinity"};
+    const char *end = text + len, *copied = text;
+    bool is_quoted = false;
+    for (const char *p = text; p < end; p++) {
+        if (is_quoted) {
+            if (*p == '\\') {
+                p++; /* the escaped character, which may be a quote */
+            } else {
+                is_quoted = *p != '"';
+            }
+            continue;
+        }
+        is_quoted = *p == '"';
+        if (*p != 'N' && *p != 'I' && *p != '-') {
+            continue;
+        }
+        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+            if (is_word_at(p, end, words[i])) {
+                buf_add(out, copied, (size_t)(p - copied));
+                buf_addf(out, "\"" JSON_WORD_MARK "%s\"", words[i]);
+                copied = p + strlen(words[i]);
+                p = copied - 1;
+                break;
+            }
+        }
+    }
+    buf_add(out, copied, (size_t)(end - copied));
+}
+
+json_t *jread_python(const char *text, size_t len, const char *what, struct err *err)
+{
+    struct buf quoted;
+    buf_init(&quoted, 4 * len + 64);
+    quote_bare_numbers(text, len, &quoted);
+    json_t *value =
+        buf_check(&quoted, what, err) == 0 ? jread_text(quoted.data, quoted.len, what, err) : NULL;
+    buf_done(&quoted);
+    return value;
+}

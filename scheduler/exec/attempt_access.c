@@ -97,13 +97,31 @@ int pods_running(struct pods *pods, const struct attempt_name *name, struct err 
     return 0;
 }
 
+/* Also, of a list, what lies in the first one's folder or beside it (scheduler/order.h, "more"). */
+static bool is_uri_of(const json_t *place, const char *uri)
+{
+    const char *own = jget_str(place, "uri", "");
+    size_t len = strlen(own);
+    if (len == 0 || strncmp(uri, own, len) != 0) {
+        return false;
+    }
+    const char *rest = uri + len;
+    if (rest[0] == '\0') {
+        return true;
+    }
+    bool is_numbered =
+        rest[0] == '-' && rest[1] != '\0' && strspn(rest + 1, "0123456789") == strlen(rest + 1);
+    bool is_inside = rest[0] == '/' && strstr(rest, "/../") == NULL && !str_ends(rest, "/..");
+    return jget_bool(place, "is_list", false) && (is_numbered || is_inside);
+}
+
 static bool has_uri(const json_t *places, const char *uri)
 {
     size_t i;
     const json_t *place;
     json_array_foreach(places, i, place)
     {
-        if (str_eq(jget_str(place, "uri", NULL), uri)) {
+        if (is_uri_of(place, uri)) {
             return true;
         }
     }

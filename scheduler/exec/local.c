@@ -612,7 +612,8 @@ static char *root_path(const struct artifact_store *artifacts)
 /* Whether the launcher can mount, which only it can try out. */
 static bool can_mount(const char *launcher)
 {
-    char *const argv[] = {(char *)(uintptr_t)launcher, "--can-mount", NULL};
+    char flag[] = "--can-mount";
+    char *const argv[] = {(char *)(uintptr_t)launcher, flag, NULL};
     pid_t pid;
     int status = -1;
     if (posix_spawn(&pid, launcher, NULL, NULL, argv, environ) != 0) {

@@ -19,7 +19,7 @@
 #include "launch/transfer.h"
 #include "launch/tree.h"
 
-enum { PARAMS_TOTAL_MAX = 24 * 1024 * 1024 };
+enum { PARAMS_TOTAL_MAX = 24 * 1024 * 1024, LIST_MAX = 10000 };
 
 /* The file's text as a JSON string; JSON null if there is no file. */
 static json_t *read_text(const char *path, int64_t max, struct err *err)
@@ -76,11 +76,11 @@ static int collect_params(const struct order *order, json_t *params, struct err 
     return 0;
 }
 
-/* What executor_output.json says about an output artifact; only the first of a list counts. */
+/* What executor_output.json says about an output: its artifacts, one unless it is a list. */
 static const json_t *announced(const json_t *output_file, const char *name)
 {
     const json_t *artifacts = json_object_get(output_file, "artifacts");
-    return json_array_get(json_object_get(json_object_get(artifacts, name), "artifacts"), 0);
+    return json_object_get(json_object_get(artifacts, name), "artifacts");
 }
 
 struct place {
@@ -89,24 +89,29 @@ struct place {
     bool is_moved;    /* it lies at path but has to get to the order's uri */
 };
 
-/* "/root/a b" below root_path -> "file:///root/a%20b". */
-static char *uri_below_root(const struct order *order, const char *path)
+static void add_encoded(struct buf *out, const char *path)
 {
-    size_t len = order->root_path != NULL ? strlen(order->root_path) : 0;
-    if (len == 0 || strncmp(path, order->root_path, len) != 0 || path[len] != '/' ||
+    for (const char *p = path; *p != '\0'; p++) {
+        if (strchr("%?# ", *p) != NULL || (unsigned char)*p >= 0x7f || (unsigned char)*p < 0x20) {
+            buf_addf(out, "%%%02X", (unsigned char)*p);
+        } else {
+            buf_addc(out, *p);
+        }
+    }
+}
+
+/* "/root/a b" below /root, which is `uri` -> "file:///root/a%20b"; NULL: it is not below it. */
+static char *uri_below(const char *folder, const char *uri, const char *path)
+{
+    size_t len = folder != NULL ? strlen(folder) : 0;
+    if (len == 0 || strncmp(path, folder, len) != 0 || path[len] != '/' ||
         strstr(path, "/../") != NULL || str_ends(path, "/..")) {
         return NULL;
     }
     struct buf out;
     buf_init(&out, 64 * 1024);
-    buf_adds(&out, order->root_uri);
-    for (const char *p = path + len; *p != '\0'; p++) {
-        if (strchr("%?# ", *p) != NULL || (unsigned char)*p >= 0x7f || (unsigned char)*p < 0x20) {
-            buf_addf(&out, "%%%02X", (unsigned char)*p);
-        } else {
-            buf_addc(&out, *p);
-        }
-    }
+    buf_adds(&out, uri);
+    add_encoded(&out, path + len);
     return buf_steal(&out, NULL);
 }
 
@@ -125,7 +130,7 @@ static void find_place(const struct order *order, const struct order_file *out, 
         place->is_moved = strcmp(custom, out->path) != 0;
     } else if (uri[0] == '/' && strcmp(uri, out->path) != 0) {
         place->path = uri;
-        place->uri = uri_below_root(order, uri);
+        place->uri = uri_below(order->root_path, order->root_uri, uri);
         place->is_moved = place->uri == NULL;
     } else if (uri[0] != '\0' && uri[0] != '/' && strcmp(uri, out->uri) != 0) {
         place->uri = xstrdup(uri);
@@ -172,8 +177,8 @@ static int add_measures(json_t *entry, const char *path, struct err *err)
     return 0;
 }
 
-static int store_artifact(const struct order *order, struct transfer *t, struct output *output,
-    const struct order_file *out, const struct place *place, struct err *err)
+static int store_artifact(struct transfer *t, struct output *output, const struct order_file *out,
+    const struct place *place, struct err *err)
 {
     if (t != NULL) {
         return transfer_store(t, place->path, place->uri, err);
@@ -182,39 +187,87 @@ static int store_artifact(const struct order *order, struct transfer *t, struct 
         output_note(output, "artifact '%s' is copied from %s", out->name, place->path);
         return tree_copy(place->path, out->path, err);
     }
-    (void)order;
     return 0;
+}
+
+/* One artifact at `out`; its entry of the report, or NULL. */
+static json_t *collect_one(const struct order *order, struct transfer *t, struct output *output,
+    const struct order_file *out, const json_t *said, struct err *err)
+{
+    struct place place;
+    find_place(order, out, said, &place);
+    CLEANUP(cleanup_free) char *uri = place.uri;
+    json_t *entry CLEANUP(json_decrefp) =
+        json_pack("{s:s,s:s?,s:b,s:i}", "uri", uri, "path", place.path, "exists", 0, "size", 0);
+    if (entry == NULL) {
+        err_set(err, ERR_INVALID, "output artifact '%s': its uri is not UTF-8", out->name);
+        return NULL;
+    }
+    struct stat st;
+    if (place.path == NULL) {
+        output_note(
+            output, "artifact '%s': %s is recorded, its content is not looked at", out->name, uri);
+        return STEAL(entry);
+    }
+    if (place.path[0] != '/') {
+        err_set(err, ERR_INVALID, "output artifact '%s': its path '%s' is not absolute", out->name,
+            place.path);
+        return NULL;
+    }
+    if (stat(place.path, &st) != 0) {
+        output_note(output, "artifact '%s': nothing at %s", out->name, place.path);
+        return STEAL(entry);
+    }
+    if (add_measures(entry, place.path, err) != 0 ||
+        store_artifact(t, output, out, &place, err) != 0) {
+        err_wrap(err, "output artifact '%s'", out->name);
+        return NULL;
+    }
+    return STEAL(entry);
+}
+
+/*
+ * One after the first of a list: what lies in the output's own folder is kept there, anything else
+ * beside it.
+ */
+static json_t *collect_further(const struct order *order, struct transfer *t, struct output *output,
+    const struct order_file *out, const json_t *said, size_t i, struct err *err)
+{
+    const char *path = jget_str(said, "custom_path", jget_str(said, "customPath", ""));
+    path = path[0] != '\0' ? path : jget_str(said, "uri", "");
+    char *uri CLEANUP(cleanup_free) = uri_below(out->path, out->uri, path);
+    char *own_path CLEANUP(cleanup_free) = NULL;
+    if (uri == NULL) {
+        uri = xasprintf("%s-%zu", out->uri, i);
+        own_path = xasprintf("%s-%zu", out->path, i);
+    }
+    struct order_file place = {out->name, uri, own_path != NULL ? own_path : path, false};
+    return collect_one(order, t, output, &place, said, err);
 }
 
 static int collect_artifact(const struct order *order, struct transfer *t, struct output *output,
     const struct order_file *out, const json_t *said, json_t *artifacts, struct err *err)
 {
-    struct place place;
-    find_place(order, out, said, &place);
-    CLEANUP(cleanup_free) char *uri = place.uri;
-    json_t *entry =
-        json_pack("{s:s,s:s?,s:b,s:i}", "uri", uri, "path", place.path, "exists", 0, "size", 0);
+    json_t *entry = collect_one(order, t, output, out, json_array_get(said, 0), err);
     if (entry == NULL) {
-        return err_set(err, ERR_INVALID, "output artifact '%s': its uri is not UTF-8", out->name);
+        return -1;
     }
     json_object_set_new(artifacts, out->name, entry);
-    struct stat st;
-    if (place.path == NULL) {
-        output_note(
-            output, "artifact '%s': %s is recorded, its content is not looked at", out->name, uri);
+    if (!out->is_list || json_array_size(said) < 2) {
         return 0;
     }
-    if (place.path[0] != '/') {
-        return err_set(err, ERR_INVALID, "output artifact '%s': its path '%s' is not absolute",
-            out->name, place.path);
+    if (json_array_size(said) > LIST_MAX) {
+        return err_set(err, ERR_LIMIT, "output artifact '%s': a list of more than %d artifacts",
+            out->name, LIST_MAX);
     }
-    if (stat(place.path, &st) != 0) {
-        output_note(output, "artifact '%s': nothing at %s", out->name, place.path);
-        return 0;
-    }
-    if (add_measures(entry, place.path, err) != 0 ||
-        store_artifact(order, t, output, out, &place, err) != 0) {
-        return err_wrap(err, "output artifact '%s'", out->name);
+    json_t *more = json_array();
+    json_object_set_new(entry, "more", more);
+    for (size_t i = 1; i < json_array_size(said); i++) {
+        json_t *one = collect_further(order, t, output, out, json_array_get(said, i), i, err);
+        if (one == NULL) {
+            return -1;
+        }
+        json_array_append_new(more, one);
     }
     return 0;
 }
@@ -232,8 +285,9 @@ int collect(const struct order *order, struct transfer *t, struct output *output
     }
     if (rc == 0 && json_is_string(c.output_file)) {
         /* What is wrong with it is for the engine to say; it gets the text. */
-        said = json_loadb(
-            json_string_value(c.output_file), json_string_length(c.output_file), 0, NULL);
+        struct err ignored = ERR_INIT;
+        said = jread_python(json_string_value(c.output_file), json_string_length(c.output_file),
+            "executor output", &ignored);
     }
     rc = rc == 0 ? collect_params(order, c.params, err) : rc;
     for (size_t i = 0; rc == 0 && i < order->outputs_len; i++) {

@@ -55,7 +55,8 @@ static int read_files(const json_t *obj, const char *key, bool need_uri, struct 
         struct order_file *file = *out + i;
         if (jread_need_string(item, key, "name", &file->name, err) != 0 ||
             jread_need_string(item, key, "path", &file->path, err) != 0 ||
-            (need_uri && jread_need_string(item, key, "uri", &file->uri, err) != 0)) {
+            (need_uri && (jread_need_string(item, key, "uri", &file->uri, err) != 0 ||
+                             jread_bool(item, key, "is_list", &file->is_list, err) != 0))) {
             return -1;
         }
         if (file->path[0] != '/') {

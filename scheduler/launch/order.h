@@ -12,6 +12,7 @@ struct err;
 
 struct order_file {
     const char *name, *uri, *path; /* uri NULL for parameters */
+    bool is_list;                  /* an output that may be several artifacts */
 };
 
 /* A folder that the step wants to see at a path of its own. */

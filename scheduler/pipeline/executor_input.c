@@ -334,6 +334,22 @@ static void set_map(json_t *to, const char *key, json_t *map)
     }
 }
 
+/*
+ * An input that lies elsewhere, such as an imported gs:// one: nobody brings it here, so the
+ * program gets its real uri, and as path what the SDK makes of that.
+ */
+static char *path_elsewhere(const json_t *artifact)
+{
+    const char *uri = jget_str(artifact, "uri", "");
+    if (strstr(uri, "://") == NULL || str_starts(uri, "file://")) {
+        return NULL;
+    }
+    struct buf mapped;
+    buf_init(&mapped, 1 << 16);
+    sdk_path(uri, &mapped);
+    return buf_steal(&mapped, NULL);
+}
+
 static json_t *shown_artifact(const json_t *artifact)
 {
     json_t *out = json_object();
@@ -359,8 +375,13 @@ static json_t *input_artifacts(const json_t *artifacts, json_t *paths)
         json_t *shown = json_array();
         json_array_foreach(list, i, item)
         {
-            json_array_append_new(shown, shown_artifact(item));
-            const char *path = jget_str(item, "path", NULL);
+            json_t *copy CLEANUP(json_decrefp) = json_copy(item);
+            char *elsewhere CLEANUP(cleanup_free) = path_elsewhere(item);
+            if (elsewhere != NULL) {
+                json_object_set_new(copy, "path", json_string(elsewhere));
+            }
+            json_array_append_new(shown, shown_artifact(copy));
+            const char *path = jget_str(copy, "path", NULL);
             if (i == 0 && path != NULL) {
                 json_object_set_new(paths, name, json_string(path));
             }

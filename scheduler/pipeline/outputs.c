@@ -15,51 +15,8 @@
 #include <string.h>
 
 #define MAX_OUTPUT_FILE (16u << 20)
-/* Before a word that Python wrote for a number that JSON has no way to say. */
-#define NUMBER_MARK "\xEE\x80\x80"
 
 /* ---- executor_output.json ---- */
-
-static bool is_word_at(const char *at, const char *end, const char *word)
-{
-    size_t len = strlen(word);
-    return (size_t)(end - at) >= len && memcmp(at, word, len) == 0;
-}
-
-/*
- * Python's json module writes NaN, Infinity and -Infinity as bare words, which no JSON reader
- * accepts. Outside strings they are made strings with a mark in front.
- */
-static void quote_bare_numbers(const char *text, size_t len, struct buf *out)
-{
-    static const char *const words[] = {"NaN", "-Infinity", "Infinity"};
-    const char *end = text + len, *copied = text;
-    bool is_quoted = false;
-    for (const char *p = text; p < end; p++) {
-        if (is_quoted) {
-            if (*p == '\\') {
-                p++; /* the escaped character, which may be a quote */
-            } else {
-                is_quoted = *p != '"';
-            }
-            continue;
-        }
-        is_quoted = *p == '"';
-        if (*p != 'N' && *p != 'I' && *p != '-') {
-            continue;
-        }
-        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-            if (is_word_at(p, end, words[i])) {
-                buf_add(out, copied, (size_t)(p - copied));
-                buf_addf(out, "\"" NUMBER_MARK "%s\"", words[i]);
-                copied = p + strlen(words[i]);
-                p = copied - 1;
-                break;
-            }
-        }
-    }
-    buf_add(out, copied, (size_t)(end - copied));
-}
 
 static const json_t *member_object(
     const json_t *map, const char *key, const char *what, int *status, struct err *err)
@@ -79,16 +36,17 @@ static const json_t *member_object(
 static json_t *read_output_file(const json_t *report, struct err *err)
 {
     const json_t *raw = json_object_get(report, "output_file");
-    struct buf text;
-    buf_init(&text, MAX_OUTPUT_FILE);
-    quote_bare_numbers(json_string_value(raw), json_string_length(raw), &text);
-    json_t *file = NULL;
-    if (text.len == strspn(buf_str(&text), " \t\r\n")) {
-        file = json_object(); /* an empty file says nothing */
-    } else if (buf_check(&text, "executor_output.json", err) == 0) {
-        file = jread_text(text.data, text.len, "executor_output.json", err);
+    const char *text = json_string_value(raw);
+    size_t len = json_string_length(raw);
+    if (len == strspn(text, " \t\r\n")) {
+        return json_object(); /* an empty file says nothing */
     }
-    buf_done(&text);
+    if (len > MAX_OUTPUT_FILE) {
+        err_set(err, ERR_LIMIT, "executor_output.json: has %zu bytes and the limit is %u", len,
+            MAX_OUTPUT_FILE);
+        return NULL;
+    }
+    json_t *file = jread_python(text, len, "executor_output.json", err);
     if (file != NULL && !json_is_object(file)) {
         err_set(err, ERR_INVALID, "executor_output.json: expected an object");
         json_decref(file);
@@ -107,8 +65,8 @@ struct scrub {
 static bool scrub_text(void *owner, const char *text, size_t len, struct buf *out)
 {
     struct scrub *s = owner;
-    size_t mark = sizeof NUMBER_MARK - 1;
-    if (len <= mark || memcmp(text, NUMBER_MARK, mark) != 0) {
+    size_t mark = sizeof JSON_WORD_MARK - 1;
+    if (len <= mark || memcmp(text, JSON_WORD_MARK, mark) != 0) {
         return false;
     }
     s->found = true;
@@ -188,29 +146,19 @@ static void overlay_metadata(json_t *metadata, const json_t *said)
     }
 }
 
-static int read_artifact(const struct artifact_def *a, const json_t *shown, const json_t *said,
-    const json_t *report, json_t *artifacts, struct err *err)
+/* One artifact: what is declared, overlaid with what the program said. */
+static json_t *merge_artifact(
+    const struct artifact_def *a, const char *shown_at, const json_t *said, const json_t *stored)
 {
-    const json_t *first = json_array_get(json_object_get(said, "artifacts"), 0);
-    const json_t *stored = json_object_get(json_object_get(report, "artifacts"), a->name);
-    const json_t *metadata_said = json_object_get(first, "metadata");
-    if ((first != NULL && !json_is_object(first)) ||
-        (metadata_said != NULL && !json_is_null(metadata_said) && !json_is_object(metadata_said))) {
-        return err_set(err, ERR_INVALID,
-            "executor_output.json: artifacts.%s: expected {\"artifacts\": [{...}]} with an object "
-            "as metadata",
-            a->name);
-    }
-    const char *shown_at = jget_str(shown, "uri", NULL);
     const char *uri = jget_str(stored, "uri", NULL);
-    const char *said_uri = jget_str(first, "uri", NULL);
+    const char *said_uri = jget_str(said, "uri", NULL);
     uri = uri != NULL ? uri : shown_at;
     if (is_new_uri(said_uri, shown_at)) {
         uri = said_uri;
     }
     json_t *metadata = json_object();
     overlay_metadata(metadata, a->metadata);
-    overlay_metadata(metadata, metadata_said);
+    overlay_metadata(metadata, json_object_get(said, "metadata"));
     if (json_object_get(metadata, "display_name") == NULL) {
         jset_str(metadata, "display_name", a->name);
     }
@@ -220,7 +168,47 @@ static int read_artifact(const struct artifact_def *a, const json_t *shown, cons
         out, "type", a->type != NULL ? json_incref((json_t *)(uintptr_t)a->type) : json_object());
     json_object_set_new(out, "uri", json_string(uri != NULL ? uri : ""));
     json_object_set_new(out, "metadata", metadata);
-    json_object_set_new(artifacts, a->name, json_pack("[o]", out));
+    return out;
+}
+
+static int check_said(const struct artifact_def *a, const json_t *said, struct err *err)
+{
+    const json_t *list = json_object_get(said, "artifacts");
+    bool is_good =
+        said == NULL || json_is_null(said) ||
+        (json_is_object(said) && (list == NULL || json_is_null(list) || json_is_array(list)));
+    size_t i;
+    const json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        const json_t *metadata = json_object_get(one, "metadata");
+        is_good = is_good && json_is_object(one) &&
+                  (metadata == NULL || json_is_null(metadata) || json_is_object(metadata));
+    }
+    return is_good ? 0
+                   : err_set(err, ERR_INVALID,
+                         "executor_output.json: artifacts.%s: expected {\"artifacts\": [{...}]} "
+                         "with an object as metadata",
+                         a->name);
+}
+
+/* One artifact, unless the output is declared as a list: then those that were said, also none. */
+static int read_artifact(const struct artifact_def *a, const json_t *shown, const json_t *said,
+    const json_t *report, json_t *artifacts, struct err *err)
+{
+    if (check_said(a, said, err) != 0) {
+        return -1;
+    }
+    const json_t *list = json_object_get(said, "artifacts");
+    const json_t *stored = json_object_get(json_object_get(report, "artifacts"), a->name);
+    size_t count = a->is_list && json_is_array(list) ? json_array_size(list) : 1;
+    json_t *out = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const json_t *more = json_array_get(json_object_get(stored, "more"), i - 1);
+        json_array_append_new(out, merge_artifact(a, jget_str(shown, "uri", NULL),
+                                       json_array_get(list, i), i == 0 ? stored : more));
+    }
+    json_object_set_new(artifacts, a->name, out);
     return 0;
 }
 

@@ -194,6 +194,8 @@ static void test_artifact_places(void **state)
         {"plain", NULL, NULL, true, false},
         {"same_path", "\"uri\": \"$D/root/same_path\"", NULL, true, false},
         {"custom", "\"custom_path\": \"$D/else/c\"", NULL, true, true},
+        {"custom_nan", "\"metadata\": {\"a\": NaN}, \"custom_path\": \"$D/else/c\"", NULL, true,
+            true},
         {"custom_camel", "\"customPath\": \"$D/else/c\"", NULL, true, true},
         {"custom_folder", "\"custom_path\": \"$D/else\"", NULL, true, true},
         {"below_root", "\"uri\": \"$D/root/a b/x\"", "file://$D/root/a%20b/x", true, false},
@@ -235,6 +237,50 @@ static void test_artifact_places(void **state)
         CLEANUP(cleanup_free) char *at = xasprintf("root/%s", rows[i].name);
         assert_int_equal(temp_exists(&f->dir, at), rows[i].is_copied || i < 2);
     }
+}
+
+/* A list: in the output's own folder, elsewhere below the root, outside, remote, and nowhere. */
+static void test_artifact_list(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(cleanup_free) char *root = xasprintf("%s/root", f->dir.path);
+    CLEANUP(cleanup_free) char *root_uri = xasprintf("file://%s/root", f->dir.path);
+    json_object_set_new(
+        f->order, "artifact_root", json_pack("{s:s,s:s}", "uri", root_uri, "path", root));
+    json_object_set_new(f->order, "output_file", json_string(temp_path(&f->dir, "out.json")));
+    add_output(f, "list");
+    add_output(f, "single");
+    json_t *outputs = json_object_get(f->order, "outputs");
+    json_object_set_new(json_array_get(outputs, 0), "is_list", json_true());
+    CLEANUP(cleanup_free)
+    char *script =
+        xasprintf("mkdir -p $D/root/list $D/root/own $D/else; echo 0 > $D/root/list/0; echo 1 > "
+                  "'$D/root/list/a b'; echo 2 > $D/root/own/2; echo 3 > $D/else/3; cat > "
+                  "$D/out.json <<END\n{\"artifacts\": {\"list\": {\"artifacts\": ["
+                  "{\"uri\": \"$D/root/list/0\"}, {\"uri\": \"%s/root/list/a b\"}, "
+                  "{\"uri\": \"$D/root/own/2\"}, {\"custom_path\": \"$D/else/3\"}, "
+                  "{\"uri\": \"gs://b/4\"}, {}]}, \"single\": {\"artifacts\": [{}, {}]}}}\nEND\n"
+                  "echo 1 > \"$D/root/list/a b\"",
+            f->dir.path);
+    set_script(f, script);
+    assert_int_equal(run_order(f, "", LAUNCHER, f->dir.path), 0);
+    const json_t *artifacts = json_object_get(f->report, "artifacts");
+    assert_null(json_object_get(json_object_get(artifacts, "single"), "more"));
+    const json_t *first = json_object_get(artifacts, "list");
+    static const struct {
+        const char *uri; /* below the root unless it has a scheme */
+        bool exists;
+    } want[] = {{"list/0", true}, {"list/a%20b", true}, {"own/2", true}, {"list-3", true},
+        {"gs://b/4", false}, {"list-5", false}};
+    assert_int_equal(json_array_size(json_object_get(first, "more")), ARRAY_LEN(want) - 1);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        const json_t *one = i == 0 ? first : json_array_get(json_object_get(first, "more"), i - 1);
+        CLEANUP(cleanup_free) char *uri = xasprintf("%s/%s", root_uri, want[i].uri);
+        assert_string_equal(
+            jget_str(one, "uri", ""), strstr(want[i].uri, "://") != NULL ? want[i].uri : uri);
+        assert_int_equal(jget_bool(one, "exists", false), want[i].exists);
+    }
+    assert_true(temp_exists(&f->dir, "root/list-3"));
 }
 
 static void test_large_argument(void **state)
@@ -376,6 +422,7 @@ int main(void)
         ROW(test_copy),
         ROW(test_flags),
         ROW(test_artifact_places),
+        ROW(test_artifact_list),
         ROW(test_large_argument),
         ROW(test_cached_environment),
         ROW(test_failed_installation),

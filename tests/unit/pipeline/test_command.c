@@ -66,6 +66,37 @@ static void test_executor_input(void **state UNUSED)
     plan_unref(plan);
 }
 
+/* Nobody brings here what lies elsewhere. */
+static void test_inputs_elsewhere(void **state UNUSED)
+{
+    static const struct {
+        const char *given, *uri, *path; /* path: of the place, NULL for what is given */
+    } rows[] = {
+        {"gs://b/x", "gs://b/x", "/gcs/b/x"},
+        {"s3://b/x", "s3://b/x", "/s3/b/x"},
+        {"minio://b/x", "minio://b/x", "/minio/b/x"},
+        {"oci://r/x:1", "oci://r/x:1", "/oci/r_x:1"},
+        {"https://h/x", "https://h/x", "https://h/x"},
+        {"file:///store/x", "/work/here", "/work/here"},
+        {"/plain/path", "/work/here", "/work/here"},
+    };
+    const struct component empty = {.name = "c", .kind = COMPONENT_CONTAINER};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_t *artifacts = json_pack(
+            "{s:[{s:s,s:s,s:s}]}", "a", "name", "a", "uri", rows[i].given, "path", "/work/here");
+        json_t *paths;
+        json_t *input = executor_input_build(&empty, NULL, artifacts, NULL, "/w", &paths);
+        json_t *list = json_object_get(
+            json_object_get(json_object_get(json_object_get(input, "inputs"), "artifacts"), "a"),
+            "artifacts");
+        assert_string_equal(jget_str(json_array_get(list, 0), "uri", ""), rows[i].uri);
+        assert_string_equal(jget_str(json_object_get(paths, "in"), "a", ""), rows[i].path);
+        json_decref(input);
+        json_decref(paths);
+        json_decref(artifacts);
+    }
+}
+
 struct render_row {
     const char *name, *element, *expected, *says;
 };
@@ -245,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_executor_input),
+        cmocka_unit_test(test_inputs_elsewhere),
         cmocka_unit_test(test_render),
         cmocka_unit_test(test_whole),
     };

@@ -12,6 +12,14 @@
 #define S "parameters: {s: {parameterType: STRING}}"
 #define M "artifacts: {m: {artifactType: {schemaTitle: system.Model}, metadata: {a: 1}}}"
 
+#define L                                                                                          \
+    "artifacts: {m: {artifactType: {schemaTitle: system.Model}, metadata: {a: 1}, "                \
+    "isArtifactList: "                                                                             \
+    "true}}"
+#define ONE(uri, metadata)                                                                         \
+    "{'name':'m','type':{'schemaTitle':'system.Model'},'uri':'" uri "','metadata':{"               \
+    "'display_name':'m'," metadata "}}"
+
 #define STORED "'artifacts':{'m':{'uri':'file:///store/m','path':'/w/m','exists':true}}"
 #define MODEL(uri, metadata)                                                                       \
     "{'m':[{'name':'m','type':{'schemaTitle':'system.Model'},'uri':'" uri "','metadata':{"         \
@@ -79,6 +87,25 @@ static void test_outputs(void **state UNUSED)
         {"only the first of a list", M,
             "{'artifacts':{'m':{'artifacts':[{'metadata':{'b':1}},{'metadata':{'b':2}}]}}}",
             "{" STORED "}", "{}", MODEL("file:///store/m", "'a':1,'b':1"), NULL},
+        {"a list", L,
+            "{'artifacts':{'m':{'artifacts':[{'uri':'/w/m/0','metadata':{'b':1}},{'uri':'/w/m/1',"
+            "'metadata':{'a':2}},{'uri':'gs://b/x'}]}}}",
+            "{'artifacts':{'m':{'uri':'file:///store/m/0','more':[{'uri':'file:///store/m/1'},{"
+            "'uri':'gs://b/x'}]}}}",
+            "{}",
+            "{'m':[" ONE("file:///store/m/0", "'a':1,'b':1") "," ONE(
+                "file:///store/m/1", "'a':2") "," ONE("gs://b/x", "'a':1") "]}",
+            NULL},
+        {"an empty list", L, "{'artifacts':{'m':{'artifacts':[]}}}", "{" STORED "}", "{}",
+            "{'m':[]}", NULL},
+        {"a list of which nothing is said", L, "{}", "{" STORED "}", "{}",
+            MODEL("file:///store/m", "'a':1"), NULL},
+        {"an empty list of a single output", M, "{'artifacts':{'m':{'artifacts':[]}}}",
+            "{" STORED "}", "{}", MODEL("file:///store/m", "'a':1"), NULL},
+        {"artifacts is a text", M, "{'artifacts':{'m':{'artifacts':'x'}}}", "{}", NULL, NULL,
+            "artifacts.m: expected"},
+        {"second one is bad", M, "{'artifacts':{'m':{'artifacts':[{},1]}}}", "{}", NULL, NULL,
+            "artifacts.m: expected"},
         {"metadata is a list", M, "{'artifacts':{'m':{'artifacts':[{'metadata':[1]}]}}}", "{}",
             NULL, NULL, "artifacts.m: expected"},
         {"artifact is a text", M, "{'artifacts':{'m':{'artifacts':['x']}}}", "{}", NULL, NULL,
