@@ -13,10 +13,13 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "run/engine.h"
+#include "run/task_pod.h"
+#include "run/workspace.h"
 #include "scheduler/artifact.h"
 #include "scheduler/order.h"
 
 #define PATH_MAX_BYTES 8192
+#define WORKSPACE_PATH "/kfp-workspace"
 #define MAX_PARAM_BYTES (1024 * 1024)
 #define MAX_OUTPUT_FILE_BYTES (8 * 1024 * 1024)
 #define LOG_TAIL_BYTES 8192
@@ -32,6 +35,9 @@ struct drafting {
     json_t *output_artifacts;
     json_t *paths;
     json_t *provided;
+    json_t *pod;       /* parts of its pod: pod_config_resolve() */
+    json_t *resources; /* ResourceRequirements */
+    json_t *config;    /* what its TASK_CONFIG input gets, or NULL */
 };
 
 static char *uri_for(const struct task *task, const char *name)
@@ -62,6 +68,17 @@ static void add_place(json_t *list, const char *name, const char *uri, const cha
     json_array_append_new(list, place);
 }
 
+/* The SDK looks for what is marked so below /kfp-workspace; here it is where its path says. */
+static void show_where_it_is(json_t *artifact)
+{
+    const json_t *metadata = json_object_get(artifact, "metadata");
+    if (json_object_get(metadata, "_kfp_workspace") != NULL) {
+        json_t *copy = json_copy((json_t *)metadata);
+        json_object_del(copy, "_kfp_workspace");
+        json_object_set_new(artifact, "metadata", copy);
+    }
+}
+
 static void draft_inputs(struct drafting *draft)
 {
     const char *name;
@@ -78,6 +95,7 @@ static void draft_inputs(struct drafting *draft)
             json_t *copy = json_copy(artifact);
             json_object_del(copy, "id");
             json_object_set_new(copy, "path", json_string(path));
+            show_where_it_is(copy);
             json_array_append_new(shown, copy);
             add_place(draft->inputs, name, uri, path);
         }
@@ -106,6 +124,10 @@ static void draft_outputs(struct drafting *draft)
         json_object_set_new(place, "path", json_string(path));
         json_object_set_new(draft->output_artifacts, name, place);
         add_place(draft->outputs, name, uri, path);
+        if (component->artifacts_out[i].is_list) {
+            json_object_set_new(
+                json_array_get(draft->outputs, i), "is_list", json_true());
+        }
     }
 }
 
@@ -191,8 +213,7 @@ static void draft_file_outputs(struct drafting *draft)
     {
         const char *name = jget_str(file, "name", "");
         const char *path = place_of(draft->outputs, name);
-        path = path != NULL ? path
-                            : place_of(json_object_get(draft->order, "output_params"), name);
+        path = path != NULL ? path : place_of(json_object_get(draft->order, "output_params"), name);
         if (path != NULL) {
             json_array_append_new(files, json_pack("{s:s,s:s,s:s}", "name", name, "from",
                                              jget_str(file, "path", ""), "path", path));
@@ -204,12 +225,30 @@ static void draft_file_outputs(struct drafting *draft)
     json_decref(files);
 }
 
+static bool is_set_by_pod(const struct drafting *draft, const char *name)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(draft->pod, "env"), i, one)
+    {
+        if (str_eq(jget_str(one, "name", NULL), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The component's own variables, but for those that its pod gets from secrets and the like. */
 static int draft_env(struct drafting *draft, const struct render_context *context, struct err *err)
 {
     const struct container *container = draft->task->component->container;
+    size_t count = task_config_keeps_env(draft->task->component) ? container->env_count : 0;
     json_t *env = json_object();
     json_object_set_new(draft->order, "env", env);
-    for (size_t i = 0; i < container->env_count; i++) {
+    for (size_t i = 0; i < count; i++) {
+        if (is_set_by_pod(draft, container->env[i].name)) {
+            continue;
+        }
         char *value CLEANUP(cleanup_free) = string_render(container->env[i].value, context, err);
         if (value == NULL) {
             return err_wrap(err, "environment variable %s", container->env[i].name);
@@ -265,6 +304,27 @@ static json_t *render_all(
     return STEAL(out);
 }
 
+/* What its pod is given, and what a component that starts pods of its own is told instead. */
+static int draft_pod(struct drafting *draft, const struct render_context *context, struct err *err)
+{
+    const struct container *container = draft->task->component->container;
+    json_t *parts CLEANUP(json_decrefp) = task_pod_parts(draft->task, err);
+    if (parts == NULL) {
+        return err_wrap(err, "Kubernetes settings");
+    }
+    json_t *rendered CLEANUP(json_decrefp) = container->resources != NULL
+                                                 ? render_all(container->resources, context, err)
+                                                 : json_object();
+    json_t *resources CLEANUP(json_decrefp) =
+        rendered != NULL ? resources_to_kubernetes(rendered, err) : NULL;
+    if (resources == NULL) {
+        return err_wrap(err, "resources");
+    }
+    task_config_split(
+        draft->task->component, parts, resources, &draft->config, &draft->pod, &draft->resources);
+    return 0;
+}
+
 static json_t *draft_container(
     const struct drafting *draft, const struct render_context *context, struct err *err)
 {
@@ -279,13 +339,17 @@ static json_t *draft_container(
     json_object_set_new(out, "pipeline", json_string(draft->task->run->plan->name));
     json_object_set_new(
         out, "service_account", json_string(live_text(draft->task->run, "service_account")));
-    if (container->resources != NULL) {
-        json_t *resources = render_all(container->resources, context, err);
-        if (resources == NULL) {
-            err_wrap(err, "resources");
-            return NULL;
-        }
-        json_object_set_new(out, "resources", resources);
+    if (json_object_size(draft->resources) > 0) {
+        json_object_set(out, "resources", draft->resources);
+    }
+    if (json_object_size(draft->pod) > 0) {
+        json_object_set(out, "pod", draft->pod);
+    }
+    if (task_needs_workspace(draft->task)) {
+        char claim[WORKSPACE_CLAIM_MAX];
+        json_object_set_new(out, "workspace",
+            json_pack("{s:s,s:s}", "claim", workspace_claim(draft->task->run, claim), "path",
+                WORKSPACE_PATH));
     }
     return STEAL(out);
 }
@@ -315,16 +379,39 @@ static void draft_facts(struct drafting *draft)
     buf_done(&work_dir);
 }
 
+/* params: its inputs, and what is known of them only now. */
+static void draft_executor_input(
+    struct drafting *draft, const json_t *params, const char *output_dir)
+{
+    struct task *task = draft->task;
+    json_decref(task->executor_input);
+    json_decref(draft->paths);
+    draft->paths = NULL;
+    task->executor_input = executor_input_build(task->component, params, draft->artifacts,
+        draft->output_artifacts, output_dir, &draft->paths);
+    draft_input_files(draft, output_dir);
+}
+
+static void draft_task_config(struct drafting *draft, const char *output_dir)
+{
+    const struct component *component = draft->task->component;
+    json_t *params CLEANUP(json_decrefp) = json_copy(draft->task->params);
+    for (size_t i = 0; i < component->param_in_count; i++) {
+        if (component->params_in[i].type == VALUE_TASK_CONFIG) {
+            json_object_set(params, component->params_in[i].name, draft->config);
+            json_object_set_new(draft->provided, component->params_in[i].name, json_true());
+        }
+    }
+    draft_executor_input(draft, params, output_dir);
+}
+
 static int draft_build(struct drafting *draft, json_t **container_out, struct err *err)
 {
     struct task *task = draft->task;
     draft_inputs(draft);
     draft_outputs(draft);
     char *output_dir CLEANUP(cleanup_free) = draft_output_dir(draft);
-    json_decref(task->executor_input);
-    task->executor_input = executor_input_build(task->component, task->params, draft->artifacts,
-        draft->output_artifacts, output_dir, &draft->paths);
-    draft_input_files(draft, output_dir);
+    draft_executor_input(draft, task->params, output_dir);
     struct run_context run = task_run_context(task);
     struct render_context context = {
         .executor_input = task->executor_input,
@@ -332,6 +419,14 @@ static int draft_build(struct drafting *draft, json_t **container_out, struct er
         .paths = draft->paths,
         .run = &run,
     };
+    if (draft_pod(draft, &context, err) != 0) {
+        return -1;
+    }
+    if (draft->config != NULL) {
+        draft_task_config(draft, output_dir);
+        context.executor_input = task->executor_input;
+        context.paths = draft->paths;
+    }
     json_t *argv = command_render(task->component->container, &context, err);
     if (argv == NULL) {
         return err_wrap(err, "command");
@@ -367,6 +462,9 @@ int order_build(struct task *task, json_t **order_out, json_t **container_out, s
     json_decref(draft.output_artifacts);
     json_decref(draft.provided);
     json_decref(draft.paths);
+    json_decref(draft.pod);
+    json_decref(draft.resources);
+    json_decref(draft.config);
     if (result != 0) {
         json_decref(draft.order);
         return -1;
