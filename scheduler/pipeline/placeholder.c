@@ -134,15 +134,68 @@ static bool parse_body(struct cursor *c, struct ref *out)
     return true;
 }
 
+/* .json_escape[1], as Vertex AI has it and the Google Cloud components use it. */
+static void parse_escape(struct cursor *c, struct ref *out)
+{
+    struct cursor start = *c;
+    if (accept(c, ".json_escape[") && c->at < c->end && *c->at >= '0' && *c->at <= '3') {
+        out->escapes = *c->at++ - '0';
+        if (accept(c, "]")) {
+            return;
+        }
+    }
+    out->escapes = 0;
+    *c = start;
+}
+
 size_t ref_parse(const char *at, const char *end, struct ref *out)
 {
     struct cursor c = {.at = at, .end = end};
     out->key_count = 0;
     out->field = FIELD_WHOLE;
-    if (!accept(&c, "{{$") || !parse_body(&c, out) || !accept(&c, "}}")) {
+    out->escapes = 0;
+    if (!accept(&c, "{{$") || !parse_body(&c, out)) {
+        return 0;
+    }
+    parse_escape(&c, out);
+    if (!accept(&c, "}}")) {
         return 0;
     }
     return (size_t)(c.at - at);
+}
+
+/* What stands between the quotes of the JSON text. */
+static void add_escaped(struct buf *out, const char *text, size_t len)
+{
+    json_t *value = json_stringn(text, len);
+    struct buf quoted;
+    buf_init(&quoted, 6 * len + 16);
+    if (value != NULL) {
+        value_write(value, VALUE_WRITE_PLAIN, &quoted);
+        buf_add(out, buf_str(&quoted) + 1, quoted.len - 2);
+    }
+    buf_done(&quoted);
+    json_decref(value);
+}
+
+static int write_escaped(ref_write_fn *fn, void *owner, const struct ref *ref, struct buf *out)
+{
+    struct buf plain;
+    buf_init(&plain, MAX_VALUE_BYTES);
+    int status = fn(owner, ref, &plain);
+    for (int i = 0; i < ref->escapes && status > 0; i++) {
+        struct buf next;
+        buf_init(&next, MAX_VALUE_BYTES);
+        add_escaped(&next, buf_str(&plain), plain.len);
+        buf_done(&plain);
+        plain = next;
+    }
+    if (status > 0) {
+        buf_add(out, buf_str(&plain), plain.len);
+        out->overflow |= plain.overflow;
+    }
+    buf_done(&plain);
+    return status;
 }
 
 int refs_replace(
@@ -163,7 +216,7 @@ int refs_replace(
         }
         buf_add(out, copied, (size_t)(p - copied));
         copied = p;
-        int status = fn(owner, &ref, out);
+        int status = ref.escapes > 0 ? write_escaped(fn, owner, &ref, out) : fn(owner, &ref, out);
         if (status < 0) {
             return -1;
         }

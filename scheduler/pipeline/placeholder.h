@@ -50,6 +50,7 @@ struct ref {
     char name[REF_MAX_NAME];
     char keys[REF_MAX_KEYS][REF_MAX_NAME]; /* metadata['a']['b'] */
     size_t key_count;
+    int escapes; /* .json_escape[n]: how often what replaces it is written as a JSON text */
 };
 
 /* Parse the reference that begins at `at`. Its length, 0 when it is not one that we know. */

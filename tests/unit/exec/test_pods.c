@@ -19,6 +19,7 @@
 
 #define URI_IN "file:///in"
 #define URI_OUT "file:///out"
+#define URI_LIST "file:///list"
 #define REPORT(state)                                                                              \
     "{\"v\":1,\"state\":\"" state "\",\"exit_code\":0,\"reason\":\"r\",\"log_tail\":\"bye\"}"
 
@@ -183,8 +184,8 @@ static void bench_done(struct bench *b)
 
 static void start(struct bench *b)
 {
-    json_t *order = json_pack("{s:i,s:s,s:[{s:s}],s:[{s:s}]}", "v", 1, "task", "t", "inputs", "uri",
-        URI_IN, "outputs", "uri", URI_OUT);
+    json_t *order = json_pack("{s:i,s:s,s:[{s:s}],s:[{s:s},{s:s,s:b}]}", "v", 1, "task", "t",
+        "inputs", "uri", URI_IN, "outputs", "uri", URI_OUT, "uri", URI_LIST, "is_list", 1);
     json_t *container = json_pack("{s:s}", "image", "alpine");
     b->executor.ops->start(b->executor.self, &name, order, container);
     json_decref(order);
@@ -525,6 +526,16 @@ static void test_what_a_launcher_may(void **state)
     assert_int_equal(pods_may_use(b.pods, &name, URI_IN, true, &err), -1);
     assert_int_equal(err.code, ERR_DENIED);
     assert_int_equal(pods_may_use(b.pods, &name, URI_OUT "/..", true, &err), -1);
+    assert_int_equal(pods_may_use(b.pods, &name, URI_OUT "/x", true, &err), -1);
+    static const struct {
+        const char *uri;
+        int rc;
+    } lists[] = {{URI_LIST, 0}, {URI_LIST "/0/x", 0}, {URI_LIST "-12", 0}, {URI_LIST "-", -1},
+        {URI_LIST "-1/x", -1}, {URI_LIST "/..", -1}, {URI_LIST "/a/../../x", -1},
+        {URI_LIST "x", -1}};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        assert_int_equal(pods_may_use(b.pods, &name, lists[i].uri, true, &err), lists[i].rc);
+    }
     assert_int_equal(err.code, ERR_DENIED);
     assert_int_equal(pods_running(b.pods, &name, &err), 0);
     assert_int_equal(pods_running(b.pods, &name, &err), 0);
