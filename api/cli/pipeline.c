@@ -16,16 +16,20 @@
 #define COMPLAINTS_MAX 100
 #define COMPLAINTS_TEXT_MAX (1 << 20)
 
+typedef struct plan *compile_fn(const char *text, size_t len, struct complaints *complaints);
+
 /* Compile; the complaints stay with the caller. NULL and err when the file cannot be read. */
-static struct plan *compile(const char *file, struct complaints *complaints, struct err *err)
+static struct plan *compile(
+    const char *file, compile_fn *fn, struct complaints *complaints, bool *is_read, struct err *err)
 {
     size_t len = 0, text_len = 0;
     CLEANUP(cleanup_free) char *data = file_read(file, FILE_MAX, &len, err);
     CLEANUP(cleanup_free) char *text = NULL;
+    *is_read = data != NULL;
     if (data == NULL || package_open(file, data, len, &text, &text_len, err) != 0) {
         return NULL;
     }
-    return plan_compile(text, text_len, complaints);
+    return fn(text, text_len, complaints);
 }
 
 /* Messages of the package reader begin with the file's name already. */
@@ -55,7 +59,8 @@ struct plan *cli_compile(const char *file)
     struct complaints complaints;
     struct err err = ERR_INIT;
     complaints_init(&complaints);
-    struct plan *plan = compile(file, &complaints, &err);
+    bool is_read;
+    struct plan *plan = compile(file, plan_compile, &complaints, &is_read, &err);
     if (err.code != ERR_NONE) {
         print_problem(file, &err);
     }
@@ -64,27 +69,38 @@ struct plan *cli_compile(const char *file)
     return plan;
 }
 
+static json_t *complaints_json(const struct complaints *complaints, const struct err *err)
+{
+    json_t *out = json_array();
+    if (err->code != ERR_NONE) {
+        json_array_append_new(out, json_pack("{s:s,s:s}", "level", "error", "text", err->msg));
+    }
+    for (size_t i = 0; i < complaints->count; i++) {
+        const struct complaint *c = &complaints->items[i];
+        json_array_append_new(
+            out, json_pack("{s:s,s:i,s:i,s:s,s:s}", "level", c->is_warning ? "warning" : "error",
+                     "line", (int)c->line, "column", (int)c->column, "path",
+                     c->path != NULL ? c->path : "", "text", c->text));
+    }
+    return out;
+}
+
 static int run_lint(struct cli *cli, int argc, char **argv)
 {
-    if (cli_options(&command_lint, &argc, argv, NULL, 1, 1) != 0) {
+    bool is_strict = false, is_read;
+    const struct cli_option options[] = {
+        {"--strict", NULL, &is_strict, NULL}, {NULL, NULL, NULL, NULL}};
+    if (cli_options(&command_lint, &argc, argv, options, 1, 1) != 0) {
         return CLI_USAGE;
     }
     struct complaints complaints;
     struct err err = ERR_INIT;
     complaints_init(&complaints);
-    struct plan *plan = compile(argv[0], &complaints, &err);
+    struct plan *plan = compile(argv[0], plan_lint, &complaints, &is_read, &err);
+    size_t warnings = complaints.count; /* all of them when it compiles */
+    bool is_good = plan != NULL && !(is_strict && warnings > 0);
     if (cli->is_json) {
-        json_t *out = json_array();
-        if (err.code != ERR_NONE) {
-            json_array_append_new(out, json_pack("{s:s,s:s}", "level", "error", "text", err.msg));
-        }
-        for (size_t i = 0; i < complaints.count; i++) {
-            const struct complaint *c = &complaints.items[i];
-            json_array_append_new(
-                out, json_pack("{s:s,s:i,s:i,s:s,s:s}", "level",
-                         c->is_warning ? "warning" : "error", "line", (int)c->line, "column",
-                         (int)c->column, "path", c->path != NULL ? c->path : "", "text", c->text));
-        }
+        json_t *out = complaints_json(&complaints, &err);
         cli_print_json(out);
         json_decref(out);
     } else {
@@ -92,18 +108,21 @@ static int run_lint(struct cli *cli, int argc, char **argv)
             print_problem(argv[0], &err);
         }
         print_complaints(argv[0], &complaints);
-        if (plan != NULL) {
+        if (is_good && warnings > 0) {
+            printf("%s: good with %zu warning%s: pipeline %s, %zu tasks\n", argv[0], warnings,
+                warnings > 1 ? "s" : "", plan->name, plan->task_total);
+        } else if (is_good) {
             printf("%s: good: pipeline %s, %zu tasks\n", argv[0], plan->name, plan->task_total);
         }
     }
-    int code = plan != NULL ? CLI_OK : CLI_USAGE;
+    int code = is_good ? CLI_OK : is_read ? CLI_FAILED : CLI_USAGE;
     plan_unref(plan);
     complaints_done(&complaints);
     return code;
 }
 
-const struct command command_lint = {
-    "lint", "FILE", "Check a pipeline file, offline: every complaint with its line", run_lint};
+const struct command command_lint = {"lint", "FILE [--strict]",
+    "Check a pipeline file, offline: errors and warnings with their lines", run_lint};
 
 /* ---- parameters ---- */
 

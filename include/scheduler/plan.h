@@ -237,7 +237,9 @@ int package_open(const char *filename, const void *data, size_t len, char **text
  * `complaints` (initialised by the caller) then has all of them, and possibly warnings either way.
  */
 struct plan *plan_compile(const char *text, size_t len, struct complaints *complaints);
-/* The same from JSON as the API receives it. */
+/* The same, also with warnings about what is allowed and will surprise. */
+struct plan *plan_lint(const char *text, size_t len, struct complaints *complaints);
+/* plan_compile from JSON as the API receives it. */
 struct plan *plan_compile_json(const json_t *spec, struct complaints *complaints);
 /* Canonical text of a spec: what is stored under its SHA-256. malloc'd JSON
  * {"pipeline_spec":...,"platform_spec":...}; plan_compile reads it back. */

@@ -154,7 +154,7 @@ static void seal(struct draft *d)
 /* ---- the stages ---- */
 
 static struct plan *compile_trees(
-    struct pool *pool, struct tree **docs, size_t count, struct complaints *complaints)
+    struct pool *pool, struct tree **docs, size_t count, bool lints, struct complaints *complaints)
 {
     struct draft d = {.pool = pool, .complaints = complaints};
     if (pick_documents(&d, docs, count) != 0) {
@@ -176,6 +176,9 @@ static struct plan *compile_trees(
     order_tasks(&d);
     link_files(&d);
     refuse_unsupported(&d);
+    if (lints && complaints->errors == 0) {
+        warn_all(&d);
+    }
     map_free(d.executors);
     map_free(d.components);
     if (complaints->errors > 0) {
@@ -215,7 +218,8 @@ static struct tree *read_json_text(
     return tree;
 }
 
-struct plan *plan_compile(const char *text, size_t len, struct complaints *complaints)
+static struct plan *compile_text(
+    const char *text, size_t len, bool lints, struct complaints *complaints)
 {
     struct pool *pool = pool_new();
     struct tree **docs = NULL;
@@ -227,7 +231,7 @@ struct plan *plan_compile(const char *text, size_t len, struct complaints *compl
     }
     struct plan *plan = NULL;
     if (count > 0 || complaints->errors == 0) {
-        plan = compile_trees(pool, docs, count, complaints);
+        plan = compile_trees(pool, docs, count, lints, complaints);
     }
     complaints_sort(complaints);
     if (plan == NULL) {
@@ -237,11 +241,21 @@ struct plan *plan_compile(const char *text, size_t len, struct complaints *compl
     return plan;
 }
 
+struct plan *plan_compile(const char *text, size_t len, struct complaints *complaints)
+{
+    return compile_text(text, len, false, complaints);
+}
+
+struct plan *plan_lint(const char *text, size_t len, struct complaints *complaints)
+{
+    return compile_text(text, len, true, complaints);
+}
+
 struct plan *plan_compile_json(const json_t *spec, struct complaints *complaints)
 {
     struct pool *pool = pool_new();
     struct tree *tree = tree_from_json(spec, pool, complaints);
-    struct plan *plan = tree != NULL ? compile_trees(pool, &tree, 1, complaints) : NULL;
+    struct plan *plan = tree != NULL ? compile_trees(pool, &tree, 1, false, complaints) : NULL;
     complaints_sort(complaints);
     if (plan == NULL) {
         pool_free(pool);

@@ -72,6 +72,7 @@ struct draft_component {
     bool is_root;
     const char *executor; /* label or NULL */
     struct map *extras;   /* inputs that are passed without being declared; NULL: none */
+    bool is_used;         /* by a task */
     struct draft_user *users; /* these three are channel.c's */
     struct map *unknown, *reads;
     struct draft_task *tasks;
@@ -191,6 +192,10 @@ const char *unsupported_document(const struct tree *doc);
 const struct expression *condition_compile(struct pool *pool, const char *text, struct err *err);
 /* Checks a parameterExpressionSelector; NULL or what is wrong with it. */
 const char *selector_trouble(const char *selector);
+
+/* ---- warn.c: what rondo lint says beyond errors; the draft has none ---- */
+
+void warn_all(struct draft *d);
 
 /* ---- document.c ---- */
 

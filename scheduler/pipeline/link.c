@@ -410,6 +410,7 @@ static void find_components(struct linker *l)
                 "there is no component '%s'; declare it under 'components'", t->component_name);
             continue;
         }
+        t->component->is_used = true;
         note_extras(l->d, t);
     }
 }

@@ -101,7 +101,7 @@ class TestNext:
 class TestLint:
     def test_good(self, write):
         assert "good" in rondo("lint", write()).stdout
-        assert as_json("lint", write()) == []
+        assert as_json("lint", write(image="alpine:3")) == []
 
     def test_invalid_corpus(self):
         folder = SHARED / "kfp-corpus" / "invalid"
@@ -110,9 +110,9 @@ class TestLint:
         files = sorted(folder.iterdir())
         assert len(files) >= 6
         for file in files:
-            done = rondo("lint", file, code=2)
+            done = rondo("lint", file, code=1)
             assert file.name in done.stderr and done.stderr.count(str(file)) == len(done.stderr.splitlines())
-            found = as_json("lint", file, code=2)
+            found = as_json("lint", file, code=1)
             assert any(c["level"] == "error" and c["text"] for c in found)
 
     def test_every_complaint_with_its_line(self, tmp_path):
@@ -121,8 +121,21 @@ class TestLint:
         spec["root"]["dag"]["tasks"]["main"]["dependentTasks"] = ["ghost"]
         path = tmp_path / "two.json"
         path.write_text(json.dumps(spec, indent=1))
-        errors = [c for c in as_json("lint", path, code=2) if c["level"] == "error"]
+        errors = [c for c in as_json("lint", path, code=1) if c["level"] == "error"]
         assert len(errors) >= 2 and all(c["line"] > 1 and c["path"] for c in errors)
+
+    def test_warnings(self, tmp_path):
+        spec = shell_spec()
+        container = next(iter(spec["deploymentSpec"]["executors"].values()))["container"]
+        container["image"] = "busybox"
+        path = tmp_path / "warned.json"
+        path.write_text(json.dumps(spec, indent=1))
+        done = rondo("lint", path)
+        assert "warning: " in done.stderr and "'busybox' has no tag" in done.stderr
+        assert "good with 1 warning: " in done.stdout
+        assert [c["level"] for c in as_json("lint", path)] == ["warning"]
+        strict = rondo("lint", "--strict", path, code=1)
+        assert "'busybox' has no tag" in strict.stderr and strict.stdout == ""
 
     def test_no_such_file(self):
         assert "nowhere.yaml" in rondo("lint", "/nowhere.yaml", code=2).stderr
