@@ -79,7 +79,7 @@ def tree(tmp_path, monkeypatch):
         ("api/a.c", "webhooks/webhooks.h", True),
         ("api/a.c", "run/engine.h", False),
         ("api/cli/a.c", "cron/cron.h", False),
-        ("api/cli/a.c", "scheduler/run.h", False),
+        ("api/cli/a.c", "scheduler/run.h", True),
         ("include/base/b.h", "scheduler/run.h", False),
         ("scheduler/newcomer/a.c", "base/err.h", False),
     ],

@@ -337,7 +337,7 @@ def test_exit_handler(language, code):
         with dsl.ExitHandler(told, name="body"):
             first = sometimes(code=code)
             say(text="second").after(first)
-        say(text="outside")
+        say(text=f"outside {code}")
     run = language.run(pipeline, "FAILED" if code else "SUCCEEDED", code=code)
     word, _, number_of, message, who = run.outputs("report")["Output"].split("|")
     assert states(run) == {"exit-handler-1": FAILED if code else OK, "exit-handler-1/sometimes": FAILED if code else OK,
