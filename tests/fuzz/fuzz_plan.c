@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pipeline as JSON, as the API gets it; then its parameters are bound. */
+/*
+ * A pipeline as JSON, as the API gets it, then its parameters are bound; and the same text as a file
+ * with the warnings of lint.
+ */
 #include "base/err.h"
 #include "scheduler/plan.h"
 
@@ -33,6 +36,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             }
         }
     }
+    complaints_init(&c);
+    struct plan *linted = plan_lint((const char *)data, size, &c);
+    assert((linted == NULL) == (c.errors > 0));
+    complaints_done(&c);
+    plan_unref(linted);
     plan_unref(plan);
     json_decref(spec);
     return 0;

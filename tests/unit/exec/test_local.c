@@ -437,6 +437,36 @@ static void test_launcher_killed(void **state)
     assert_false(is_alive((pid_t)read_number(f, "pid3")));
 }
 
+/* Its mounts go with its last process, its emptyDir with its folder, what it put into a claim
+ * stays. */
+static void test_killed_with_volumes(void **state)
+{
+    struct fixture *f = *state;
+    json_t *container = json_pack("{s:{s:[{s:s,s:{}},{s:s,s:{s:s}}],s:[{s:s,s:s},{s:s,s:s}]}}",
+        "pod", "volumes", "name", "e", "emptyDir", "name", "p", "persistentVolumeClaim",
+        "claimName", "claim", "volumeMounts", "name", "e", "mountPath", "/rondo-test-killed/e",
+        "name", "p", "mountPath", "/rondo-test-killed/p");
+    temp_write(&f->dir, "volumes/claim/before", "x");
+    json_t *order = order_of(f,
+        "echo a > $RONDO_MOUNT_1/a && echo b > $RONDO_MOUNT_2/b && echo $RONDO_MOUNT_1 > $D/where "
+        "&& touch $D/up; sleep 60");
+    f->exec.ops->start(f->exec.self, &f->name, order, container);
+    json_decref(order);
+    json_decref(container);
+    wait_file(f, "up");
+    CLEANUP(cleanup_free) char *where = temp_read(&f->dir, "where");
+    where[strcspn(where, "\n")] = '\0';
+    assert_int_equal(access(where, F_OK), 0);
+    kill(launcher_pid(f), SIGKILL);
+    wait_done(f);
+    assert_int_equal(f->state, ATTEMPT_STATE_LOST);
+    f->exec.ops->forget(f->exec.self, &f->name);
+    assert_int_not_equal(access(where, F_OK), 0);
+    assert_true(temp_exists(&f->dir, "volumes/claim/before"));
+    assert_true(temp_exists(&f->dir, "volumes/claim/b"));
+    assert_int_not_equal(access("/rondo-test-killed", F_OK), 0);
+}
+
 static void test_killed_while_daemon_was_away(void **state)
 {
     struct fixture *f = *state;
@@ -712,6 +742,7 @@ int main(void)
         ROW(test_cancel),
         ROW(test_stopped_by_others_is_lost),
         ROW(test_launcher_killed),
+        ROW(test_killed_with_volumes),
         ROW(test_killed_while_daemon_was_away),
         ROW(test_adopted),
         ROW(test_adopted_and_canceled),

@@ -153,7 +153,6 @@ static const struct render_row rows[] = {
     {"shell", "echo $(date) ${HOME} {{x}} {{$", "['echo $(date) ${HOME} {{x}} {{$']", NULL},
     {"unknown path", "{{$.foo}} {{$.inputs.parameters['x'}}",
         "['{{$.foo}} {{$.inputs.parameters[\\u0027x\\u0027}}']", NULL},
-    {"json_escape", "{{$.json_escape[1]}}", "['{{$.json_escape[1]}}']", NULL},
     {"spaces", "{{ $ }}", "['{{ $ }}']", NULL},
     {"JSON that is no struct", "{'a': 1}", "['{\\u0027a\\u0027: 1}']", NULL},
     /* structs */
