@@ -117,23 +117,59 @@ static bool bind_sibling(struct draft *d, const struct draft_user *user, const c
     return false;
 }
 
-/* A member of the loop's item: pipelinechannel--ITEM-subvar-KEY. */
-static bool bind_subvar(struct draft *d, const struct draft_user *user, const char *name)
+/* The selector for KEY in pipelinechannel--ITEM-subvar-KEY; NULL: it is no such name. */
+static const char *subvar_selector(struct draft *d, const char *name)
 {
     const char *at = strstr(name, SUBVAR);
     if (at == NULL || strchr(at, '"') != NULL) {
-        return false;
-    }
-    const char *item = pool_strndup(d->pool, name, (size_t)(at - name));
-    if (!has_input(user->in, item)) {
-        return false;
+        return NULL;
     }
     const char *selector =
         pool_printf(d->pool, "parseJson(string_value)[\"%s\"]", at + strlen(SUBVAR));
-    if (selector_trouble(selector) != NULL) {
+    return selector_trouble(selector) == NULL ? selector : NULL;
+}
+
+/* A member of an item that is there. */
+static bool bind_subvar(struct draft *d, const struct draft_user *user, const char *name)
+{
+    const char *selector = subvar_selector(d, name);
+    if (selector == NULL) {
+        return false;
+    }
+    const char *item = pool_strndup(d->pool, name, (size_t)(strstr(name, SUBVAR) - name));
+    if (!has_input(user->in, item)) {
         return false;
     }
     bind_input(d, user->task, name, item, selector);
+    return true;
+}
+
+/*
+ * A loop is asked to be passed a member of its own item, which does not exist before the loop.
+ * Within it, what reads that channel takes the member from the item.
+ */
+static bool split_item(struct draft *d, struct draft_task *t, const char *name)
+{
+    const char *item = t->iterator != NULL ? t->iterator->item_input : NULL;
+    size_t len = item != NULL ? strlen(item) : 0;
+    struct draft_component *c = t->component;
+    bool is_member = item != NULL && strncmp(name, item, len) == 0 &&
+                     str_starts(name + len, SUBVAR) && c->users != NULL && c->users->next == NULL;
+    const char *selector = is_member ? subvar_selector(d, name) : NULL;
+    if (selector == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < c->task_count; i++) {
+        struct draft_task *inner = &c->tasks[i];
+        for (size_t k = 0; k < inner->param_count; k++) {
+            struct input_binding *b = &inner->params[k].def;
+            if (b->kind == SOURCE_COMPONENT_INPUT && str_eq(b->source, name) &&
+                b->selector == NULL) {
+                b->source = item;
+                b->selector = selector;
+            }
+        }
+    }
     return true;
 }
 
@@ -234,7 +270,7 @@ static void mend_task(struct draft *d, struct draft_component *c, struct draft_t
         struct draft_binding *b = &t->params[i];
         bool is_channel = str_starts(b->def.name, CHANNEL);
         if (is_missing(c, b) && !provide(d, c, b->def.source, 0) && is_channel &&
-            t->component != NULL && !is_read_by(d, t, b, 0)) {
+            t->component != NULL && (split_item(d, t, b->def.name) || !is_read_by(d, t, b, 0))) {
             make_optional(t->component, b->def.name);
             continue;
         }

@@ -368,6 +368,31 @@ static void test_needless_channel(void **state UNUSED)
     free(read);
 }
 
+/* A loop that is to be passed a member of its own item: whoever reads it within takes it from
+ * there. */
+static void test_channel_of_own_item(void **state UNUSED)
+{
+    static const char text[] = HEAD
+        "deploymentSpec: {executors: {e: {container: {image: x, command: [y]}}}}\n"
+        "components:\n"
+        "  leaf: {executorLabel: e, inputDefinitions: {parameters: {a: {parameterType: "
+        "STRING}}}}\n"
+        "  loop: {inputDefinitions: {parameters: {pipelinechannel--i: {parameterType: STRUCT}, "
+        "pipelinechannel--i-subvar-k: {parameterType: STRING}}}, dag: {tasks: {use: "
+        "{componentRef: {name: leaf}, inputs: {parameters: {a: {componentInputParameter: "
+        "pipelinechannel--i-subvar-k}}}}}}}\n"
+        "root: {dag: {tasks: {top: {componentRef: {name: loop}, parameterIterator: {itemInput: "
+        "pipelinechannel--i, items: {raw: '[{\"k\": 1}]'}}, inputs: {parameters: "
+        "{pipelinechannel--i-subvar-k: {componentInputParameter: i-subvar-k}}}}}}}\n";
+    struct plan *plan = must_compile(text);
+    const struct task_def *top = task_named(plan->root, "top");
+    assert_int_equal(top->param_count, 0);
+    const struct input_binding *a = &task_named(top->component, "use")->params[0];
+    assert_string_equal(a->source, "pipelinechannel--i");
+    assert_string_equal(a->selector, "parseJson(string_value)[\"k\"]");
+    plan_unref(plan);
+}
+
 /* ---- what is refused ---- */
 
 static const struct {
@@ -550,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_undeclared_inputs),
         cmocka_unit_test(test_forgotten_channels),
         cmocka_unit_test(test_needless_channel),
+        cmocka_unit_test(test_channel_of_own_item),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_warnings),
     };

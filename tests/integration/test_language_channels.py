@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that the SDK forgets to pass into groups reach their tasks all the same."""
+
+import pathlib
+import shutil
+import tempfile
+from typing import List
+
+import pytest
+
+from corpus import place
+from language import Language, dsl, number, say, states
+from rondo_testing import Daemon
+
+pytestmark = pytest.mark.timeout(180)
+OK, OFF = "ok", "NOT_TRIGGERED"
+
+
+@pytest.fixture(scope="module")
+def language():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="rondo-channels-"))
+    with Daemon(data=folder / "data", env=place.environment(folder / "programs")) as daemon:
+        place.share_environments(daemon.data)
+        yield Language(daemon, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def texts(run):
+    """What each `say` was given, whichever group or iteration it was in."""
+    return sorted(run.inputs(p)["text"] for p in run.tasks if p.split("/")[-1].startswith("say") and run.inputs(p))
+
+
+@dsl.pipeline(name="elif of another variable")
+def other_variable(limit: int = 2):
+    made = number(value=3)
+    with dsl.ParallelFor([1, 2, 3]) as item:
+        with dsl.If(item == 1):
+            say(text="first")
+        with dsl.Elif(item >= limit):
+            with dsl.If(made.output == item):
+                say(text=f"made {item} of {limit}")
+        with dsl.Else():
+            say(text="none")
+
+
+@pytest.mark.parametrize("limit, expected", [(2, ["first", "made 3 of 2"]), (3, ["first", "made 3 of 3", "none"])])
+def test_elif_of_another_variable(language, limit, expected):
+    run = language.run(other_variable, limit=limit)
+    assert texts(run) == expected
+    assert not any(state == "failed" for state in states(run).values())
+
+
+@dsl.pipeline(name="two items in a text")
+def two_items(names: List[str] = ["x", "y"]):
+    with dsl.ParallelFor(["a", "b"]) as outer:
+        with dsl.ParallelFor([1, 2]) as inner:
+            say(text=f"{outer}{inner}")
+    with dsl.ParallelFor([{"k": "p"}, {"k": "q"}]) as outer:
+        with dsl.ParallelFor(names) as inner:
+            say(text=f"{outer.k}-{inner}")
+
+
+def test_two_items_in_a_text(language):
+    run = language.run(two_items)
+    assert texts(run) == sorted(["a1", "a2", "b1", "b2", "p-x", "p-y", "q-x", "q-y"])
