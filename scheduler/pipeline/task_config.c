@@ -178,7 +178,8 @@ void task_config_split(const struct component *component, const json_t *parts,
         set_if(config, "resources", on_pod);
     }
     if (!to.on_pod) {
-        json_object_clear(on_pod);
+        json_decref(on_pod);
+        on_pod = json_object();
     }
     *task_config_out = has_input(component) ? config : NULL;
     if (*task_config_out == NULL) {
