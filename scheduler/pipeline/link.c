@@ -209,12 +209,18 @@ static void link_param(
 
 /* ---- artifacts ---- */
 
+/* The list that a loop takes its items from need not be an input of its body. */
+static bool is_items(const struct draft_task *t, const char *name)
+{
+    return t->iterator != NULL && str_eq(name, t->iterator->items);
+}
+
 static void link_artifact(
     struct linker *l, struct draft_task *t, struct draft_binding *b, const struct path *path)
 {
     if (t->component != NULL) {
         b->def.artifact = component_artifact_in(&t->component->def, b->def.name);
-        if (b->def.artifact == NULL) {
+        if (b->def.artifact == NULL && !is_items(t, b->def.name)) {
             complain(l->d->complaints, b->place, path, "%s has no artifact input of this name",
                 t->component->def.name);
         }
