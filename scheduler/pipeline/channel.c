@@ -26,6 +26,13 @@ struct draft_user {
     struct draft_user *next;
 };
 
+/* A binding that takes the input in question. */
+struct draft_reader {
+    struct draft_task *task;
+    struct draft_binding *binding;
+    struct draft_reader *next;
+};
+
 static char yes, no; /* values of maps that remember an answer */
 
 static struct map *answers(struct draft *d, struct map **slot)
@@ -56,6 +63,26 @@ static void note_users(struct draft *d)
             }
         }
     }
+}
+
+/* Who takes an input of the DAG; the list is made when it is first asked for. */
+static struct draft_reader *readers(struct draft *d, struct draft_component *c, const char *name)
+{
+    if (c->readers == NULL) {
+        answers(d, &c->readers);
+        for (size_t i = 0; i < c->task_count; i++) {
+            struct draft_task *t = &c->tasks[i];
+            for (size_t k = 0; k < t->param_count; k++) {
+                const char *source = t->params[k].def.source;
+                if (t->params[k].def.kind == SOURCE_COMPONENT_INPUT && source != NULL) {
+                    struct draft_reader *reader = pool_alloc(d->pool, sizeof *reader);
+                    *reader = (struct draft_reader){t, &t->params[k], map_get(c->readers, source)};
+                    map_put(c->readers, source, reader);
+                }
+            }
+        }
+    }
+    return map_get(c->readers, name);
 }
 
 /* ---- adding ---- */
@@ -144,35 +171,6 @@ static bool bind_subvar(struct draft *d, const struct draft_user *user, const ch
     return true;
 }
 
-/*
- * A loop is asked to be passed a member of its own item, which does not exist before the loop.
- * Within it, what reads that channel takes the member from the item.
- */
-static bool split_item(struct draft *d, struct draft_task *t, const char *name)
-{
-    const char *item = t->iterator != NULL ? t->iterator->item_input : NULL;
-    size_t len = item != NULL ? strlen(item) : 0;
-    struct draft_component *c = t->component;
-    bool is_member = item != NULL && strncmp(name, item, len) == 0 &&
-                     str_starts(name + len, SUBVAR) && c->users != NULL && c->users->next == NULL;
-    const char *selector = is_member ? subvar_selector(d, name) : NULL;
-    if (selector == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < c->task_count; i++) {
-        struct draft_task *inner = &c->tasks[i];
-        for (size_t k = 0; k < inner->param_count; k++) {
-            struct input_binding *b = &inner->params[k].def;
-            if (b->kind == SOURCE_COMPONENT_INPUT && str_eq(b->source, name) &&
-                b->selector == NULL) {
-                b->source = item;
-                b->selector = selector;
-            }
-        }
-    }
-    return true;
-}
-
 static bool provide(struct draft *d, struct draft_component *c, const char *name, unsigned depth);
 
 static bool provide_by(
@@ -232,16 +230,11 @@ static bool is_read(struct draft *d, struct draft_component *c, const char *name
         return known != &no;
     }
     map_put(answers(d, &c->reads), name, &no); /* also while it is being found out */
-    for (size_t i = 0; i < c->task_count; i++) {
-        const struct draft_task *t = &c->tasks[i];
-        for (size_t k = 0; k < t->param_count; k++) {
-            const struct draft_binding *b = &t->params[k];
-            /* constants may refer to other inputs of their task, which are bound beside them */
-            if (b->def.kind == SOURCE_COMPONENT_INPUT && str_eq(b->def.source, name) &&
-                is_read_by(d, t, b, depth)) {
-                map_put(c->reads, name, &yes);
-                return true;
-            }
+    /* constants may refer to other inputs of their task, which are bound beside them */
+    for (struct draft_reader *reader = readers(d, c, name); reader != NULL; reader = reader->next) {
+        if (is_read_by(d, reader->task, reader->binding, depth)) {
+            map_put(c->reads, name, &yes);
+            return true;
         }
     }
     return false;
@@ -255,28 +248,82 @@ static void make_optional(struct draft_component *c, const char *name)
     }
 }
 
+static void drop(struct draft_task *t, struct draft_binding *b)
+{
+    b->is_dropped = true;
+    make_optional(t->component, b->def.name);
+}
+
+/*
+ * A loop is asked to be passed a member of its own item, which does not exist before the loop.
+ * Within it, what reads that channel takes the member from the item.
+ */
+static bool split_item(struct draft *d, const struct draft_task *t, const char *name)
+{
+    const char *item = t->iterator != NULL ? t->iterator->item_input : NULL;
+    size_t len = item != NULL ? strlen(item) : 0;
+    bool is_member =
+        item != NULL && strncmp(name, item, len) == 0 && str_starts(name + len, SUBVAR);
+    const char *selector = is_member ? subvar_selector(d, name) : NULL;
+    if (selector == NULL) {
+        return false;
+    }
+    for (struct draft_reader *r = readers(d, t->component, name); r != NULL; r = r->next) {
+        if (r->binding->def.selector == NULL) {
+            r->binding->def.source = item;
+            r->binding->def.selector = selector;
+        }
+    }
+    return true;
+}
+
+/*
+ * Whether the task can do without this input: nobody within reads it, or only below the loop whose
+ * item it is a member of. Then it is dropped, there and on the way.
+ */
+static bool do_without(
+    struct draft *d, struct draft_task *t, struct draft_binding *b, unsigned depth)
+{
+    struct draft_component *c = t->component;
+    if (!str_starts(b->def.name, CHANNEL) || c == NULL || depth > MAX_DAG_LEVELS) {
+        return false;
+    }
+    bool is_only = c->users != NULL && c->users->next == NULL;
+    if (is_read_by(d, t, b, 0) && !(is_only && split_item(d, t, b->def.name))) {
+        bool is_asked =
+            (t->def.condition != NULL && strstr(t->def.condition, b->def.name) != NULL) ||
+            (t->iterator != NULL && str_eq(t->iterator->items, b->def.name));
+        struct draft_reader *r = is_only && !is_asked ? readers(d, c, b->def.name) : NULL;
+        if (r == NULL) {
+            return false;
+        }
+        for (; r != NULL; r = r->next) {
+            if (!do_without(d, r->task, r->binding, depth + 1)) {
+                return false;
+            }
+        }
+    }
+    drop(t, b);
+    return true;
+}
+
 /* ---- all tasks ---- */
 
 static bool is_missing(const struct draft_component *c, const struct draft_binding *b)
 {
     return b->def.kind == SOURCE_COMPONENT_INPUT && !b->is_broken && b->def.source != NULL &&
-           !has_input(c, b->def.source) && component_artifact_in(&c->def, b->def.source) == NULL;
+           !b->is_dropped && !has_input(c, b->def.source) &&
+           component_artifact_in(&c->def, b->def.source) == NULL;
 }
 
 static void mend_task(struct draft *d, struct draft_component *c, struct draft_task *t)
 {
-    size_t kept = 0;
     for (size_t i = 0; i < t->param_count; i++) {
         struct draft_binding *b = &t->params[i];
-        bool is_channel = str_starts(b->def.name, CHANNEL);
-        if (is_missing(c, b) && !provide(d, c, b->def.source, 0) && is_channel &&
-            t->component != NULL && (split_item(d, t, b->def.name) || !is_read_by(d, t, b, 0))) {
-            make_optional(t->component, b->def.name);
-            continue;
+        if (is_missing(c, b) && !provide(d, c, b->def.source, 0)) {
+            do_without(d, t, b, 0);
         }
-        t->params[kept++] = *b;
     }
-    t->param_count = kept;
 }
 
 static int by_name(const void *a, const void *b)
@@ -285,17 +332,25 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->def.name, y->def.name);
 }
 
-static void take_added(struct draft *d, struct draft_task *t)
+/* The bindings as they are now: some dropped, some added. */
+static void settle(struct draft *d, struct draft_task *t)
 {
+    size_t kept = 0;
+    for (size_t i = 0; i < t->param_count; i++) {
+        if (!t->params[i].is_dropped) {
+            t->params[kept++] = t->params[i];
+        }
+    }
+    t->param_count = kept;
     if (t->added_count == 0) {
         return;
     }
-    size_t count = t->param_count + t->added_count;
+    size_t count = kept + t->added_count;
     struct draft_binding *list = pool_calloc(d->pool, count, sizeof *list);
-    if (t->param_count > 0) {
-        memcpy(list, t->params, t->param_count * sizeof *list);
+    if (kept > 0) {
+        memcpy(list, t->params, kept * sizeof *list);
     }
-    memcpy(list + t->param_count, t->added, t->added_count * sizeof *list);
+    memcpy(list + kept, t->added, t->added_count * sizeof *list);
     qsort(list, count, sizeof *list, by_name);
     t->params = list;
     t->param_count = count;
@@ -311,7 +366,7 @@ void mend_channels(struct draft *d)
     }
     for (size_t i = 0; i < d->count; i++) {
         for (size_t k = 0; k < d->list[i]->task_count; k++) {
-            take_added(d, &d->list[i]->tasks[k]);
+            settle(d, &d->list[i]->tasks[k]);
         }
     }
 }

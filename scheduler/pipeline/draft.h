@@ -24,6 +24,7 @@ struct draft_binding {
     const char *producer;  /* TASK_OUTPUT, FINAL_STATUS */
     struct tree *constant; /* CONSTANT: read once the component says which kind it is */
     bool is_broken;        /* already complained about */
+    bool is_dropped;       /* by channel.c */
     struct place place;
 };
 
@@ -73,8 +74,8 @@ struct draft_component {
     const char *executor; /* label or NULL */
     struct map *extras;   /* inputs that are passed without being declared; NULL: none */
     bool is_used;         /* by a task */
-    struct draft_user *users; /* these three are channel.c's */
-    struct map *unknown, *reads;
+    struct draft_user *users; /* these are channel.c's */
+    struct map *unknown, *reads, *readers;
     struct draft_task *tasks;
     size_t task_count;
     struct map *task_index; /* key -> struct draft_task */

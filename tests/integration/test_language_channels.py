@@ -58,8 +58,13 @@ def two_items(names: List[str] = ["x", "y"]):
     with dsl.ParallelFor([{"k": "p"}, {"k": "q"}]) as outer:
         with dsl.ParallelFor(names) as inner:
             say(text=f"{outer.k}-{inner}")
+    with dsl.If(number(value=1).output == 1):
+        with dsl.ParallelFor([{"k": "v"}]) as outer:
+            with dsl.If(number(value=2).output == 2):
+                with dsl.ParallelFor(names) as inner:
+                    say(text=f"{outer.k}+{inner}")
 
 
 def test_two_items_in_a_text(language):
     run = language.run(two_items)
-    assert texts(run) == sorted(["a1", "a2", "b1", "b2", "p-x", "p-y", "q-x", "q-y"])
+    assert texts(run) == sorted(["a1", "a2", "b1", "b2", "p-x", "p-y", "q-x", "q-y", "v+x", "v+y"])

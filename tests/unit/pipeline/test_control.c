@@ -391,6 +391,25 @@ static void test_channel_of_own_item(void **state UNUSED)
     assert_string_equal(a->source, "pipelinechannel--i");
     assert_string_equal(a->selector, "parseJson(string_value)[\"k\"]");
     plan_unref(plan);
+    /* the loop within a group, which is asked for it, too */
+    char *grouped = edited(text, "root: {dag: {tasks: {top:",
+        "  group: {inputDefinitions: {parameters: "
+        "{pipelinechannel--i-subvar-k: {parameterType: STRING}}}, dag: {tasks: {top:");
+    char *whole = xasprintf("%.*s, inputs: {parameters: {pipelinechannel--i-subvar-k: "
+                            "{componentInputParameter: pipelinechannel--i-subvar-k}}}}}}}\n"
+                            "root: {dag: {tasks: {outer: {componentRef: {name: group}, inputs: "
+                            "{parameters: {pipelinechannel--i-subvar-k: {componentInputParameter: "
+                            "i-subvar-k}}}}}}}\n",
+        (int)(strstr(grouped, ", inputs: {parameters: {pipelinechannel--i-subvar-k: {component") -
+              grouped),
+        grouped);
+    plan = must_compile(whole);
+    const struct task_def *outer = task_named(plan->root, "outer");
+    assert_int_equal(outer->param_count, 0);
+    assert_int_equal(task_named(outer->component, "top")->param_count, 0);
+    plan_unref(plan);
+    free(whole);
+    free(grouped);
 }
 
 /* ---- what is refused ---- */
