@@ -306,15 +306,6 @@ static void add_mount_variables(struct drafting *d)
 
 /* ---- all together ---- */
 
-static void add_time_limit(const json_t *pod, json_t *order)
-{
-    int64_t limit = jget_i64(pod, "activeDeadlineSeconds", 0);
-    int64_t now = jget_i64(order, "timeout_s", 0);
-    if (limit > 0 && (now == 0 || limit < now)) {
-        json_object_set_new(order, "timeout_s", json_integer(limit));
-    }
-}
-
 void local_add_settings(const struct local_attempt *a, json_t *order)
 {
     const struct local *local = a->local;
@@ -341,7 +332,6 @@ void local_add_settings(const struct local_attempt *a, json_t *order)
     json_object_set(order, "base_env", d.env);
     json_decref(d.env);
     json_decref(d.mounts);
-    add_time_limit(d.pod, order);
 }
 
 /* ---- what has no meaning here ---- */

@@ -125,8 +125,7 @@ static void draft_outputs(struct drafting *draft)
         json_object_set_new(draft->output_artifacts, name, place);
         add_place(draft->outputs, name, uri, path);
         if (component->artifacts_out[i].is_list) {
-            json_object_set_new(
-                json_array_get(draft->outputs, i), "is_list", json_true());
+            json_object_set_new(json_array_get(draft->outputs, i), "is_list", json_true());
         }
     }
 }
@@ -354,6 +353,14 @@ static json_t *draft_container(
     return STEAL(out);
 }
 
+/* The shorter one of the daemon's and the task's own. */
+static int64_t time_limit_s(const struct drafting *draft)
+{
+    int64_t ours = (draft->task->run->engine->set.step_timeout_ms + 999) / 1000;
+    int64_t own = jget_i64(draft->pod, "activeDeadlineSeconds", 0);
+    return own > 0 && (ours == 0 || own < ours) ? own : ours;
+}
+
 static void draft_facts(struct drafting *draft)
 {
     const struct task *task = draft->task;
@@ -372,7 +379,7 @@ static void draft_facts(struct drafting *draft)
     json_object_set_new(order, "make_dirs", json_array());
     json_object_set(order, "inputs", draft->inputs);
     json_object_set(order, "outputs", draft->outputs);
-    json_object_set_new(order, "timeout_s", json_integer((set->step_timeout_ms + 999) / 1000));
+    json_object_set_new(order, "timeout_s", json_integer(time_limit_s(draft)));
     json_object_set_new(order, "max_param_bytes", json_integer(MAX_PARAM_BYTES));
     json_object_set_new(order, "max_output_file_bytes", json_integer(MAX_OUTPUT_FILE_BYTES));
     json_object_set_new(order, "log_tail_bytes", json_integer(LOG_TAIL_BYTES));

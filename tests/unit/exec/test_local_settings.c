@@ -180,12 +180,6 @@ static void test_orders(void **state)
             "base_env",
             "[" POD_ENV ",{'name':'RONDO_MOUNT_1','value':'$D/volumes/w'},{'name':'RONDO_MOUNTS',"
             "'value':'{\\'/kfp-workspace\\':\\'$D/volumes/w\\'}'}]"},
-        {"time limit", "{'pod':{'activeDeadlineSeconds':60}}", "{'timeout_s':0}", "timeout_s",
-            "60"},
-        {"a shorter one", "{'pod':{'activeDeadlineSeconds':60}}", "{'timeout_s':90}", "timeout_s",
-            "60"},
-        {"a longer one", "{'pod':{'activeDeadlineSeconds':60}}", "{'timeout_s':30}", "timeout_s",
-            "30"},
     };
     CLEANUP(cleanup_free) char *dir = xasprintf("%s/work/x", f->dir.path);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
