@@ -33,7 +33,7 @@ struct draft_reader {
     struct draft_reader *next;
 };
 
-static char yes, no; /* values of maps that remember an answer */
+static char yes, no, gone; /* values of maps that remember an answer */
 
 static struct map *answers(struct draft *d, struct map **slot)
 {
@@ -217,7 +217,9 @@ static bool is_read_by(
     struct draft *d, const struct draft_task *t, const struct draft_binding *b, unsigned depth)
 {
     const char *name = b->def.name;
+    /* an undeclared one is there for a constant that refers to it */
     return t->component == NULL || t->component->def.kind != COMPONENT_DAG ||
+           component_param_in(&t->component->def, name) == NULL ||
            (t->def.condition != NULL && strstr(t->def.condition, name) != NULL) ||
            (t->iterator != NULL && str_eq(t->iterator->items, name)) ||
            is_read(d, t->component, name, depth + 1);
@@ -227,7 +229,7 @@ static bool is_read(struct draft *d, struct draft_component *c, const char *name
 {
     const void *known = c->reads != NULL ? map_get(c->reads, name) : NULL;
     if (known != NULL || depth > MAX_DAG_LEVELS) {
-        return known != &no;
+        return known == NULL || known == &yes;
     }
     map_put(answers(d, &c->reads), name, &no); /* also while it is being found out */
     /* constants may refer to other inputs of their task, which are bound beside them */
@@ -245,6 +247,23 @@ static void make_optional(struct draft_component *c, const char *name)
     struct param_def *p = (struct param_def *)(uintptr_t)component_param_in(&c->def, name);
     if (p != NULL) {
         p->is_optional = true;
+    }
+}
+
+/* Nobody reads it, so whoever passes it on need not have it either. */
+static void make_needless(
+    struct draft *d, struct draft_component *c, const char *name, unsigned depth)
+{
+    if (c->def.kind != COMPONENT_DAG || depth > MAX_DAG_LEVELS ||
+        (c->reads != NULL && map_get(c->reads, name) == &gone)) {
+        return;
+    }
+    make_optional(c, name);
+    map_put(answers(d, &c->reads), name, &gone);
+    for (struct draft_reader *r = readers(d, c, name); r != NULL; r = r->next) {
+        if (r->task->component != NULL) {
+            make_needless(d, r->task->component, r->binding->def.name, depth + 1);
+        }
     }
 }
 
@@ -289,7 +308,9 @@ static bool do_without(
         return false;
     }
     bool is_only = c->users != NULL && c->users->next == NULL;
-    if (is_read_by(d, t, b, 0) && !(is_only && split_item(d, t, b->def.name))) {
+    if (!is_read_by(d, t, b, 0)) {
+        make_needless(d, c, b->def.name, 0);
+    } else if (!(is_only && split_item(d, t, b->def.name))) {
         bool is_asked =
             (t->def.condition != NULL && strstr(t->def.condition, b->def.name) != NULL) ||
             (t->iterator != NULL && str_eq(t->iterator->items, b->def.name));

@@ -359,6 +359,20 @@ static void test_needless_channel(void **state UNUSED)
     struct plan *plan = must_compile(text);
     assert_int_equal(task_named(plan->root, "top")->param_count, 0);
     plan_unref(plan);
+    /* passed on to a group that does not read it either: that one can do without, too */
+    char *passed = edited(text, "dag: {tasks: {use:",
+        "dag: {tasks: {deep: {componentRef: {name: deeper}, inputs: {parameters: "
+        "{pipelinechannel--item-3: {componentInputParameter: pipelinechannel--item-3}}}}}}}\n"
+        "  deeper: {inputDefinitions: {parameters: {pipelinechannel--item-3: {parameterType: "
+        "STRING}}}, dag: {tasks: {use:");
+    plan = must_compile(passed);
+    const struct component *inner = task_named(plan->root, "top")->component;
+    assert_int_equal(task_named(plan->root, "top")->param_count, 0);
+    assert_true(component_param_in(inner, "pipelinechannel--item-3")->is_optional);
+    assert_true(component_param_in(task_named(inner, "deep")->component, "pipelinechannel--item-3")
+                    ->is_optional);
+    plan_unref(plan);
+    free(passed);
     char *read = edited(text, "{runtimeValue: {constant: x}}",
         "{componentInputParameter: pipelinechannel--item-3}");
     struct complaints c;
