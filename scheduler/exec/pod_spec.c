@@ -29,12 +29,12 @@ static const struct {
     const char *volume, *path;
 } folders[] = {
     {"rondo-work", WORK_DIR},
-    {"gcs", "/gcs"},
-    {"s3", "/s3"},
-    {"minio", "/minio"},
-    {"dot-local", "/.local"},
-    {"dot-cache", "/.cache"},
-    {"dot-config", "/.config"},
+    {"rondo-gcs", "/gcs"},
+    {"rondo-s3", "/s3"},
+    {"rondo-minio", "/minio"},
+    {"rondo-dot-local", "/.local"},
+    {"rondo-dot-cache", "/.cache"},
+    {"rondo-dot-config", "/.config"},
 };
 
 void pod_name(const struct attempt_name *name, char out[POD_NAME_MAX + 1])
@@ -85,6 +85,10 @@ void pod_artifact_path(const char *root, const char *uri, struct buf *out)
             return;
         }
     }
+    if (pod_uri_is_image(uri)) {
+        pod_image_path(uri, out);
+        return;
+    }
     size_t len = strlen(root);
     if (strncmp(uri, root, len) == 0 && uri[len] == '/' && uri[len + 1] != '\0') {
         buf_addf(out, WORK_DIR "/artifacts/%s", uri + len + 1);
@@ -97,79 +101,35 @@ void pod_artifact_path(const char *root, const char *uri, struct buf *out)
 
 /* ---- resources ---- */
 
-/* A quantity as text: strings as they are, numbers without an exponent. malloc'd or NULL. */
-static char *quantity(const json_t *value, const char *unit)
+/* Kubernetes' own resources have short names, all others are those of a domain. */
+static bool is_resource(const char *name)
 {
-    if (json_is_string(value)) {
-        const char *text = json_string_value(value);
-        return text[0] != '\0' ? xstrdup(text) : NULL;
+    static const char *const own[] = {"cpu", "memory", "ephemeral-storage"};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (strcmp(name, own[i]) == 0) {
+            return true;
+        }
     }
-    double number = json_number_value(value);
-    if (number <= 0) {
-        return NULL;
-    }
-    if (json_is_integer(value)) {
-        return xasprintf("%lld%s", (long long)json_integer_value(value), unit);
-    }
-    char text[64];
-    int n = snprintf(text, sizeof text, "%.6f", number);
-    while (n > 0 && text[n - 1] == '0') {
-        text[--n] = '\0';
-    }
-    if (n > 0 && text[n - 1] == '.') {
-        text[--n] = '\0';
-    }
-    return xasprintf("%s%s", text, unit);
+    return str_starts(name, "hugepages-") || strchr(name, '/') != NULL;
 }
 
-/* The first of two spellings that is there; the older one counts memory in GB. */
-static void put_resource(json_t *to, const char *name, const json_t *from, const char *key,
-    const char *old_key, const char *old_unit)
+static int check_resources(const json_t *resources, struct err *err)
 {
-    char *value = quantity(json_object_get(from, key), "");
-    if (value == NULL) {
-        value = quantity(json_object_get(from, old_key), old_unit);
+    static const char *const lists[] = {"limits", "requests"};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        const char *name;
+        json_t *quantity;
+        json_object_foreach(json_object_get(resources, lists[i]), name, quantity)
+        {
+            if (!is_resource(name)) {
+                return err_set(err, ERR_INVALID,
+                    "'%.100s' is no resource of Kubernetes; the type of an accelerator is a name "
+                    "such as nvidia.com/gpu",
+                    name);
+            }
+        }
     }
-    if (value != NULL) {
-        json_object_set_new(to, name, json_string(value));
-    }
-    free(value);
-}
-
-static void put_accelerator(json_t *limits, const json_t *resources)
-{
-    const json_t *accelerator = json_object_get(resources, "accelerator");
-    const char *type = jget_str(accelerator, "resourceType", "");
-    if (type[0] == '\0') {
-        type = jget_str(accelerator, "type", "");
-    }
-    char *count = quantity(json_object_get(accelerator, "resourceCount"), "");
-    if (count == NULL) {
-        count = quantity(json_object_get(accelerator, "count"), "");
-    }
-    if (type[0] != '\0' && count != NULL && strcmp(count, "0") != 0) {
-        json_object_set_new(limits, type, json_string(count));
-    }
-    free(count);
-}
-
-static json_t *make_resources(const json_t *resources)
-{
-    json_t *limits = json_object(), *requests = json_object(), *out = json_object();
-    put_resource(limits, "cpu", resources, "resourceCpuLimit", "cpuLimit", "");
-    put_resource(limits, "memory", resources, "resourceMemoryLimit", "memoryLimit", "G");
-    put_resource(requests, "cpu", resources, "resourceCpuRequest", "cpuRequest", "");
-    put_resource(requests, "memory", resources, "resourceMemoryRequest", "memoryRequest", "G");
-    put_accelerator(limits, resources);
-    if (json_object_size(limits) > 0) {
-        json_object_set(out, "limits", limits);
-    }
-    if (json_object_size(requests) > 0) {
-        json_object_set(out, "requests", requests);
-    }
-    json_decref(limits);
-    json_decref(requests);
-    return out;
+    return 0;
 }
 
 /* ---- containers ---- */
@@ -183,7 +143,7 @@ static json_t *make_mount(const char *volume, const char *path, bool is_read_onl
     return mount;
 }
 
-static json_t *make_security(void)
+json_t *pod_security(void)
 {
     return json_pack("{s:b,s:{s:[s]},s:{s:s}}", "allowPrivilegeEscalation", 0, "capabilities",
         "drop", "ALL", "seccompProfile", "type", "RuntimeDefault");
@@ -191,7 +151,7 @@ static json_t *make_security(void)
 
 static json_t *make_init(const struct pod_spec *spec)
 {
-    json_t *security = make_security();
+    json_t *security = pod_security();
     json_object_set_new(security, "runAsNonRoot", json_true());
     json_object_set_new(security, "runAsUser", json_integer(NOBODY));
     json_object_set_new(security, "readOnlyRootFilesystem", json_true());
@@ -210,6 +170,7 @@ static json_t *make_field_env(const char *name, const char *path)
 
 static json_t *make_main(const struct pod_spec *spec, const char *image)
 {
+    json_t *resources = json_object_get(spec->container, "resources");
     CLEANUP(cleanup_free)
     char *url = xasprintf("%s/internal/attempts/%s/%s/%d", spec->url, spec->name->run_id,
         spec->name->task_id, spec->name->attempt);
@@ -226,8 +187,8 @@ static json_t *make_main(const struct pod_spec *spec, const char *image)
     json_array_append_new(env, json_pack("{s:s,s:s}", "name", "RONDO_TOKEN", "value", spec->token));
     return json_pack("{s:s,s:s,s:[s,s,s,s,s],s:o,s:o,s:o,s:o}", "name", "main", "image", image,
         "command", LAUNCHER, "--url", url, "--token-env", "RONDO_TOKEN", "env", env, "resources",
-        make_resources(json_object_get(spec->container, "resources")), "volumeMounts", mounts,
-        "securityContext", make_security());
+        json_is_object(resources) ? json_copy(resources) : json_object(), "volumeMounts", mounts,
+        "securityContext", pod_security());
 }
 
 static json_t *make_volumes(void)
@@ -282,6 +243,9 @@ json_t *pod_manifest(const struct pod_spec *spec, struct err *err)
         err_set(err, ERR_INVALID, "its container has no image");
         return NULL;
     }
+    if (check_resources(json_object_get(spec->container, "resources"), err) != 0) {
+        return NULL;
+    }
     const char *account = jget_str(spec->container, "service_account", "");
     if (account[0] == '\0') {
         account = spec->service_account != NULL ? spec->service_account : "";
@@ -300,6 +264,8 @@ json_t *pod_manifest(const struct pod_spec *spec, struct err *err)
         json_object_set_new(pod_spec, "activeDeadlineSeconds",
             json_integer(timeout_s + spec->start_timeout_ms / 1000 + DAY_S));
     }
-    return json_pack("{s:s,s:s,s:o,s:o}", "apiVersion", "v1", "kind", "Pod", "metadata",
-        make_metadata(spec), "spec", pod_spec);
+    json_t *pod CLEANUP(json_decrefp) = json_pack("{s:s,s:s,s:o,s:o}", "apiVersion", "v1", "kind",
+        "Pod", "metadata", make_metadata(spec), "spec", pod_spec);
+    pod_images_add(pod, spec->order);
+    return pod_parts_merge(pod, spec->container, err) == 0 ? STEAL(pod) : NULL;
 }

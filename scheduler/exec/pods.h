@@ -32,12 +32,20 @@ struct pod_spec {
     const char *service_account; /* when the container names none */
     int64_t start_timeout_ms;
     const json_t *order;     /* for names and the time limit */
-    const json_t *container; /* image, resources, service_account, pipeline */
+    const json_t *container; /* as scheduler/executor.h says */
 };
 /* "rondo-<run>-<hash>-<attempt>": a DNS label that follows from the attempt's name alone. */
 void pod_name(const struct attempt_name *name, char out[POD_NAME_MAX + 1]);
 /* New reference; NULL: the container's settings cannot be a pod. */
 json_t *pod_manifest(const struct pod_spec *spec, struct err *err);
+/* Put container.pod and container.workspace (scheduler/executor.h) into it (pod_parts.c). */
+int pod_parts_merge(json_t *pod, const json_t *container, struct err *err);
+/* The security settings that every container gets. New reference. */
+json_t *pod_security(void);
+/* Models that are images (pod_oci.c): where one is in the pod, and a sidecar for each of them. */
+bool pod_uri_is_image(const char *uri);
+void pod_image_path(const char *uri, struct buf *out);
+void pod_images_add(json_t *pod, const json_t *order);
 /* Text as a label's value: what does not fit there becomes '-', too long is cut. */
 void pod_label(const char *text, char out[POD_LABEL_MAX + 1]);
 /* Where an artifact is in the pod. */

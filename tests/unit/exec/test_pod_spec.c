@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manifest of a pod: its name, labels, paths, resources. */
+/* The manifest of a pod: its name, labels, paths, settings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -165,50 +165,189 @@ static const json_t *at(const json_t *value, const char *key)
     return json_object_get(value, key);
 }
 
-static void check_resources(const char *name, const char *resources, const char *expected)
+/* ---- settings of the task ---- */
+
+/* Single quotes stand for double ones. */
+static char *quoted(const char *text)
 {
-    struct err err = ERR_INIT;
-    CLEANUP(cleanup_free)
-    char *container = xasprintf("{\"image\":\"a\",\"resources\":%s}", resources);
-    json_t *pod CLEANUP(json_decrefp) = manifest("{}", container, &err);
-    const json_t *main = json_array_get(at(at(pod, "spec"), "containers"), 0);
-    CLEANUP(cleanup_free) char *text = jtext(at(main, "resources"));
-    if (strcmp(text, expected) != 0) {
-        fail_msg("%s: %s, expected %s", name, text, expected);
+    char *copy = xstrdup(text);
+    for (char *p = copy; *p != '\0'; p++) {
+        *p = *p == '\'' ? '"' : *p;
     }
+    return copy;
 }
 
-static void test_resources(void **state)
+/* "spec/containers/0/resources"; ~ stands for a / within a key. */
+static const json_t *find_at(const json_t *value, const char *path)
+{
+    CLEANUP(cleanup_free) char *copy = xstrdup(path);
+    char *rest = copy, *step;
+    while (value != NULL && (step = strsep(&rest, "/")) != NULL) {
+        if (json_is_array(value)) {
+            long i = strtol(step, NULL, 10);
+            value = json_array_get(value, i < 0 ? json_array_size(value) - (size_t)-i : (size_t)i);
+        } else {
+            for (char *p = step; *p != '\0'; p++) {
+                *p = *p == '~' ? '/' : *p;
+            }
+            value = at(value, step);
+        }
+    }
+    return value;
+}
+
+/* Container settings, where to look in the pod, what is there ("" nothing). */
+static void test_settings(void **state)
 {
     (void)state;
     static const struct {
-        const char *name, *resources, *expected;
+        const char *name, *settings, *where, *expected;
     } rows[] = {
-        {"none", "null", "{}"},
-        {"empty", "{}", "{}"},
-        {"quantities", "{\"resourceCpuLimit\":\"500m\",\"resourceMemoryLimit\":\"1Gi\"}",
-            "{\"limits\":{\"cpu\":\"500m\",\"memory\":\"1Gi\"}}"},
-        {"requests", "{\"resourceCpuRequest\":\"1\",\"resourceMemoryRequest\":\"64Mi\"}",
-            "{\"requests\":{\"cpu\":\"1\",\"memory\":\"64Mi\"}}"},
-        {"older doubles", "{\"cpuLimit\":2.0,\"memoryLimit\":0.5,\"cpuRequest\":0.25}",
-            "{\"limits\":{\"cpu\":\"2\",\"memory\":\"0.5G\"},\"requests\":{\"cpu\":\"0.25\"}}"},
-        {"whole doubles", "{\"cpuLimit\":4,\"memoryLimit\":16}",
-            "{\"limits\":{\"cpu\":\"4\",\"memory\":\"16G\"}}"},
-        {"newer wins", "{\"cpuLimit\":2.0,\"resourceCpuLimit\":\"3\"}",
-            "{\"limits\":{\"cpu\":\"3\"}}"},
-        {"empty text does not", "{\"cpuLimit\":2.0,\"resourceCpuLimit\":\"\"}",
-            "{\"limits\":{\"cpu\":\"2\"}}"},
-        {"zero is none", "{\"cpuLimit\":0,\"memoryLimit\":0.0}", "{}"},
-        {"accelerator",
-            "{\"accelerator\":{\"resourceType\":\"nvidia.com/gpu\",\"resourceCount\":\"2\"}}",
-            "{\"limits\":{\"nvidia.com/gpu\":\"2\"}}"},
-        {"older accelerator", "{\"accelerator\":{\"type\":\"nvidia.com/gpu\",\"count\":\"1\"}}",
-            "{\"limits\":{\"nvidia.com/gpu\":\"1\"}}"},
-        {"accelerator without a count", "{\"accelerator\":{\"type\":\"nvidia.com/gpu\"}}", "{}"},
-        {"wrong kinds", "{\"resourceCpuLimit\":[],\"cpuLimit\":{},\"accelerator\":3}", "{}"},
+        {"no resources", "", "spec/containers/0/resources", "{}"},
+        {"resources", "'resources':{'limits':{'cpu':'500m','nvidia.com/gpu':'2'}}",
+            "spec/containers/0/resources", "{'limits':{'cpu':'500m','nvidia.com/gpu':'2'}}"},
+        {"variable",
+            "'pod':{'env':[{'name':'A','valueFrom':{'secretKeyRef':{'name':'s','key':'k'}}}]}",
+            "spec/containers/0/env/-1",
+            "{'name':'A','valueFrom':{'secretKeyRef':{'key':'k','name':'s'}}}"},
+        {"one of ours replaced", "'pod':{'env':[{'name':'NAMESPACE','value':'x'}]}",
+            "spec/containers/0/env/-1", "{'name':'NAMESPACE','value':'x'}"},
+        {"and not there twice", "'pod':{'env':[{'name':'NAMESPACE','value':'x'}]}",
+            "spec/containers/0/env/4", ""},
+        {"volume", "'pod':{'volumes':[{'name':'v','emptyDir':{}}]}", "spec/volumes/-1",
+            "{'emptyDir':{},'name':'v'}"},
+        {"mount",
+            "'pod':{'volumes':[{'name':'v','emptyDir':{}}],'volumeMounts':[{'name':'v','mountPath':"
+            "'/data'}]}",
+            "spec/containers/0/volumeMounts/-1", "{'mountPath':'/data','name':'v'}"},
+        {"mount over a folder of ours",
+            "'pod':{'volumes':[{'name':'v','emptyDir':{}}],'volumeMounts':[{'name':'v','mountPath':"
+            "'/gcs'}]}",
+            "spec/containers/0/volumeMounts/8", ""},
+        {"workspace", "'workspace':{'claim':'w','path':'/kfp-workspace'}", "spec/volumes/-1",
+            "{'name':'kfp-workspace','persistentVolumeClaim':{'claimName':'w'}}"},
+        {"its mount", "'workspace':{'claim':'w','path':'/kfp-workspace'}",
+            "spec/containers/0/volumeMounts/-1",
+            "{'mountPath':'/kfp-workspace','name':'kfp-workspace'}"},
+        {"user", "'pod':{'securityContext':{'runAsUser':1000}}",
+            "spec/containers/0/securityContext/runAsUser", "1000"},
+        {"capabilities stay dropped", "'pod':{'securityContext':{'runAsUser':1000}}",
+            "spec/containers/0/securityContext/capabilities", "{'drop':['ALL']}"},
+        {"init container comes after ours", "'pod':{'initContainers':[{'name':'i','image':'b'}]}",
+            "spec/initContainers/1/name", "'i'"},
+        {"and is held to our rules", "'pod':{'initContainers':[{'name':'i','image':'b'}]}",
+            "spec/initContainers/1/securityContext/allowPrivilegeEscalation", "false"},
+        {"pull policy", "'pod':{'imagePullPolicy':'Always'}", "spec/containers/0/imagePullPolicy",
+            "'Always'"},
+        {"pull secrets", "'pod':{'imagePullSecrets':[{'name':'s'}]}", "spec/imagePullSecrets",
+            "[{'name':'s'}]"},
+        {"node selector", "'pod':{'nodeSelector':{'disk':'ssd'}}", "spec/nodeSelector",
+            "{'disk':'ssd'}"},
+        {"tolerations", "'pod':{'tolerations':[{'key':'gpu'}]}", "spec/tolerations",
+            "[{'key':'gpu'}]"},
+        {"affinity", "'pod':{'affinity':{'nodeAffinity':{}}}", "spec/affinity",
+            "{'nodeAffinity':{}}"},
+        {"label", "'pod':{'labels':{'team':'a'}}", "metadata/labels/team", "'a'"},
+        {"ours are not overridden", "'pod':{'labels':{'app.kubernetes.io/managed-by':'me'}}",
+            "metadata/labels/app.kubernetes.io~managed-by", "'rondo'"},
+        {"sidecar", "'pod':{'initContainers':[{'name':'i','image':'b','restartPolicy':'Always'}]}",
+            "spec/initContainers/1/restartPolicy", "'Always'"},
+        {"a claim over a home folder",
+            "'pod':{'volumes':[{'name':'v','persistentVolumeClaim':{'claimName':'c'}}],"
+            "'volumeMounts':[{'name':'v','mountPath':'/.cache'}]}",
+            "spec/containers/0/volumeMounts/-1", "{'mountPath':'/.cache','name':'v'}"},
+        {"whose own folder is gone then",
+            "'pod':{'volumes':[{'name':'v','persistentVolumeClaim':{'claimName':'c'}}],"
+            "'volumeMounts':[{'name':'v','mountPath':'/.cache'}]}",
+            "spec/volumes/8", ""},
+        {"devices", "'pod':{'resourceClaims':[{'name':'g','resourceClaimTemplateName':'t'}]}",
+            "spec/resourceClaims", "[{'name':'g','resourceClaimTemplateName':'t'}]"},
+        {"the container uses them",
+            "'pod':{'resourceClaims':[{'name':'g','resourceClaimTemplateName':'t'}]}",
+            "spec/containers/0/resources/claims", "[{'name':'g'}]"},
+        {"no proxy unless it is asked for", "", "metadata/annotations/sidecar.istio.io~inject",
+            "'false'"},
+        {"annotation", "'pod':{'annotations':{'note':'a'}}", "metadata/annotations/note", "'a'"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        check_resources(rows[i].name, rows[i].resources, rows[i].expected);
+        struct err err = ERR_INIT;
+        CLEANUP(cleanup_free)
+        char *settings = xasprintf(
+            "{'image':'a'%s%s}", rows[i].settings[0] != '\0' ? "," : "", rows[i].settings);
+        CLEANUP(cleanup_free) char *container = quoted(settings);
+        CLEANUP(cleanup_free) char *expected = quoted(rows[i].expected);
+        json_t *pod CLEANUP(json_decrefp) = manifest("{}", container, &err);
+        if (pod == NULL) {
+            fail_msg("%s: %s", rows[i].name, err.msg);
+        }
+        const json_t *found = find_at(pod, rows[i].where);
+        char *text CLEANUP(cleanup_free) =
+            found == NULL ? xstrdup("")
+                          : json_dumps(found, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+        if (strcmp(text, expected) != 0) {
+            fail_msg("%s: %s, expected %s", rows[i].name, text, expected);
+        }
+    }
+}
+
+static void test_settings_that_cannot_be(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *settings, *says;
+    } rows[] = {
+        {"the token", "'pod':{'env':[{'name':'RONDO_TOKEN','value':'x'}]}",
+            "'RONDO_TOKEN' belongs to rondo's launcher"},
+        {"over the launcher",
+            "'pod':{'volumes':[{'name':'v','emptyDir':{}}],'volumeMounts':[{'name':'v','mountPath':"
+            "'/rondo/bin'}]}",
+            "at '/rondo/bin', where rondo's launcher is; mount it elsewhere"},
+        {"over everything",
+            "'pod':{'volumes':[{'name':'v','emptyDir':{}}],'volumeMounts':[{'name':'v','mountPath':"
+            "'/'}]}",
+            "at '/', where rondo's launcher is"},
+        {"in the workspace",
+            "'workspace':{'claim':'w','path':'/kfp-workspace'},'pod':{'volumes':[{'name':'v',"
+            "'emptyDir':{}}],'volumeMounts':[{'name':'v','mountPath':'/kfp-workspace/a'}]}",
+            "which is the workspace of the run"},
+        {"a secret where artifacts are written",
+            "'pod':{'volumes':[{'name':'v','secret':{'secretName':'s'}}],'volumeMounts':[{'name':"
+            "'v','mountPath':'/s3'}]}",
+            "a secret or config map is mounted at '/s3', where artifacts are written"},
+        {"a volume that is not there", "'pod':{'volumeMounts':[{'name':'v','mountPath':'/a'}]}",
+            "the task mounts the volume 'v', which the pod lacks"},
+        {"a volume called as ours", "'pod':{'volumes':[{'name':'rondo-gcs','emptyDir':{}}]}",
+            "a volume cannot be called 'rondo-gcs'"},
+        {"a volume called as the workspace",
+            "'pod':{'volumes':[{'name':'kfp-workspace','emptyDir':{}}]}",
+            "a volume cannot be called 'kfp-workspace'"},
+        {"root that must not be", "'pod':{'securityContext':{'runAsUser':0,'runAsNonRoot':true}}",
+            "runAsUser 0 is root, which runAsNonRoot forbids"},
+        {"an init container called as ours",
+            "'pod':{'initContainers':[{'name':'rondo-launcher','image':'b'}]}",
+            "an init container cannot be called 'rondo-launcher'"},
+        {"an init container called main", "'pod':{'initContainers':[{'name':'main','image':'b'}]}",
+            "an init container cannot be called 'main'"},
+        {"an init container's mount over the launcher",
+            "'pod':{'volumes':[{'name':'v','emptyDir':{}}],'initContainers':[{'name':'i','image':"
+            "'b','volumeMounts':[{'name':'v','mountPath':'/rondo'}]}]}",
+            "init container 'i' mounts a volume at '/rondo'"},
+        {"an init container's volume that is not there",
+            "'pod':{'initContainers':[{'name':'i','image':'b','volumeMounts':[{'name':'v',"
+            "'mountPath':'/a'}]}]}",
+            "init container 'i' mounts the volume 'v', which the pod lacks"},
+        {"an accelerator by another cloud's name",
+            "'resources':{'limits':{'NVIDIA_TESLA_K80':'1'}}",
+            "'NVIDIA_TESLA_K80' is no resource of Kubernetes"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        CLEANUP(cleanup_free) char *settings = xasprintf("{'image':'a',%s}", rows[i].settings);
+        CLEANUP(cleanup_free) char *container = quoted(settings);
+        json_t *pod CLEANUP(json_decrefp) = manifest("{}", container, &err);
+        if (pod != NULL || strstr(err.msg, rows[i].says) == NULL) {
+            fail_msg("%s: %s", rows[i].name, err.msg);
+        }
     }
 }
 
@@ -279,6 +418,37 @@ static void test_long_names(void **state)
     assert_non_null(pod);
 }
 
+/* A model that is an image is not fetched: it runs beside the step. */
+static void test_models_that_are_images(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    json_t *pod CLEANUP(json_decrefp) = manifest(
+        "{\"inputs\":[{\"name\":\"m\",\"uri\":\"oci://reg.io/a/b:1\"},{\"name\":\"n\",\"uri\":"
+        "\"oci://reg.io/a/b:1\"},{\"name\":\"d\",\"uri\":\"s3://b/k\"}]}",
+        "{\"image\":\"a\"}", &err);
+    assert_non_null(pod);
+    const json_t *spec = at(pod, "spec"), *inits = at(spec, "initContainers");
+    assert_int_equal(json_array_size(inits), 3);
+    const json_t *check = json_array_get(inits, 1), *model = json_array_get(inits, 2);
+    assert_string_equal(jget_str(check, "name", ""), "rondo-oci-check-0");
+    assert_string_equal(jget_str(model, "image", ""), "reg.io/a/b:1");
+    assert_string_equal(jget_str(model, "restartPolicy", ""), "Always");
+    assert_string_equal(
+        json_string_value(json_array_get(at(model, "command"), 4)), "/oci/reg.io_a_b:1");
+    assert_non_null(at(model, "startupProbe"));
+    assert_true(jget_bool(spec, "shareProcessNamespace", false));
+    const json_t *main = json_array_get(at(spec, "containers"), 0),
+                 *mounts = at(main, "volumeMounts");
+    assert_string_equal(
+        jget_str(json_array_get(mounts, json_array_size(mounts) - 1), "mountPath", ""), "/oci");
+    struct buf path;
+    buf_init(&path, 4096);
+    pod_artifact_path("file:///data", "oci://reg.io/a/b:1", &path);
+    assert_string_equal(buf_str(&path), "/oci/reg.io_a_b:1/models");
+    buf_done(&path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,7 +457,9 @@ int main(void)
         cmocka_unit_test(test_name_stays_as_it_is),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_artifact_paths),
-        cmocka_unit_test(test_resources),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_settings_that_cannot_be),
+        cmocka_unit_test(test_models_that_are_images),
         cmocka_unit_test(test_manifest_has_what_a_launcher_needs),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_no_image_is_refused),
