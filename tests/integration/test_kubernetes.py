@@ -267,6 +267,186 @@ def test_manifest_is_valid(kube, daemon):
     no_pods(kube)
 
 
+def check_pod(pod):
+    """Exactly as Kubernetes has it, in the oldest and the newest version that we know."""
+    bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {k: pod["metadata"][k] for k in ("name", "labels", "annotations")},
+            "spec": dict(pod["spec"])}
+    for version in ("1.29", "1.32"):
+        kubernetes_validate.validate(bare, version, strict=True)
+
+
+def put(kube, plural, kind, name, **parts):
+    kube.cluster.put(plural, {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": kube.namespace}, **parts}, "ADDED")
+
+
+def with_platform(spec, config):
+    """The pipeline with the Kubernetes settings of its only executor."""
+    return {"pipeline_spec": spec, "platform_spec": {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-main": config}}}}}}
+
+
+SETTINGS = {
+    "secretAsEnv": [{"secretNameParameter": {"componentInputParameter": "secret"},
+                     "keyToEnv": [{"secretKey": "word", "envVar": "WORD"}]}],
+    "configMapAsEnv": [{"configMapName": "not.there", "optional": True, "keyToEnv": [{"configMapKey": "k", "envVar": "ABSENT"}]}],
+    "configMapAsVolume": [{"configMapName": "words.of.all", "mountPath": "/words"}],
+    "secretAsVolume": [{"secretName": "words", "mountPath": "/keys"}],
+    "fieldPathAsEnv": [{"name": "TEAM", "fieldPath": "metadata.labels['team']"}],
+    "pvcMount": [{"constant": "shared", "mountPath": "/shared"}, {"constant": "shared", "mountPath": "/part", "subPath": "part"}],
+    "emptyDirMounts": [{"volumeName": "scratch", "mountPath": "/scratch", "sizeLimit": "1Gi"}],
+    "enabledSharedMemory": {"volumeName": "memory", "size": "64Mi"},
+    "initContainers": [
+        {"name": "before", "image": IMAGE, "command": ["sh", "-c", 'echo "from $WHO" > /here/init'], "env": [{"name": "WHO", "value": "init"}],
+         "volumeMounts": [{"volumeName": "scratch", "mountPath": "/here"}], "resources": {"limits": {"memory": "64Mi"}}},
+        {"name": "beside", "image": IMAGE, "command": ["sh", "-c", "exec sleep 600"], "restartPolicy": "Always"}],
+    "nodeSelector": {"nodeSelectorJson": {"runtimeValue": {"constant": {"pool": "any"}}}},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+                    {"tolerationJson": {"runtimeValue": {"constant": [{"key": "a", "value": "b", "effect": "NoExecute", "tolerationSeconds": 30}]}}}],
+    "nodeAffinity": [{"matchExpressions": [{"key": "arch", "operator": "In", "values": ["amd64", "arm64"]}]},
+                     {"matchExpressions": [{"key": "zone", "operator": "Exists"}], "weight": 5}],
+    "podAffinity": [{"matchPodLabels": {"app": "db"}, "topologyKey": "kubernetes.io/hostname", "anti": True}],
+    "imagePullSecret": [{"secretName": "registry"}], "imagePullPolicy": "IfNotPresent",
+    "podMetadata": {"labels": {"team": "red", "rondo.dev/run-id": "mine"}, "annotations": {"note": "any text"}},
+    "securityContext": {"runAsUser": 1234, "runAsGroup": 4321, "runAsNonRoot": True},
+    "genericEphemeralVolume": [{"volumeName": "big", "mountPath": "/big", "accessModes": ["ReadWriteOnce"], "size": "1Gi",
+                                "defaultStorageClass": True, "metadata": {"labels": {"a": "b"}}}],
+    "activeDeadlineSeconds": 600,
+}
+
+
+@needs_switches
+def test_settings_of_a_task(kube, daemon):
+    """Every field of the platform document: the pod is valid, and the program finds what was asked for."""
+    put(kube, "secrets", "Secret", "words", data={"word": "c2VzYW1l"})
+    put(kube, "configmaps", "ConfigMap", "words.of.all", data={"hello": "hi"})
+    put(kube, "persistentvolumeclaims", "PersistentVolumeClaim", "shared",
+        spec={"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}})
+    script = """set -e
+        echo "$WORD ${ABSENT-unset} $TEAM $(cat /words/hello) $(cat /keys/word) $(cat /scratch/init) $(id -u):$(id -g)"
+        echo kept > /part/file; cat /shared/part/file; touch /dev/shm/x /big/x
+        until [ -e /scratch/go ]; do sleep 0.1; done"""
+    spec = sh(script)
+    spec["root"]["inputDefinitions"] = {"parameters": {"secret": {"parameterType": "STRING"}}}
+    run = daemon.create_run(with_platform(spec, SETTINGS), parameters={"secret": "words"})
+    pod = only_pod(kube)
+    check_pod(pod)
+    parts, main = pod["spec"], pod["spec"]["containers"][0]
+    assert pod["metadata"]["labels"]["rondo.dev/run-id"] == run["run_id"] and pod["metadata"]["labels"]["team"] == "red"
+    assert parts["nodeSelector"] == {"pool": "any"} and len(parts["tolerations"]) == 2 and parts["imagePullSecrets"] == [{"name": "registry"}]
+    assert set(parts["affinity"]) == {"nodeAffinity", "podAntiAffinity"}
+    assert [c["name"] for c in parts["initContainers"]] == ["rondo-launcher", "before", "beside"]
+    for container in [main, *parts["initContainers"]]:
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert (main["securityContext"]["runAsUser"], main["securityContext"]["runAsGroup"]) == (1234, 4321)
+    names = [v["name"] for v in parts["volumes"]]
+    assert names.count("shared") == 1 and len(set(names)) == len(names) and all(len(n) <= 63 and "." not in n for n in names)
+    scratch = next(kube.cluster.kubelet.folder.glob("*/volumes/scratch"))
+    (scratch / "go").touch()
+    daemon.wait_run(run["run_id"])
+    no_pods(kube)
+    assert daemon.run_log(run["run_id"], "main").splitlines()[:2] == ["sesame unset red hi sesame from init 1234:4321", "kept"]
+
+
+def test_task_has_a_time_limit(kube, daemon):
+    run = daemon.create_run(with_platform(sh("sleep 600"), {"activeDeadlineSeconds": 1}))
+    daemon.wait_run(run["run_id"], "FAILED")
+    assert "it ran longer than 1 s" in daemon.tasks(run["run_id"])["main"]["error"]
+    no_pods(kube)
+
+
+@needs_switches
+@pytest.mark.parametrize("config,words", [
+    ({"initContainers": [{"name": "before", "image": IMAGE, "command": ["sh", "-c", "exit 5"]}]}, "init container before ended with exit code 5"),
+    ({"pvcMount": [{"pvcNameParameter": {"componentInputParameter": "none"}, "mountPath": "/a"}]}, "pvcMount[0]"),
+    ({"tolerations": [{"tolerationJson": {"runtimeValue": {"constant": {"kay": "a"}}}}]}, "kay: Kubernetes has no such field here"),
+], ids=["init container", "claim without a name", "toleration"])
+def test_settings_that_fail(kube, daemon, config, words):
+    spec = sh("echo hello")
+    spec["root"]["inputDefinitions"] = {"parameters": {"none": {"parameterType": "STRING", "isOptional": True}}}
+    run = daemon.create_run(with_platform(spec, config))
+    daemon.wait_run(run["run_id"], "FAILED")
+    assert words in daemon.tasks(run["run_id"])["main"]["error"]
+    no_pods(kube)
+
+
+def test_settings_of_the_sdk(kube, daemon):
+    """Every call of kfp.kubernetes, with constants, parameters, outputs and f-strings, within and without a loop."""
+    kubernetes = pytest.importorskip("kfp.kubernetes")
+    if REAL:
+        pytest.skip("needs the stand-in's objects")
+    from kfp import compiler, dsl
+
+    @dsl.container_component
+    def name(out: dsl.OutputPath(str)):
+        return dsl.ContainerSpec(image=IMAGE, command=["sh", "-c", 'mkdir -p "$(dirname "$0")"; printf words > "$0"', out])
+
+    @dsl.container_component
+    def use(n: int):
+        return dsl.ContainerSpec(image=IMAGE, command=["sh", "-c", "echo $A $B $C $(cat /m/word /c/k) $TEAM; sleep 1"])
+
+    def set_all(task, secret, team, made, selector, affinity, tolerations):
+        kubernetes.use_secret_as_env(task, secret_name="words", secret_key_to_env={"word": "A"})
+        kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env={"word": "B"}, optional=True)
+        kubernetes.use_secret_as_volume(task, secret_name=made, mount_path="/m")
+        kubernetes.use_config_map_as_env(task, config_map_name="conf", config_map_key_to_env={"k": "C"})
+        kubernetes.use_config_map_as_volume(task, config_map_name="conf", mount_path="/c")
+        kubernetes.mount_pvc(task, pvc_name="shared", mount_path="/shared", sub_path="part")
+        kubernetes.empty_dir_mount(task, volume_name="scratch", mount_path="/scratch", medium="Memory", size_limit="1Mi")
+        kubernetes.add_ephemeral_volume(task, volume_name="big", mount_path="/big", access_modes=["ReadWriteOnce"], size="1Gi")
+        kubernetes.add_node_selector(task, "disk", "ssd")
+        kubernetes.add_node_selector_json(task, selector)
+        kubernetes.add_node_affinity(task, match_expressions=[{"key": "a", "operator": "In", "values": ["b"]}], weight=3)
+        kubernetes.add_node_affinity_json(task, affinity)
+        kubernetes.add_toleration(task, key="k", operator="Equal", value="v", effect="NoSchedule")
+        kubernetes.add_toleration_json(task, tolerations)
+        kubernetes.add_pod_label(task, "team", "red")
+        kubernetes.add_pod_annotation(task, "note", "x")
+        kubernetes.use_field_path_as_env(task, "TEAM", "metadata.labels['team']")
+        kubernetes.set_image_pull_policy(task, "IfNotPresent")
+        kubernetes.set_image_pull_secrets(task, ["registry"])
+        kubernetes.set_security_context(task, run_as_user=1000, run_as_group=1000, run_as_non_root=True)
+        kubernetes.set_timeout(task, 300)
+
+    @dsl.pipeline(name="sdk-settings")
+    def pipeline(secret: str = "words", team: str = "wor", selector: dict = {"pool": "a"}, affinity: dict = {},
+                 tolerations: list = [{"key": "z", "operator": "Exists"}]):
+        made = name()
+        task = use(n=0)
+        set_all(task, f"{team}ds", team, made.outputs["out"], selector, affinity, tolerations)
+        with dsl.ParallelFor([1, 2]) as item:
+            inner = use(n=item)
+            set_all(inner, secret, team, made.outputs["out"], selector, affinity, tolerations)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "p.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        text = path.read_text()
+    put(kube, "secrets", "Secret", "words", data={"word": "c2VzYW1l"})
+    put(kube, "configmaps", "ConfigMap", "conf", data={"k": "v"})
+    put(kube, "persistentvolumeclaims", "PersistentVolumeClaim", "shared",
+        spec={"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}})
+    version = daemon.upload(text, "settings")
+    run = daemon.create_run(name="settings", pipeline_version_reference={"pipeline_id": version["pipeline_id"]},
+                            parameters={"affinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+                                "nodeSelectorTerms": [{"matchExpressions": [{"key": "c", "operator": "Exists"}]}]}}})
+    seen = {}
+
+    def look():
+        for pod in kube.pods():
+            seen[pod["metadata"]["name"]] = pod
+        return daemon.run(run["run_id"])["state"] in ("SUCCEEDED", "FAILED")
+    wait_for(look, 120, "the end of the run")
+    assert daemon.run(run["run_id"])["state"] == "SUCCEEDED", daemon.tasks(run["run_id"])
+    users = [p for p in seen.values() if p["metadata"]["labels"].get("team") == "red"]
+    assert len(users) == 3, sorted(seen)
+    for pod in users:
+        check_pod(pod)
+        assert pod["spec"]["nodeSelector"] == {"pool": "a"}
+        assert [t["key"] for t in pod["spec"]["tolerations"]] == ["k", "z"]
+        assert set(pod["spec"]["affinity"]["nodeAffinity"]) == {
+            "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"}
+    no_pods(kube)
+
+
 @pytest.mark.parametrize("file", ["rondo.yaml", "redis.yaml"])
 def test_our_manifests_are_valid(file):
     yaml = pytest.importorskip("yaml")
@@ -593,7 +773,7 @@ def test_time_limit(kube):
     with make_daemon(kube, **{"step-timeout": "2s"}) as daemon:
         run = daemon.create_run(sh("echo begun; sleep 600"))
         daemon.wait_run(run["run_id"], "FAILED")
-        assert "time" in daemon.tasks(run["run_id"])["main"]["error"]
+        assert "it ran longer than 2 s" in daemon.tasks(run["run_id"])["main"]["error"]
         no_pods(kube)
 
 
