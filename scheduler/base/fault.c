@@ -24,6 +24,8 @@ static const char *const names[] = {
     "local.spawn.after",
     "local.volume.create.middle",
     "local.volume.delete.middle",
+    "pods.claim.create.after",
+    "pods.claim.delete.after",
     "pods.create.after",
     "pods.create.before",
     "pods.delete.before",

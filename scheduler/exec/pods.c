@@ -343,6 +343,7 @@ static void pods_free(void *self)
     timer_done(&pods->sweep);
     pod_report_free_all(pods);
     pod_logs_free_all(pods);
+    pods_volume_free_all(pods);
     map_free(pods->farewells);
     map_free(pods->attempts);
     map_free(pods->seen);
@@ -367,6 +368,9 @@ static const struct executor_ops pods_ops = {
     .forget = pods_forget,
     .purge = pods_purge,
     .logs = pod_logs,
+    .volume_create = pods_volume_create,
+    .volume_delete = pods_volume_delete,
+    .volume_cancel = pods_volume_cancel,
     .free = pods_free,
 };
 

@@ -102,6 +102,7 @@ struct pods {
     struct map *farewells; /* pod name -> struct farewell */
     struct report_op *reports;
     struct log_op *log_ops;
+    struct claim_call *claim_calls;
 };
 
 /* "<run>/<task>/<attempt>", malloc'd. */
@@ -186,6 +187,14 @@ void pod_farewell(
 struct farewell;
 void pod_farewell_look(struct farewell *farewell);
 void pod_farewell_free(void *farewell);
+
+/* ---- volume claims (pod_claims.c) ---- */
+
+/* executor_ops.volume_* */
+void pods_volume_create(void *self, const json_t *claim, executor_volume_fn *done, void *owner);
+void pods_volume_delete(void *self, const char *name, executor_volume_fn *done, void *owner);
+void pods_volume_cancel(void *self, void *owner);
+void pods_volume_free_all(struct pods *pods);
 
 /* ---- logs (pod_logs.c) ---- */
 

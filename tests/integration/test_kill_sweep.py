@@ -29,7 +29,8 @@ STEPS = 2
 IN_PODS = "only steps that run as pods pass it; these run as local processes"
 ELSEWHERE = dict.fromkeys([
     "pods.create.after", "pods.create.before", "pods.delete.before", "pods.done.before",
-    "pods.forget.middle", "pods.report.after", "pods.report.before"], IN_PODS)
+    "pods.forget.middle", "pods.report.after", "pods.report.before", "pods.claim.create.after",
+    "pods.claim.delete.after"], IN_PODS)
 ELSEWHERE.update(dict.fromkeys([
     "local.volume.create.middle", "local.volume.delete.middle"],
     "half-made volumes: tests/unit/exec/test_local_settings.c"))
