@@ -447,6 +447,91 @@ def test_settings_of_the_sdk(kube, daemon):
     no_pods(kube)
 
 
+def volume_text(claim_name=None, delete=None):
+    """A claim that two steps share; or one that is only deleted."""
+    kubernetes = pytest.importorskip("kfp.kubernetes")
+    from kfp import compiler, dsl
+
+    @dsl.container_component
+    def shell(script: str):
+        return dsl.ContainerSpec(image=IMAGE, command=["sh", "-ec", script])
+
+    @dsl.pipeline(name="volumes")
+    def pipeline():
+        if delete:
+            kubernetes.DeletePVC(pvc_name=delete)
+            return
+        kwargs = {"pvc_name": claim_name} if claim_name else {"pvc_name_suffix": "-of-the.pipeline"}
+        made = kubernetes.CreatePVC(access_modes=["ReadWriteOnce"], size="1Gi", storage_class_name="standard", **kwargs)
+        write = shell(script="echo shared > /data/file").set_display_name("write")
+        kubernetes.mount_pvc(write, pvc_name=made.outputs["name"], mount_path="/data")
+        read = shell(script="sleep 1; cat /data/file").after(write)
+        kubernetes.mount_pvc(read, pvc_name=made.outputs["name"], mount_path="/data")
+        kubernetes.DeletePVC(pvc_name=made.outputs["name"]).after(read)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "p.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        return path.read_text()
+
+
+def run_text(daemon, text):
+    pipeline_id = daemon.upload(text, "volumes")["pipeline_id"]
+    return daemon.create_run(name="volumes", pipeline_version_reference={"pipeline_id": pipeline_id})
+
+
+def claims(kube):
+    with kube.cluster.lock:
+        return [json.loads(json.dumps(c)) for c in kube.cluster.objects["persistentvolumeclaims"].values()]
+
+
+@needs_switches
+def test_volume_of_a_pipeline(kube, daemon):
+    kube.fail_creates(1, 500)
+    kube.fail_creates(1, 429)
+    kube.fail_creates(1, 403, 'persistentvolumeclaims "x" is forbidden: exceeded quota: q')
+    run = run_text(daemon, volume_text())
+    claim = wait_for(lambda: claims(kube), 60, "the claim")[0]
+    bare = {"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {k: claim["metadata"][k] for k in ("name", "labels")}, "spec": claim["spec"]}
+    kubernetes_validate.validate(bare, "1.32", strict=True)
+    assert claim["metadata"]["name"].endswith("-of-the.pipeline")
+    assert claim["metadata"]["labels"]["rondo.dev/run-id"] == run["run_id"]
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "standard"}
+    daemon.wait_run(run["run_id"])
+    assert daemon.run_log(run["run_id"], "shell-2") == "shared\n"
+    assert claims(kube) == [] and len(kube.created()) == 2
+
+
+@needs_switches
+@pytest.mark.parametrize("fault", ["pods.claim.create.after", "pods.claim.delete.after"])
+def test_volume_killed_at(kube, fault):
+    with make_daemon(kube) as daemon:
+        daemon.restart(env={"RONDO_FAULT": fault})
+        run = None
+        with contextlib.suppress(requests.RequestException, AssertionError):
+            run = run_text(daemon, volume_text())
+        assert daemon.process.wait(60) == -9, f"it did not come to {fault}"
+        daemon.process = None
+        daemon.start()
+        run_id = run["run_id"] if run else daemon.get("/apis/v2beta1/runs")["runs"][0]["run_id"]
+        daemon.wait_run(run_id, timeout=90)
+        assert claims(kube) == []
+
+
+@needs_switches
+@pytest.mark.parametrize("kwargs,words", [
+    ({"claim_name": "mine"}, "the volume claim 'mine' exists already, and this task has not made it"),
+    ({"delete": "gone"}, "the volume claim 'gone' does not exist"),
+], ids=["another's claim", "no claim"])
+def test_volume_that_fails(kube, daemon, kwargs, words):
+    put(kube, "persistentvolumeclaims", "PersistentVolumeClaim", "mine",
+        spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}})
+    run = daemon.wait_run(run_text(daemon, volume_text(**kwargs))["run_id"], "FAILED")
+    assert words in json.dumps(daemon.tasks(run["run_id"]))
+    assert [c["metadata"]["name"] for c in claims(kube)] == ["mine"]
+
+
 @pytest.mark.parametrize("file", ["rondo.yaml", "redis.yaml"])
 def test_our_manifests_are_valid(file):
     yaml = pytest.importorskip("yaml")

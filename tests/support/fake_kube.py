@@ -344,7 +344,7 @@ class Cluster:
         if obj.get("kind") != KINDS[plural]:
             raise Refused(400, "BadRequest", f'the object provided is unrecognized: expected a {KINDS[plural]}')
         with self.lock:
-            if plural == "pods" and self.fail_creates:
+            if plural in ("pods", "persistentvolumeclaims") and self.fail_creates:
                 status, message = self.fail_creates.pop(0)
                 raise Refused(status, {403: "Forbidden", 429: "TooManyRequests", 500: "InternalError"}.get(
                     status, "ServiceUnavailable"), message)
