@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/map.h"
 #include "base/util.h"
 
 #include "scheduler/run.h"
@@ -101,36 +102,48 @@ static void add_state(json_t *history, int64_t at_us, const char *state)
     }
 }
 
-static const char *id_of_path(const json_t *tasks, const char *path)
+/* How the tasks of one run hang together, found in one pass: a loop may have many. */
+struct kin {
+    struct map *ids;      /* path -> its id */
+    struct map *children; /* path -> array of {"task_id"}; none: no entry */
+};
+
+static void free_children(void *children)
 {
+    json_decref(children);
+}
+
+static void kin_init(struct kin *kin, const json_t *tasks)
+{
+    kin->ids = map_new(NULL);
+    kin->children = map_new(free_children);
     size_t i;
     json_t *task;
     json_array_foreach((json_t *)tasks, i, task)
     {
-        if (strcmp(jget_str(task, "path", ""), path) == 0) {
-            return jget_str(task, "id", NULL);
+        const char *id = jget_str(task, "id", ""), *parent = jget_str(task, "parent", "");
+        map_put(kin->ids, jget_str(task, "path", ""), (void *)(uintptr_t)id);
+        if (parent[0] == '\0') {
+            continue;
         }
+        json_t *siblings = map_get(kin->children, parent);
+        if (siblings == NULL) {
+            siblings = json_array();
+            map_put(kin->children, parent, siblings);
+        }
+        json_t *child = json_object();
+        jset_str(child, "task_id", id);
+        json_array_append_new(siblings, child);
     }
-    return NULL;
 }
 
-static json_t *children_of(const json_t *tasks, const char *path)
+static void kin_done(struct kin *kin)
 {
-    json_t *out = json_array();
-    size_t i;
-    json_t *task;
-    json_array_foreach((json_t *)tasks, i, task)
-    {
-        if (strcmp(jget_str(task, "parent", ""), path) == 0) {
-            json_t *child = json_object();
-            jset_str(child, "task_id", jget_str(task, "id", NULL));
-            json_array_append_new(out, child);
-        }
-    }
-    return out;
+    map_free(kin->ids);
+    map_free(kin->children);
 }
 
-static json_t *view_task(const char *run_id, const json_t *task, const json_t *tasks)
+static json_t *view_task(const char *run_id, const json_t *task, const struct kin *kin)
 {
     const char *state = shown_task_state(jget_str(task, "state", ""));
     const char *error = jget_str(task, "error", "");
@@ -155,7 +168,7 @@ static json_t *view_task(const char *run_id, const json_t *task, const json_t *t
         json_object_set_new(out, "error", view_status(CODE_UNKNOWN, error));
     }
     if (parent[0] != '\0') {
-        jset_str(out, "parent_task_id", id_of_path(tasks, parent));
+        jset_str(out, "parent_task_id", map_get(kin->ids, parent));
     }
     jset_str(out, "pod_name", jget_str(task, "pod_name", NULL));
 
@@ -165,11 +178,10 @@ static json_t *view_task(const char *run_id, const json_t *task, const json_t *t
     add_state(history, ended, state);
     json_object_set_new(out, "state_history", history);
 
-    json_t *children = children_of(tasks, jget_str(task, "path", ""));
-    if (json_array_size(children) > 0) {
+    json_t *children = map_get(kin->children, jget_str(task, "path", ""));
+    if (children != NULL) {
         json_object_set(out, "child_tasks", children);
     }
-    json_decref(children);
     return out;
 }
 
@@ -180,12 +192,15 @@ static void add_details(json_t *out, const json_t *record)
         return;
     }
     json_t *list = json_array();
+    struct kin kin;
+    kin_init(&kin, tasks);
     size_t i;
     json_t *task;
     json_array_foreach((json_t *)tasks, i, task)
     {
-        json_array_append_new(list, view_task(jget_str(record, "id", ""), task, tasks));
+        json_array_append_new(list, view_task(jget_str(record, "id", ""), task, &kin));
     }
+    kin_done(&kin);
     json_t *details = json_object();
     json_object_set_new(details, "task_details", list);
     json_object_set_new(out, "run_details", details);
