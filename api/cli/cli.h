@@ -26,11 +26,11 @@ struct command {
     const char *help; /* one line */
     int (*run)(struct cli *cli, int argc, char **argv);
 };
-extern const struct command command_run, command_runs, command_terminate, command_upload,
-    command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
-    command_cron_disable, command_cron_rm, command_next, command_lint, command_compile, command_logs,
-    command_webhook_add, command_webhook_list, command_webhook_rm, command_webhook_deliveries,
-    command_git_add, command_git_list, command_git_rm, command_listen;
+extern const struct command command_run, command_run_get, command_runs, command_terminate,
+    command_upload, command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
+    command_cron_disable, command_cron_rm, command_next, command_lint, command_compile,
+    command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
+    command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen;
 
 /* ---- options of one command ---- */
 
@@ -56,8 +56,8 @@ int cli_fail(int code, const struct err *err);
  * One request; the reply's JSON (new reference) or NULL and err: the daemon's own message for
  * 4xx and 5xx. body may be NULL. Path begins with '/'.
  */
-json_t *client_json(const struct cli *cli, const char *method, const char *path,
-    const json_t *body, struct err *err);
+json_t *client_json(const struct cli *cli, const char *method, const char *path, const json_t *body,
+    struct err *err);
 /* The reply as text (logs). malloc'd. */
 char *client_text(const struct cli *cli, const char *path, struct err *err);
 /* multipart/form-data with one file in `uploadfile`. */
@@ -81,6 +81,9 @@ json_t *cli_upload(const struct cli *cli, const char *file, const struct plan *p
 
 /* Print value as -o json does. */
 void cli_print_json(const json_t *value);
+/* At most max bytes of what others wrote, on one line: control characters must not reach the
+ * terminal. Returns how many. */
+int cli_print_text(const char *text, size_t max);
 /* A table: columns are "HEADING:member" of each row; "a.b" goes into objects. */
 void cli_print_table(const json_t *rows, const char *const *columns);
 

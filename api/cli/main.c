@@ -11,12 +11,13 @@
 
 #define DEFAULT_HOST "http://127.0.0.1:8888"
 
-static const struct command *const commands[] = {&command_run, &command_runs, &command_logs,
-    &command_terminate, &command_upload, &command_pipelines, &command_cron_add, &command_cron_list,
-    &command_cron_enable, &command_cron_disable, &command_cron_rm, &command_next, &command_lint,
-    &command_compile, &command_webhook_add, &command_webhook_list, &command_webhook_rm,
-    &command_webhook_deliveries, &command_git_add, &command_git_list, &command_git_rm,
-    &command_listen};
+/* The first that fits: two words before one. */
+static const struct command *const commands[] = {&command_run_get, &command_run, &command_runs,
+    &command_logs, &command_terminate, &command_upload, &command_pipelines, &command_cron_add,
+    &command_cron_list, &command_cron_enable, &command_cron_disable, &command_cron_rm,
+    &command_next, &command_lint, &command_compile, &command_webhook_add, &command_webhook_list,
+    &command_webhook_rm, &command_webhook_deliveries, &command_git_add, &command_git_list,
+    &command_git_rm, &command_listen};
 
 static void print_help(FILE *out)
 {

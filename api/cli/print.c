@@ -50,14 +50,22 @@ static int width_of(const char *text)
     return len > CELL_MAX ? CELL_MAX : (int)len;
 }
 
-/* Control characters of what others wrote must not reach the terminal. */
+int cli_print_text(const char *text, size_t max)
+{
+    size_t len = strnlen(text, max);
+    while (len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80) {
+        len--; /* not in the middle of a character */
+    }
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        putchar(c == '\n' ? ' ' : c < 0x20 || c == 0x7f ? '?' : c);
+    }
+    return (int)len;
+}
+
 static void print_cell(const char *text, int width, bool is_last)
 {
-    int n = 0;
-    for (; text[n] != '\0' && n < CELL_MAX; n++) {
-        unsigned char c = (unsigned char)text[n];
-        putchar(c < 0x20 || c == 0x7f ? '?' : c);
-    }
+    int n = cli_print_text(text, CELL_MAX);
     if (!is_last) {
         printf("%*s", width - n + 2, "");
     }

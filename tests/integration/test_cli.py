@@ -208,6 +208,83 @@ class TestRun:
                 daemon.wait_run(run, "FAILED")
 
 
+def tree_spec(marks, items=8):
+    """A kept result, a task that succeeds at its second attempt, and a loop whose iteration 3 fails."""
+    spec = shell_spec(name="tree")
+    run = spec["deploymentSpec"]["executors"]
+    spec["root"]["dag"]["tasks"]["main"]["cachingOptions"] = {"enableCache": True}
+    run["exec-flaky"] = {"container": {"image": "alpine", "command": [
+        "sh", "-c", f"[ -e {marks}/tried ] || {{ touch {marks}/tried; exit 1; }}"]}}
+    run["exec-work"] = {"container": {"image": "alpine", "command": [
+        "sh", "-c", "[ $0 != 3 ] || { printf 'no \\033[31m such\\n table' >&2; exit 7; }",
+        "{{$.inputs.parameters['item']}}"]}}
+    takes_item = {"parameters": {"item": {"parameterType": "NUMBER_INTEGER"}}}
+    work = {"taskInfo": {"name": "work"}, "componentRef": {"name": "comp-work"}, "inputs": {
+        "parameters": {"item": {"componentInputParameter": "item"}}}}
+    spec["components"].update({
+        "comp-flaky": {"executorLabel": "exec-flaky"},
+        "comp-work": {"executorLabel": "exec-work", "inputDefinitions": takes_item},
+        "comp-each": {"inputDefinitions": takes_item, "dag": {"tasks": {"work": work}}}})
+    spec["root"]["dag"]["tasks"].update({
+        "flaky": {"taskInfo": {"name": "flaky"}, "componentRef": {"name": "comp-flaky"}, "dependentTasks": ["main"],
+                  "retryPolicy": {"maxRetryCount": 2}},
+        "each": {"taskInfo": {"name": "each"}, "componentRef": {"name": "comp-each"}, "dependentTasks": ["flaky"],
+                 "parameterIterator": {"itemInput": "item", "items": {"raw": json.dumps(list(range(items)))}}}})
+    return spec
+
+
+class TestRunGet:
+    def shown(self, done):
+        """Head, and of each line its depth, name, state and what is said besides its duration."""
+        head, *lines = done.stdout.splitlines()
+        rows = [re.fullmatch(r"( +)(\S+) +([A-Z_]+) +(-|\d+ ms|\d+\.\d s|\d+m\d\ds)(?:  (.*))?", line)
+                for line in lines]
+        assert all(rows), done.stdout
+        return head, [(len(row[1]) // 2, row[2], row[3], row[5] or "") for row in rows]
+
+    def test_tree(self, cli, tmp_path):
+        path = tmp_path / "tree.json"
+        path.write_text(json.dumps(tree_spec(tmp_path)))
+        first = cli.json("run", path, "--watch", code=1)["run_id"]
+        again = cli.json("run", path, "--watch", code=1)["run_id"]
+        head, rows = self.shown(cli("run", "get", first))
+        assert re.match(rf"run {first}  tree  FAILED +\d", head)
+        assert rows[:3] == [(1, "main", "SUCCEEDED", ""), (1, "flaky", "SUCCEEDED", "2 attempts"),
+                            (1, "each", "FAILED", "8 iterations: 7 SUCCEEDED, 1 FAILED")]
+        assert [row[:3] for row in rows[3:]] == [(2, "[3]", "FAILED"), (3, "work", "FAILED")]
+        assert rows[3][3] == "" and "7" in rows[4][3] and "such  table" in rows[4][3] and "\033" not in rows[4][3]
+
+        _, rows = self.shown(cli("run", "get", again, "--all"))
+        assert rows[0] == (1, "main", "CACHED", f"from task main of run {first}")
+        assert rows[1] == (1, "flaky", "SUCCEEDED", "")
+        assert [row[1] for row in rows if row[0] == 2] == [f"[{n}]" for n in range(8)]
+        assert [row[2] for row in rows if row[1] == "work"] == ["SUCCEEDED"] * 3 + ["FAILED"] + ["SUCCEEDED"] * 4
+
+    def test_a_small_loop_is_shown_whole(self, cli, tmp_path):
+        path = tmp_path / "tree.json"
+        path.write_text(json.dumps(tree_spec(tmp_path, items=2)))
+        run = cli.json("run", path, "--watch")["run_id"]
+        _, rows = self.shown(cli("run", "get", run))
+        assert [row[1] for row in rows] == ["main", "flaky", "each", "[0]", "work", "[1]", "work"]
+
+    def test_under_way(self, cli, write, daemon):
+        run = cli.json("run", write(script="sleep 600"))["run_id"]
+        wait_for(lambda: "RUNNING" in str(daemon.tasks(run)), 20, "the task")
+        assert [row[1:3] for row in self.shown(cli("run", "get", run))[1]] == [("main", "RUNNING")]
+        cli("terminate", run)
+        daemon.wait_run(run, "FAILED")
+        assert [row[1:3] for row in self.shown(cli("run", "get", run))[1]] == [("main", "CANCELED")]
+
+    def test_json_is_the_record(self, cli, write, daemon):
+        run = cli.json("run", write(), "--watch")["run_id"]
+        assert cli.json("run", "get", run) == daemon.get(f"/apis/rondo/v1/runs/{run}")
+
+    def test_mistakes(self, cli):
+        assert NOBODY in cli("run", "get", NOBODY, code=1).stderr
+        cli("run", "get", code=2)
+        cli("run", "get", NOBODY, "--each", code=2)
+
+
 class TestUpload:
     def test_a_version_only_when_changed(self, cli, write, daemon):
         first = cli.json("upload", write("stored"))
@@ -358,20 +435,20 @@ class TestWebhooksAndGit:
 class TestEverywhere:
     def test_help(self):
         text = rondo("--help").stdout
-        for command in ("run", "runs", "logs", "terminate", "upload", "pipelines", "cron add", "cron list", "cron enable",
+        for command in ("run", "run get", "runs", "logs", "terminate", "upload", "pipelines", "cron add", "cron list", "cron enable",
                         "cron disable", "cron rm", "next", "lint", "webhook add", "git add", "listen"):
             assert f"\n  {command} " in text
         assert rondo(code=2).stderr
         assert rondo("--version").stdout.startswith("rondo ")
 
     @pytest.mark.parametrize("args", [
-        ["bake"], ["cron"], ["cron", "bake"], ["runs", "--host"], ["runs", "-o"], ["runs", "extra"], ["logs"],
+        ["bake"], ["cron"], ["cron", "bake"], ["run"], ["run", "get"], ["runs", "--host"], ["runs", "-o"], ["runs", "extra"], ["logs"],
         ["logs", "a", "b", "c"], ["cron", "rm"], ["webhook", "add"], ["git", "add"], ["upload", "a", "b"]])
     def test_wrong_use(self, args):
         assert rondo(*args, code=2).stderr
 
     @pytest.mark.parametrize("args", [
-        ["runs"], ["pipelines"], ["cron", "list"], ["cron", "enable", NOBODY], ["cron", "disable", NOBODY],
+        ["runs"], ["run", "get", NOBODY], ["pipelines"], ["cron", "list"], ["cron", "enable", NOBODY], ["cron", "disable", NOBODY],
         ["cron", "rm", NOBODY], ["terminate", NOBODY], ["logs", NOBODY], ["webhook", "list"], ["webhook", "rm", NOBODY],
         ["webhook", "add", "https://example.com"], ["webhook", "deliveries", NOBODY], ["git", "list"],
         ["git", "add", "x"], ["git", "rm", NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
