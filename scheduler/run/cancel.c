@@ -2,7 +2,8 @@
 /*
  * A run that was asked to end: what runs is told to end, what waits is dropped. With the setting
  * run-exit-tasks-on-cancel its exit tasks still run, until they end, their time is over, or it is
- * asked again.
+ * asked again. A run that has had the time that its pipeline allows ends in the same way, without
+ * exit tasks; when that is follows from its record.
  */
 #include "run/live.h"
 
@@ -104,7 +105,7 @@ void run_begin_cancel(struct live *run)
     bool is_first = run->cancel_us == 0;
     if (is_first) {
         run->cancel_us = asked_us(run);
-        run->exit_tasks_may_run = set->run_exit_tasks_on_cancel;
+        run->exit_tasks_may_run = set->run_exit_tasks_on_cancel && !run->is_over_time;
         if (run->exit_tasks_may_run) {
             timer_start_at(
                 &run->exit_limit, run->cancel_us + set->exit_tasks_timeout_ms * US_PER_MS);
@@ -122,5 +123,44 @@ void run_begin_cancel(struct live *run)
     }
     if (is_first) {
         cancel_all(run);
+    }
+}
+
+/* ---- activeDeadlineSeconds ---- */
+
+static int64_t time_allowed_s(const struct live *run)
+{
+    return run->plan == NULL || run->plan->config == NULL ? 0 : run->plan->config->deadline_s;
+}
+
+char *run_over_time_text(const struct live *run)
+{
+    return xasprintf(
+        "the run had not ended %lld s after its start, and its pipeline allows no more "
+        "(activeDeadlineSeconds)",
+        (long long)time_allowed_s(run));
+}
+
+void run_on_deadline(void *owner)
+{
+    struct live *run = owner;
+    if (run->is_over_time || run_state_is_final(run->state)) {
+        return;
+    }
+    LOG_WARN(
+        "run's time is over", "run=%s seconds=%lld", run->id.text, (long long)time_allowed_s(run));
+    run->is_over_time = true;
+    run->exit_tasks_may_run = false;
+    cancel_all(run);
+}
+
+void run_watch_deadline(struct live *run)
+{
+    int64_t allowed_s = time_allowed_s(run);
+    int64_t at_us = run->started_us + allowed_s * US_PER_S;
+    if (allowed_s > 0 && clock_now_us() >= at_us) {
+        run_on_deadline(run); /* at once, so that nothing more begins */
+    } else if (allowed_s > 0) {
+        timer_start_at(&run->deadline, at_us);
     }
 }

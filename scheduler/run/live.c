@@ -33,6 +33,7 @@ struct live *live_new(struct engine *engine, json_t *record)
     run->notices = json_is_array(notices) ? json_copy(notices) : json_array();
     run->cancels = jget_i64(record, "cancels", 0);
     timer_init(&run->exit_limit, engine->set.loop, run_on_exit_limit, run);
+    timer_init(&run->deadline, engine->set.loop, run_on_deadline, run);
     return run;
 }
 
@@ -44,6 +45,7 @@ void live_free(struct live *run)
     run->is_gone = true;
     loop_defer_cancel(run->engine->set.loop, &run->step);
     timer_done(&run->exit_limit);
+    timer_done(&run->deadline);
     store_cancel(run->look);
     save_free(run->save);
     task_free(run->root);
@@ -440,7 +442,8 @@ bool task_has_children(const struct task *task)
 
 bool task_is_to_end(const struct task *task)
 {
-    return task->run->state == RUN_STATE_CANCELING && !task->is_exempt;
+    const struct live *run = task->run;
+    return (run->state == RUN_STATE_CANCELING || run->is_over_time) && !task->is_exempt;
 }
 
 void task_mark_dirty(struct task *task)

@@ -8,7 +8,7 @@
  *   iterate.c   loops: their items, starting iterations, collecting what came out
  *   trigger_rule.c  strategies and conditions: may a task run?
  *   final_status.c  what an exit task is told of the task that it follows
- *   cancel.c    a run that was asked to end
+ *   cancel.c    a run that was asked to end, or whose time is over
  *   attempt.c   attempts of container tasks: work order, result, lost ones
  *   retry.c     whether and when a failed or lost attempt is followed by another
  *   errand.c    what the engine does for a task by itself: cache.c, import.c, volume.c
@@ -142,6 +142,8 @@ struct live {
     int64_t cancel_us;                  /* when that was first; 0: not */
     bool exit_tasks_may_run;            /* although it was asked to end */
     struct timer exit_limit;            /* until then */
+    struct timer deadline;              /* its pipeline's activeDeadlineSeconds */
+    bool is_over_time;                  /* that is over */
 
     /* what the next save writes */
     struct task_list dirty;
@@ -189,7 +191,7 @@ int task_check_total(const struct task *task, size_t more, struct err *err);
 /* Frees it and everything below. */
 void task_free(struct task *task);
 bool task_has_children(const struct task *task); /* a DAG or a loop */
-/* Whether it is to end because the run was asked to. */
+/* Whether it is to end because the run was asked to, or its time is over. */
 bool task_is_to_end(const struct task *task);
 void task_set_state(struct task *task, enum task_state state);
 void task_set_error(struct task *task, const char *text);
@@ -288,6 +290,11 @@ json_t *final_status(const struct task *of);
 void run_begin_cancel(struct live *run);
 /* Exit tasks have had their time. */
 void run_on_exit_limit(void *owner);
+/* It has started: end it when its pipeline's activeDeadlineSeconds are over, maybe now. */
+void run_watch_deadline(struct live *run);
+void run_on_deadline(void *owner);
+/* What its error says of that; malloc'd. */
+char *run_over_time_text(const struct live *run);
 
 /* ---- attempt.c ---- */
 

@@ -167,6 +167,7 @@ static void load_begin(struct load *load, struct plan *plan)
         if (run->state == RUN_STATE_CANCELING) {
             run_begin_cancel(run);
         }
+        run_watch_deadline(run);
         run_resume_attempts(run->root);
     }
     json_object_del(run->record, "tasks");

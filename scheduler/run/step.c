@@ -140,6 +140,23 @@ static void run_finish(struct live *run, enum run_state state, const char *error
     live_event(run, "run.finished", "run.finished", data);
 }
 
+/* malloc'd. */
+static char *failure_text(const struct live *run)
+{
+    const struct task *root = run->root;
+    const char *error = root->error == NULL ? "a task failed" : root->error;
+    int failed = run->failed_tasks;
+    if (run->is_over_time || root->failed_children == 0) {
+        char *reason CLEANUP(cleanup_free) = run_over_time_text(run);
+        return failed <= 0 ? STEAL(reason)
+                           : xasprintf("%s\n(%d task%s failed, the first: %s)", reason, failed,
+                                 failed == 1 ? "" : "s", error);
+    }
+    return failed <= 1 ? xstrdup(error)
+                       : xasprintf("%s\n(and %d more task%s failed)", error, failed - 1,
+                             failed == 2 ? "" : "s");
+}
+
 static void root_end(struct live *run)
 {
     struct task *root = run->root;
@@ -147,12 +164,9 @@ static void root_end(struct live *run)
         run_finish(run, RUN_STATE_CANCELED, NULL);
         return;
     }
-    if (root->failed_children > 0) {
-        int others = run->failed_tasks - 1;
-        char *text CLEANUP(cleanup_free) =
-            others <= 0 ? xstrdup(root->error == NULL ? "a task failed" : root->error)
-                        : xasprintf("%s\n(and %d more task%s failed)", root->error, others,
-                              others == 1 ? "" : "s");
+    /* Tasks of a run that nobody asked to end are canceled only when its time is over. */
+    if (root->failed_children > 0 || root->canceled_children > 0) {
+        char *text CLEANUP(cleanup_free) = failure_text(run);
         run_finish(run, RUN_STATE_FAILED, text);
         return;
     }
@@ -345,4 +359,5 @@ void run_begin(struct live *run)
     json_object_set_new(data, "trigger", trigger == NULL ? json_object() : json_deep_copy(trigger));
     live_event(run, "run.started", "run.started", data);
     dag_begin(run->root);
+    run_watch_deadline(run);
 }
