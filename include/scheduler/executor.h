@@ -80,7 +80,8 @@ struct executor_ops {
     void (*logs)(void *self, const struct attempt_name *name, int64_t max_bytes,
         void (*done)(void *owner, const char *text, size_t len, const struct err *err),
         void *owner);
-    /* The run is deleted from history: its logs may go. May be NULL. */
+    /* The run is deleted from history, or its pipeline's time for that is over: its logs go. May be
+     * NULL. */
     void (*purge)(void *self, const char *run_id);
     /*
      * Names of what `container` (as for start) asks for and this executor has nothing for, such as

@@ -482,7 +482,7 @@ static void local_purge(void *self, const char *run_id)
     CLEANUP(cleanup_free) char *logs = xasprintf("%s/logs/%s", local->data_dir, run_id);
     struct err err = ERR_INIT;
     if (dir_remove(logs, &err) != 0) {
-        LOG_WARN("logs of a deleted run cannot be removed", "reason=%s", LOG_Q(err.msg));
+        LOG_WARN("logs of a run cannot be removed", "reason=%s", LOG_Q(err.msg));
     }
 }
 

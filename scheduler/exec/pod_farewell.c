@@ -38,6 +38,7 @@ struct farewell {
     char pod[POD_NAME_MAX + 1];
     enum farewell_state state;
     char *tail;
+    bool is_purged; /* its log is not wanted any more */
     struct kube_call *call;
     struct timer retry;
     int64_t backoff_ms;
@@ -75,8 +76,8 @@ static void keep_log(const struct farewell *f, const char *text, size_t len)
     CLEANUP(cleanup_free) char *path = pod_log_path(f->pods, &name);
     CLEANUP(cleanup_free) char *dir = xstrndup(path, (size_t)(strrchr(path, '/') - path));
     struct err err = ERR_INIT;
-    if (access(path, F_OK) == 0) {
-        return; /* from an earlier try, when the pod still had it */
+    if (f->is_purged || access(path, F_OK) == 0) {
+        return; /* there: from an earlier try, when the pod still had it */
     }
     if (dir_make(dir, 0700, &err) != 0 || file_write_atomic(path, text, len, 0600, &err) != 0) {
         LOG_WARN("log of a step cannot be kept", "reason=%s", LOG_Q(err.msg));
@@ -133,6 +134,16 @@ static bool has_settled(const struct farewell *f)
     pod_status_read(pod, &status);
     return pod == NULL || status.phase == POD_PHASE_OVER ||
            json_object_get(json_object_get(pod, "metadata"), "deletionTimestamp") != NULL;
+}
+
+void pod_farewells_purge(struct pods *pods, const char *run_id)
+{
+    struct map_iter it = {0};
+    void *value;
+    while (map_next(pods->farewells, &it, NULL, &value)) {
+        struct farewell *f = value;
+        f->is_purged |= strcmp(f->run.text, run_id) == 0;
+    }
 }
 
 void pod_farewell_look(struct farewell *f)

@@ -324,12 +324,13 @@ static void pods_forget(void *self, const struct attempt_name *name)
 
 static void pods_purge(void *self, const char *run_id)
 {
-    const struct pods *pods = self;
+    struct pods *pods = self;
     assert(id_is_valid(run_id));
+    pod_farewells_purge(pods, run_id);
     CLEANUP(cleanup_free) char *logs = xasprintf("%s/logs/%s", pods->data_dir, run_id);
     struct err err = ERR_INIT;
     if (dir_remove(logs, &err) != 0) {
-        LOG_WARN("logs of a deleted run cannot be removed", "reason=%s", LOG_Q(err.msg));
+        LOG_WARN("logs of a run cannot be removed", "reason=%s", LOG_Q(err.msg));
     }
 }
 

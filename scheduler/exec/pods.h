@@ -186,6 +186,8 @@ void pod_farewell(
 /* Its pod has changed, or is gone. */
 struct farewell;
 void pod_farewell_look(struct farewell *farewell);
+/* The logs of this run are not to be kept any more. */
+void pod_farewells_purge(struct pods *pods, const char *run_id);
 void pod_farewell_free(void *farewell);
 
 /* ---- volume claims (pod_claims.c) ---- */

@@ -4,6 +4,7 @@
  * happens inside one run is in step.c, attempt.c and save.c; reading runs in is load.c.
  */
 #include "run/engine.h"
+#include "run/expiry.h"
 #include "run/workspace.h"
 
 #include <stdlib.h>
@@ -153,6 +154,10 @@ void engine_run_ended(struct live *run)
     engine->counts.runs_failed += run->state == RUN_STATE_FAILED;
     engine->counts.runs_canceled += run->state == RUN_STATE_CANCELED;
     workspaces_run_ended(engine->workspaces, run);
+    int64_t expires_us = run_expires_us(run);
+    if (expires_us > 0 && engine->expiry != NULL) {
+        expiry_add(engine->expiry, expires_us);
+    }
     engine_forget_run(run);
     if (engine->run_end != NULL) {
         engine->run_end(engine->run_end_owner, id.text, rr);
@@ -375,6 +380,7 @@ void engine_start(
     engine->janitor = janitor_new(engine);
     engine->overlooked = overlooked_new(engine);
     engine->workspaces = workspaces_new(engine);
+    engine->expiry = expiry_new(engine);
 }
 
 struct engine *engine_new(const struct engine_settings *settings)
@@ -403,6 +409,8 @@ void engine_stop(struct engine *engine)
     engine->janitor = NULL;
     overlooked_free(engine->overlooked);
     engine->overlooked = NULL;
+    expiry_free(engine->expiry);
+    engine->expiry = NULL;
 }
 
 void engine_free(struct engine *engine)
@@ -418,6 +426,7 @@ void engine_free(struct engine *engine)
     janitor_free(engine->janitor);
     deletions_leave(engine);
     overlooked_free(engine->overlooked);
+    expiry_free(engine->expiry);
     workspaces_free(engine->workspaces);
     log_readers_free(engine);
     farewells_free(engine->farewells);

@@ -9,6 +9,7 @@
 
 struct farewells;
 struct deletion;
+struct expiry;
 struct janitor;
 struct load;
 struct overlooked;
@@ -36,6 +37,7 @@ struct engine {
     struct overlooked *overlooked;
     struct farewells *farewells;
     struct workspaces *workspaces;
+    struct expiry *expiry;
     struct log_reader *log_readers;
 };
 
@@ -91,6 +93,8 @@ void farewell_add(struct farewells *f, const struct attempt_name *name);
 void farewell_add_purge(struct farewells *f, const char *run_id);
 /* The run is read anew, and may need the results of its attempts again. */
 void farewells_recall(struct farewells *f, const char *run_id);
+/* Attempts of this run are still to be forgotten. */
+bool farewells_has(const struct farewells *f, const char *run_id);
 /* Now. */
 void farewells_say_all(struct farewells *f);
 

@@ -164,6 +164,11 @@ void farewell_add_purge(struct farewells *f, const char *run_id)
     }
 }
 
+bool farewells_has(const struct farewells *f, const char *run_id)
+{
+    return map_has(f->runs, run_id);
+}
+
 void farewells_recall(struct farewells *f, const char *run_id)
 {
     if (!map_has(f->runs, run_id)) {

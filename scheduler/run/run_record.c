@@ -270,6 +270,7 @@ static void run_delete_with(void *owner, const json_t *record, const struct err 
     store_key(args, "%sruns", prefix);
     store_key(args, "%sfinished", prefix);
     store_key(args, "%slive", prefix);
+    store_key(args, "%sexpiry", prefix);
     store_key(args, "%sexperiment:%s:runs", prefix, jget_str(record, "experiment_id", ""));
     if (rr[0] != '\0') {
         store_key(args, "%srr:%s:runs", prefix, rr);

@@ -3,12 +3,12 @@
 -- that report it, all or nothing. Saves are numbered; one that was done before is not repeated,
 -- so a save whose answer was lost may simply be sent again.
 --
--- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 events, 5 live, 6 finished,
---       and for a recurring run's: 7 rr:<id>, 8 due
+-- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 events, 5 live, 6 finished, 7 expiry,
+--       and for a recurring run's: 8 rr:<id>, 9 due
 -- ARGV: 1 epoch, 2 run id, 3 number of this save,
 --       4 new state or "", 5 history entries for it (joined by commas), 6 "1" when it is final,
 --       7 started_us, 8 finished_us, 9 error, 10 outputs, 11 recurring run id or "",
---       12 number of tasks, then path and record of each,
+--       12 when what is left of it expires or 0, 13 number of tasks, then path and record of each,
 --       number of events, then each,
 --       the run's notices as they are now, or ""
 -- Result: {0 saved | 1 was saved before, state now}. FENCED, NOSUCH, CONFLICT: Redis has lost an
@@ -30,7 +30,7 @@ if rev < tonumber(ARGV[3]) - 1 then
 end
 redis.call('HSET', KEYS[2], 'rev', ARGV[3])
 
-local at = 12
+local at = 13
 local count = tonumber(ARGV[at])
 for _ = 1, count do
     redis.call('HSET', KEYS[3], ARGV[at + 1], ARGV[at + 2])
@@ -70,16 +70,19 @@ end
 redis.call('HSET', KEYS[2], 'finished_us', ARGV[8], 'error', ARGV[9], 'outputs', ARGV[10])
 local was_live = redis.call('ZREM', KEYS[5], ARGV[2]) == 1
 redis.call('ZADD', KEYS[6], ARGV[8], ARGV[2])
+if tonumber(ARGV[12]) > 0 then
+    redis.call('ZADD', KEYS[7], ARGV[12], ARGV[2])
+end
 if ARGV[11] ~= '' then
-    local rr = redis.call('HMGET', KEYS[7], 'waiting', 'enabled', 'next_us', 'active')
+    local rr = redis.call('HMGET', KEYS[8], 'waiting', 'enabled', 'next_us', 'active')
     local active = tonumber(rr[4] or '0')
     if was_live and active > 0 then
-        redis.call('HSET', KEYS[7], 'active', active - 1)
+        redis.call('HSET', KEYS[8], 'active', active - 1)
     end
     if rr[1] == '1' then
-        redis.call('HSET', KEYS[7], 'waiting', 0)
+        redis.call('HSET', KEYS[8], 'waiting', 0)
         if rr[2] == '1' and tonumber(rr[3] or '0') > 0 then
-            redis.call('ZADD', KEYS[8], rr[3], ARGV[11])
+            redis.call('ZADD', KEYS[9], rr[3], ARGV[11])
         end
     end
 end

@@ -20,6 +20,7 @@
 #include "base/util.h"
 #include "run/cache.h"
 #include "run/engine.h"
+#include "run/expiry.h"
 #include "run/record.h"
 #include "run_scripts.h"
 
@@ -158,6 +159,7 @@ static struct store_args *save_args(const struct save *save)
     store_key(args, "%sevents", prefix);
     store_key(args, "%slive", prefix);
     store_key(args, "%sfinished", prefix);
+    store_key(args, "%sexpiry", prefix);
     if (rr[0] != '\0') {
         store_key(args, "%srr:%s", prefix, rr);
         store_key(args, "%sdue", prefix);
@@ -173,6 +175,7 @@ static struct store_args *save_args(const struct save *save)
     store_arg(args, save->is_final && run->error != NULL ? run->error : "");
     store_arg(args, save->has_state ? save->outputs : "");
     store_arg(args, rr);
+    store_arg_i(args, save->is_final ? run_expires_us(run) : 0);
     store_arg_i(args, (int64_t)save->task_count);
     for (size_t i = 0; i < save->task_count; i++) {
         store_arg(args, save->tasks[i].path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Workspaces of runs that have ended are deleted: at once when we saw the end, and by a look now
- * and then when a daemon died before it could.
+ * and then when a daemon died before it could. One that its pipeline wants to be kept for some
+ * time is deleted by the look that follows that time (expiry.c).
  */
 #include "run/workspace.h"
 
@@ -15,6 +16,7 @@
 #include "base/store.h"
 #include "base/util.h"
 #include "run/engine.h"
+#include "run/expiry.h"
 #include "run_scripts.h"
 
 #define FIRST_LOOK_MS 10000
@@ -40,6 +42,7 @@ struct workspaces {
         struct store_call *call;
     } * looks; /* one for each shard */
     size_t pending;
+    bool is_wanted; /* another look, after the one under way */
 };
 
 static void leaving_free(struct leaving *l)
@@ -121,8 +124,8 @@ static void on_asked(void *owner, redisReply *reply, const struct err *err)
 
 void workspaces_run_ended(struct workspaces *w, const struct live *run)
 {
-    bool may_have_one =
-        run->plan != NULL && run->plan->config != NULL && run->plan->config->workspace_size != NULL;
+    bool may_have_one = run->plan != NULL && run->plan->config != NULL &&
+                        run->plan->config->workspace_size != NULL && run_expires_us(run) == 0;
     struct leaving *l = w == NULL || !may_have_one ? NULL : leaving_new(w, run->id.text);
     if (l != NULL) {
         struct store *store = w->engine->set.store;
@@ -147,7 +150,8 @@ static void on_orphans(void *owner, redisReply *reply, const struct err *err)
         }
     }
     if (--w->pending == 0) {
-        timer_start_ms(&w->timer, EVERY_MS);
+        timer_start_ms(&w->timer, w->is_wanted ? 0 : EVERY_MS);
+        w->is_wanted = false;
     }
 }
 
@@ -155,6 +159,7 @@ void workspaces_look(struct workspaces *w)
 {
     struct store *store = w->engine->set.store;
     if (w->pending > 0) {
+        w->is_wanted = true;
         return;
     }
     timer_stop(&w->timer);
@@ -164,6 +169,7 @@ void workspaces_look(struct workspaces *w)
         struct store_args *args = store_args_new();
         store_key(args, "%sworkspaces", prefix);
         store_key(args, "%slive", prefix);
+        store_key(args, "%sexpiry", prefix);
         store_arg_i(args, AT_ONCE);
         w->looks[i].call =
             store_eval(store, &script_workspace_orphans, args, on_orphans, &w->looks[i]);

@@ -28,3 +28,21 @@ def test_deadline_outlives_daemon():
         assert {path: task["state"] for path, task in daemon.tasks(run).items()} == {
             "main": "CANCELED", "after": "CANCELED"}
         assert ended.read_text() == "told\n" and started.read_text() == "once\n"
+
+
+def test_time_to_live():
+    with Daemon("--executor=local", "--forget-after=0s") as daemon:
+        spec = shell_spec("echo printed; echo {{$.workspace_path}} >&2; exit 3", name="kept")
+        run = daemon.create_run(limited(spec, workspace={"size": "1Gi", "kubernetes": {}},
+                                        resourceTtlOnFailure=100))["run_id"]
+        daemon.wait_run(run, "FAILED")
+        workspace = daemon.data / "volumes" / f"{run}-kfp-workspace"
+        logs = daemon.data / "logs" / run
+        wait_for(logs.exists, what="the log to be kept")
+        daemon.restart(kill=True)
+        daemon.move_clock(90)
+        assert workspace.exists() and "printed" in daemon.run_log(run, "main")
+        daemon.move_clock(110)
+        wait_for(lambda: not workspace.exists() and not logs.exists(), what="workspace and log to go")
+        record = daemon.run(run)
+        assert record["state"] == "FAILED" and "exit code 3" in record["error"]["message"]

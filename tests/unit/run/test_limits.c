@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits of a whole run that its pipeline sets: activeDeadlineSeconds. */
+/* Limits of a whole run that its pipeline sets: activeDeadlineSeconds, resourceTtl... */
 #include "flow.h"
+#include "run/engine.h"
+#include "run/expiry.h"
+#include "run/workspace.h"
 
 #define LIMITS(config) "---\nplatforms: {kubernetes: {pipelineConfig: {" config "}}}\n"
 /* Two that run at once, one that waits for the first, and an exit task behind it. */
@@ -241,6 +244,153 @@ static void test_deadline_crash_anywhere(void **state)
     }
 }
 
+/* ---- resourceTtl... ---- */
+
+#define IN_WORKSPACE(config)                                                                       \
+    "root: {dag: {tasks: {a: {" REF("step") ", " X(CONST("/kfp-workspace/x")) "}}}}\n" LIMITS(     \
+        "workspace: {size: 1Gi}, " config)
+
+static size_t volumes(const struct bench *b)
+{
+    return json_object_size(fake_volumes(b->fake));
+}
+
+/* Both lists have been looked through twice: what could go has gone. */
+static void look_twice(struct bench *b)
+{
+    for (int i = 0; i < 2; i++) {
+        expiry_look(b->engine->expiry);
+        workspaces_look(b->engine->workspaces);
+        bench_pass(b, 20);
+    }
+}
+
+static void check_kept_s(const char *config, const char *program, const char *end, int64_t kept_s)
+{
+    void *own = NULL;
+    setup(&own);
+    struct bench *b = own;
+    fake_will(b->fake, "a", -1, flow_end(program[0]));
+    struct id id = run_of(b, config);
+    if (program[0] == 'H') {
+        WAIT_UNTIL(b, fake_begun(b->fake, "a") == 1);
+        CALL(b, run_cancel(b->store, id.text, bench_on_json, b));
+        engine_wake(b->engine, id.text);
+    }
+    bench_await_end(b, id);
+    assert_string_equal(jget_str(b->answer, "state", ""), end);
+    if (kept_s > 0) {
+        WAIT_UNTIL(b, b->ends == 1);
+        move_clock(b, kept_s - 10);
+        look_twice(b);
+        assert_int_equal(volumes(b), 1);
+        assert_int_equal(fake_purged(b->fake), 0);
+        move_clock(b, 20); /* nobody looks: the timer is set for it */
+    }
+    WAIT_UNTIL(b, volumes(b) == 0);
+    move_clock(b, 1000000);
+    look_twice(b);
+    assert_int_equal(fake_purged(b->fake), kept_s > 0);
+    assert_string_equal(bench_state(b, id), end); /* the record stays */
+    teardown(&own);
+}
+
+static void test_ttl(void **state)
+{
+    (void)state;
+    check_kept_s(IN_WORKSPACE("resourceTtlOnCompletion: 0"), "S", "SUCCEEDED", 0);
+    check_kept_s(IN_WORKSPACE("resourceTtlOnCompletion: 100"), "S", "SUCCEEDED", 100);
+    check_kept_s(IN_WORKSPACE("resourceTtlOnCompletion: 100"), "F", "FAILED", 100);
+    check_kept_s(IN_WORKSPACE("resourceTtlOnCompletion: 100, resourceTtlOnSuccess: 200"), "S",
+        "SUCCEEDED", 200);
+    check_kept_s(IN_WORKSPACE("resourceTtlOnSuccess: 200"), "F", "FAILED", 0);
+    check_kept_s(
+        IN_WORKSPACE("resourceTtlOnCompletion: 100, resourceTtlOnFailure: 50"), "F", "FAILED", 50);
+    check_kept_s(IN_WORKSPACE("resourceTtlOnFailure: 50"), "H", "CANCELED", 50);
+}
+
+/* The engine that saw the end is gone when the time is over. */
+static void test_ttl_outlives_engine(void **state)
+{
+    struct bench *b = *state;
+    struct id id = run_of(b, IN_WORKSPACE("resourceTtlOnCompletion: 100"));
+    bench_await_end(b, id);
+    bench_engine_crash(b);
+    bench_engine_start(b);
+    look_twice(b);
+    assert_int_equal(volumes(b), 1);
+    bench_engine_crash(b);
+    move_clock(b, 200);
+    bench_engine_start(b);
+    assert_int_equal(volumes(b), 1);
+    expiry_look(b->engine->expiry);
+    WAIT_UNTIL(b, volumes(b) == 0);
+    assert_int_equal(fake_purged(b->fake), 1);
+    look_twice(b);
+    assert_int_equal(fake_purged(b->fake), 1);
+}
+
+/* An attempt whose end may still have to be found again keeps its log until then. */
+static void test_ttl_waits_for_farewells(void **state)
+{
+    struct bench *b = *state;
+    b->settings.forget_after_ms = 300;
+    bench_engine_crash(b);
+    bench_engine_start(b);
+    struct id id = run_of(b, IN_WORKSPACE("resourceTtlOnCompletion: 1"));
+    bench_await_end(b, id);
+    move_clock(b, 2);
+    WAIT_UNTIL(b, fake_purged(b->fake) == 1);
+    assert_int_equal(fake_forgotten(b->fake), 1);
+    WAIT_UNTIL(b, volumes(b) == 0);
+}
+
+static void test_ttl_of_deleted_run(void **state)
+{
+    struct bench *b = *state;
+    struct id id = run_of(b, IN_WORKSPACE("resourceTtlOnCompletion: 100"));
+    bench_await_end(b, id);
+    WAIT_UNTIL(b, b->ends == 1);
+    CALL(b, engine_delete(b->engine, id.text, bench_on_json, b));
+    assert_string_equal(b->err.msg, "");
+    workspaces_look(b->engine->workspaces);
+    WAIT_UNTIL(b, volumes(b) == 0);
+    assert_int_equal(fake_purged(b->fake), 1);
+    move_clock(b, 200);
+    look_twice(b);
+    assert_int_equal(fake_purged(b->fake), 1);
+}
+
+/* The engine dies after every k-th turn while it lets go of what is over. */
+static void test_ttl_crash_anywhere(void **state)
+{
+    (void)state;
+    for (int period = 1; period <= 5; period++) {
+        void *own = NULL;
+        setup(&own);
+        struct bench *b = own;
+        struct id id = run_of(b, IN_WORKSPACE("resourceTtlOnCompletion: 100"));
+        bench_await_end(b, id);
+        clock_set_shift_us(200 * US_PER_S);
+        for (int turn = 1; turn <= 20 * period; turn++) {
+            if (turn % period == 0) {
+                flow_restart(b);
+                expiry_look(b->engine->expiry);
+                workspaces_look(b->engine->workspaces);
+            }
+            bench_turn(b);
+        }
+        look_twice(b);
+        WAIT_UNTIL(b, volumes(b) == 0);
+        assert_true(fake_purged(b->fake) >= 1);
+        size_t purged = fake_purged(b->fake);
+        look_twice(b);
+        assert_int_equal(fake_purged(b->fake), purged);
+        assert_string_equal(bench_state(b, id), "SUCCEEDED");
+        teardown(&own);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +403,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deadline_retry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deadline_of_canceling, setup, teardown),
         cmocka_unit_test(test_deadline_crash_anywhere),
+        cmocka_unit_test(test_ttl),
+        cmocka_unit_test_setup_teardown(test_ttl_outlives_engine, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ttl_waits_for_farewells, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ttl_of_deleted_run, setup, teardown),
+        cmocka_unit_test(test_ttl_crash_anywhere),
     };
     return cmocka_run_group_tests_name("run/limits", tests, NULL, NULL);
 }

@@ -288,6 +288,7 @@ static void save_again(struct bench *b, struct id id, int rev, const char *epoch
     store_key(args, "%sevents", prefix);
     store_key(args, "%slive", prefix);
     store_key(args, "%sfinished", prefix);
+    store_key(args, "%sexpiry", prefix);
     store_arg(args, epoch);
     store_arg(args, id.text);
     store_arg_i(args, rev);
@@ -299,6 +300,7 @@ static void save_again(struct bench *b, struct id id, int rev, const char *epoch
     store_arg(args, "");
     store_arg(args, "");
     store_arg(args, "");
+    store_arg_i(args, 0);
     store_arg_i(args, 1);
     store_arg(args, "t");
     store_arg(args, "{\"v\":1,\"path\":\"t\"}");
@@ -306,6 +308,7 @@ static void save_again(struct bench *b, struct id id, int rev, const char *epoch
     char *event CLEANUP(cleanup_free) =
         xasprintf("{\"id\":\"%d\",\"type\":\"test\",\"data\":{\"run_id\":\"%s\"}}", rev, id.text);
     store_arg(args, event);
+    store_arg(args, "");
     CALL(b, store_eval(b->store, &script_run_save, args, on_reply_text, b));
 }
 
