@@ -3,7 +3,8 @@
  * Channels that the SDK forgets. It passes values into groups of tasks (conditions, loops, exit
  * handlers) as inputs named pipelinechannel--X, but leaves some out: what only an elif's condition
  * reads does not reach the group of branches, nor an outer loop's item an inner loop when a text
- * holds both; and it asks the root for items of inner loops that nobody reads. What is missing is
+ * holds both; and it asks the root for items of inner loops that nobody reads, and the task that
+ * makes a loop's list for members of its items. What is missing is
  * unambiguous, so it is added here, and the needless is dropped; without that such pipelines could
  * not run.
  */
@@ -156,19 +157,39 @@ static const char *subvar_selector(struct draft *d, const char *name)
     return selector_trouble(selector) == NULL ? selector : NULL;
 }
 
+/* The item, an input of the DAG, that the channel is a member of; NULL: there is none. */
+static const char *item_of(
+    struct draft *d, const struct draft_component *c, const char *name, const char **selector)
+{
+    *selector = subvar_selector(d, name);
+    if (*selector == NULL) {
+        return NULL;
+    }
+    const char *item = pool_strndup(d->pool, name, (size_t)(strstr(name, SUBVAR) - name));
+    return has_input(c, item) ? item : NULL;
+}
+
 /* A member of an item that is there. */
 static bool bind_subvar(struct draft *d, const struct draft_user *user, const char *name)
 {
-    const char *selector = subvar_selector(d, name);
-    if (selector == NULL) {
-        return false;
+    const char *selector;
+    const char *item = item_of(d, user->in, name, &selector);
+    if (item != NULL) {
+        bind_input(d, user->task, name, item, selector);
     }
-    const char *item = pool_strndup(d->pool, name, (size_t)(strstr(name, SUBVAR) - name));
-    if (!has_input(user->in, item)) {
-        return false;
+    return item != NULL;
+}
+
+/* The same for a task of the loop itself. */
+static bool take_member(struct draft *d, const struct draft_component *c, struct draft_binding *b)
+{
+    const char *selector;
+    const char *item = b->def.selector == NULL ? item_of(d, c, b->def.source, &selector) : NULL;
+    if (item != NULL) {
+        b->def.source = item;
+        b->def.selector = selector;
     }
-    bind_input(d, user->task, name, item, selector);
-    return true;
+    return item != NULL;
 }
 
 static bool provide(struct draft *d, struct draft_component *c, const char *name, unsigned depth);
@@ -337,11 +358,25 @@ static bool is_missing(const struct draft_component *c, const struct draft_bindi
            component_artifact_in(&c->def, b->def.source) == NULL;
 }
 
+/* A member of an item is asked of the task that makes the list, which has no such output. */
+static bool is_member_of_output(const struct draft_component *c, const struct draft_binding *b)
+{
+    if (b->def.kind != SOURCE_TASK_OUTPUT || b->is_broken || b->producer == NULL ||
+        strstr(b->def.name, SUBVAR) == NULL) {
+        return false;
+    }
+    const struct draft_task *from = map_get(c->task_index, b->producer);
+    return from != NULL && from->component != NULL &&
+           component_param_out(&from->component->def, b->def.key) == NULL;
+}
+
 static void mend_task(struct draft *d, struct draft_component *c, struct draft_task *t)
 {
     for (size_t i = 0; i < t->param_count; i++) {
         struct draft_binding *b = &t->params[i];
-        if (is_missing(c, b) && !provide(d, c, b->def.source, 0)) {
+        bool is_lost =
+            is_missing(c, b) && !take_member(d, c, b) && !provide(d, c, b->def.source, 0);
+        if (is_lost || is_member_of_output(c, b)) {
             do_without(d, t, b, 0);
         }
     }

@@ -4,12 +4,12 @@
 import pathlib
 import shutil
 import tempfile
-from typing import List
+from typing import Dict, List
 
 import pytest
 
 from corpus import place
-from language import Language, dsl, number, say, states
+from language import Language, dsl, make_dicts, number, say, show_list, states
 from rondo_testing import Daemon
 
 pytestmark = pytest.mark.timeout(180)
@@ -68,3 +68,22 @@ def two_items(names: List[str] = ["x", "y"]):
 def test_two_items_in_a_text(language):
     run = language.run(two_items)
     assert texts(run) == sorted(["a1", "a2", "b1", "b2", "p-x", "p-y", "q-x", "q-y", "v+x", "v+y"])
+
+
+@dsl.pipeline(name="members in texts")
+def members(cfg: List[Dict[str, str]], word: str = "w"):
+    made = make_dicts(text='[{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]')
+    with dsl.If(word == "w"):
+        with dsl.ParallelFor(made.output) as item:
+            with dsl.If(item.a == "3"):
+                say(text=f"{item.a}+{item.b} {word}")
+    with dsl.ParallelFor(made.output) as item:
+        say(text=f"{item.a}-{item.b} {word}")
+    with dsl.ParallelFor(cfg) as item:
+        show_list(items=[item.a, f"{item.b} {word}"])
+
+
+def test_members_of_items_in_texts(language):
+    run = language.run(members, cfg=[{"a": "5", "b": "6"}])
+    assert texts(run) == ["1-2 w", "3+4 w", "3-4 w"]
+    assert [run.inputs(p)["items"] for p in run.tasks if p.endswith("/show-list")] == [["5", "6 w"]]
