@@ -269,6 +269,44 @@ static void write_scalar(struct writer *w, const json_t *value)
     json_dump_callback(value, write_piece, &w->out, JSON_ENCODE_ANY);
 }
 
+/* Printable ASCII that stands in JSON as it is. */
+static bool is_plain(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Most strings are plain; jansson's writer makes and frees a hash table for each value. */
+static bool write_plain(struct writer *w, const char *text, size_t len)
+{
+    if (!is_plain(text, len)) {
+        return false;
+    }
+    buf_addc(&w->out, '"');
+    buf_add(&w->out, text, len);
+    buf_addc(&w->out, '"');
+    return true;
+}
+
+static void write_string(struct writer *w, const json_t *value)
+{
+    if (!write_plain(w, json_string_value(value), json_string_length(value))) {
+        write_scalar(w, value);
+    }
+}
+
+static void write_key(struct writer *w, const char *key)
+{
+    if (!write_plain(w, key, strlen(key))) {
+        CLEANUP(json_decrefp) json_t *text = json_string_nocheck(key);
+        write_scalar(w, text);
+    }
+}
+
 static void write_real(struct writer *w, double real)
 {
     char text[40];
@@ -336,9 +374,7 @@ static void write_object(struct writer *w, const json_t *object, int depth)
             buf_addc(&w->out, ',');
         }
         write_break(w, depth + 1);
-        json_t *text = json_string_nocheck(keys[i]);
-        write_scalar(w, text);
-        json_decref(text);
+        write_key(w, keys[i]);
         buf_adds(&w->out, w->indent > 0 ? ": " : ":");
         write_value(w, json_object_get(object, keys[i]), depth + 1);
     }
@@ -356,6 +392,10 @@ static void write_value(struct writer *w, const json_t *value, int depth)
         write_array(w, value, depth);
     } else if (json_is_real(value)) {
         write_real(w, json_real_value(value));
+    } else if (json_is_string(value)) {
+        write_string(w, value);
+    } else if (json_is_integer(value)) {
+        buf_addf(&w->out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     } else if (value == NULL) {
         buf_adds(&w->out, "null");
     } else {
