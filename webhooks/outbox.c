@@ -132,7 +132,8 @@ static void on_events(void *owner, redisReply *reply, const struct err *err)
     store_arg(args, o->cursor);
     store_arg(args, last);
     store_arg_i(args, clock_now_us());
-    for (size_t i = 0; i < reply->elements; i++) {
+    bool is_anybody_here = map_count(o->sender->subscriptions) > 0;
+    for (size_t i = 0; is_anybody_here && i < reply->elements; i++) {
         const redisReply *entry = reply->element[i];
         const char *text = reply_field(entry->element[1], "e");
         json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
