@@ -70,6 +70,8 @@ char *client_encode(const char *text);
 
 /* "k=v" list -> parameters object, typed by the plan's inputs (NULL: JSON if it parses). */
 json_t *cli_parameters(const json_t *pairs, const struct plan *plan, struct err *err);
+/* "k=uri" list -> input_artifacts object: a name given more than once is a list. */
+json_t *cli_artifacts(const json_t *pairs, struct err *err);
 /* Read and compile a pipeline file; complaints go to standard error. NULL: already told. */
 struct plan *cli_compile(const char *file);
 /* The pipeline of this name (its record), or NULL; err is set only for real trouble. */

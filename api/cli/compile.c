@@ -189,9 +189,10 @@ static int run_compile(struct cli *cli, int argc, char **argv)
     struct preview_settings set = {.created_us = clock_now_us()};
     const char *timeout = "0", *run_id = NULL;
     bool wants_all = false;
-    json_t *pairs = json_array();
+    json_t *pairs = json_array(), *artifact_pairs = json_array(), *artifacts = NULL;
     const struct cli_option options[] = {{"-p", NULL, NULL, pairs},
-        {"--namespace", &p.namespace_, NULL, NULL}, {"--image", &p.pods.launcher_image, NULL, NULL},
+        {"-a", NULL, NULL, artifact_pairs}, {"--namespace", &p.namespace_, NULL, NULL},
+        {"--image", &p.pods.launcher_image, NULL, NULL},
         {"--service-account", &p.pods.service_account, NULL, NULL},
         {"--storage-class", &set.volume_storage_class, NULL, NULL},
         {"--step-timeout", &timeout, NULL, NULL}, {"--run-name", &set.run_name, NULL, NULL},
@@ -217,22 +218,28 @@ static int run_compile(struct cli *cli, int argc, char **argv)
     struct id derived;
     derive_run_id(plan, &derived);
     parameters = cli_parameters(pairs, plan, &err);
+    artifacts = parameters != NULL ? cli_artifacts(artifact_pairs, &err) : NULL;
+    json_t *given = artifacts != NULL ? plan_bind_artifacts(plan, artifacts, &err) : NULL;
+    set.artifacts_in = given;
     set.plan = plan;
     set.run_id = run_id != NULL ? run_id : derived.text;
     set.run_name = set.run_name != NULL ? set.run_name : plan->name;
     set.parameters = parameters;
     set.max_iterations = wants_all ? 0 : ITERATIONS_SHOWN;
-    code =
-        parameters != NULL && show(cli, &p, &set, &err) == 0 ? CLI_OK : cli_fail(CLI_USAGE, &err);
+    code = given != NULL && show(cli, &p, &set, &err) == 0 ? CLI_OK : cli_fail(CLI_USAGE, &err);
+    json_decref(given);
 out:
     json_decref(parameters);
+    json_decref(artifacts);
     json_decref(pairs);
+    json_decref(artifact_pairs);
     plan_unref(plan);
     return code;
 }
 
 const struct command command_compile = {"compile",
-    "FILE [-p NAME=VALUE]... [--run-name NAME] [--namespace NAME] [--image LAUNCHER] [--all]\n"
+    "FILE [-p NAME=VALUE]... [-a NAME=URI]... [--run-name NAME] [--namespace NAME] [--image "
+    "LAUNCHER] [--all]\n"
     "          [--service-account NAME] [--storage-class NAME] [--step-timeout TIME] [--run-id ID]",
     "Print the pods that a run would make, offline, for kubectl apply --dry-run=server",
     run_compile};

@@ -69,7 +69,7 @@ static json_t *find_by_name(const struct cli *cli, const char *name, struct err 
 struct add_options {
     const char *cron, *every, *zone, *name, *concurrency, *start, *end, *experiment;
     bool no_catchup, is_disabled, if_missing;
-    json_t *pairs;
+    json_t *pairs, *artifact_pairs;
 };
 
 /* Checked offline first, so that a mistake is told before anything is uploaded. */
@@ -111,12 +111,13 @@ static json_t *create(
     json_t *trigger = trigger_body(o, err);
     struct plan *plan = trigger != NULL ? cli_compile(file) : NULL;
     json_t *parameters = plan != NULL ? cli_parameters(o->pairs, plan, err) : NULL;
+    json_t *artifacts = parameters != NULL ? cli_artifacts(o->artifact_pairs, err) : NULL;
     json_t *ids = NULL, *record = NULL;
     int64_t concurrency = 1;
     if (trigger != NULL && plan == NULL) {
         err_set(err, ERR_INVALID, "%s: see the complaints above", file);
     }
-    if (parameters != NULL &&
+    if (artifacts != NULL &&
         parse_i64(o->concurrency, 1, 10, "--max-concurrency", &concurrency, err) == 0) {
         ids = cli_upload(cli, file, plan, plan->name, err);
     }
@@ -127,11 +128,15 @@ static json_t *create(
             (json_int_t)concurrency, "mode", o->is_disabled ? "DISABLE" : "ENABLE", "no_catchup",
             o->no_catchup);
         jset_str(body, "experiment_id", o->experiment);
+        if (json_object_size(artifacts) > 0) {
+            json_object_set(json_object_get(body, "runtime_config"), "input_artifacts", artifacts);
+        }
         record = client_json(cli, "POST", ROOT, body, err);
         json_decref(body);
     }
     json_decref(ids);
     json_decref(parameters);
+    json_decref(artifacts);
     json_decref(trigger);
     plan_unref(plan);
     return record;
@@ -139,14 +144,16 @@ static json_t *create(
 
 static int run_add(struct cli *cli, int argc, char **argv)
 {
-    struct add_options o = {.concurrency = "1", .pairs = json_array()};
+    struct add_options o = {
+        .concurrency = "1", .pairs = json_array(), .artifact_pairs = json_array()};
     const struct cli_option options[] = {{"--cron", &o.cron, NULL, NULL},
         {"--every", &o.every, NULL, NULL}, {"--tz", &o.zone, NULL, NULL},
         {"--name", &o.name, NULL, NULL}, {"--max-concurrency", &o.concurrency, NULL, NULL},
         {"--start", &o.start, NULL, NULL}, {"--end", &o.end, NULL, NULL},
         {"--experiment-id", &o.experiment, NULL, NULL}, {"--no-catchup", NULL, &o.no_catchup, NULL},
         {"--disabled", NULL, &o.is_disabled, NULL}, {"--if-missing", NULL, &o.if_missing, NULL},
-        {"-p", NULL, NULL, o.pairs}, {NULL, NULL, NULL, NULL}};
+        {"-p", NULL, NULL, o.pairs}, {"-a", NULL, NULL, o.artifact_pairs},
+        {NULL, NULL, NULL, NULL}};
     struct err err = ERR_INIT;
     int code = CLI_USAGE;
     json_t *record = NULL;
@@ -173,11 +180,13 @@ static int run_add(struct cli *cli, int argc, char **argv)
 out:
     json_decref(record);
     json_decref(o.pairs);
+    json_decref(o.artifact_pairs);
     return code;
 }
 
 const struct command command_cron_add = {"cron add",
-    "FILE (--cron EXPR [--tz ZONE] | --every 10m) [--name NAME] [-p NAME=VALUE]...\n"
+    "FILE (--cron EXPR [--tz ZONE] | --every 10m) [--name NAME] [-p NAME=VALUE]... [-a "
+    "NAME=URI]...\n"
     "         [--max-concurrency N] [--no-catchup] [--start T] [--end T] [--disabled] "
     "[--if-missing]",
     "Run a pipeline again and again", run_add};

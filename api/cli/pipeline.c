@@ -156,6 +156,34 @@ json_t *cli_parameters(const json_t *pairs, const struct plan *plan, struct err 
     return out;
 }
 
+json_t *cli_artifacts(const json_t *pairs, struct err *err)
+{
+    json_t *out = json_object();
+    size_t i;
+    const json_t *pair;
+    json_array_foreach((json_t *)pairs, i, pair)
+    {
+        const char *text = json_string_value(pair);
+        const char *equals = strchr(text, '=');
+        if (equals == NULL || equals == text || equals[1] == '\0') {
+            err_set(err, ERR_INVALID, "-a '%.100s': expected NAME=URI", text);
+            json_decref(out);
+            return NULL;
+        }
+        CLEANUP(cleanup_free) char *name = xstrndup(text, (size_t)(equals - text));
+        json_t *one = json_pack("{s:s}", "uri", equals + 1);
+        json_t *before = json_object_get(out, name);
+        if (json_is_array(before)) {
+            json_array_append_new(before, one);
+        } else if (before != NULL) {
+            json_object_set_new(out, name, json_pack("[O,o]", before, one));
+        } else {
+            json_object_set_new(out, name, one);
+        }
+    }
+    return out;
+}
+
 /* ---- upload ---- */
 
 json_t *cli_find_pipeline(const struct cli *cli, const char *name, struct err *err)

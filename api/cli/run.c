@@ -110,17 +110,29 @@ static int finish_watch(struct cli *cli, const char *id)
     return code;
 }
 
+/* What the daemon would say too, before it is asked. */
+static int check_inputs(
+    const struct plan *plan, const json_t *parameters, const json_t *artifacts, struct err *err)
+{
+    json_t *bound = plan_bind_params(plan, parameters, err);
+    json_t *given = bound != NULL ? plan_bind_artifacts(plan, artifacts, err) : NULL;
+    int result = given != NULL ? 0 : -1;
+    json_decref(bound);
+    json_decref(given);
+    return result;
+}
+
 static int run_run(struct cli *cli, int argc, char **argv)
 {
     const char *name = NULL, *experiment = NULL;
     bool wants_watch = false;
-    json_t *pairs = json_array();
+    json_t *pairs = json_array(), *artifact_pairs = json_array();
     const struct cli_option options[] = {{"--name", &name, NULL, NULL},
         {"--experiment-id", &experiment, NULL, NULL}, {"--watch", NULL, &wants_watch, NULL},
-        {"-p", NULL, NULL, pairs}, {NULL, NULL, NULL, NULL}};
+        {"-p", NULL, NULL, pairs}, {"-a", NULL, NULL, artifact_pairs}, {NULL, NULL, NULL, NULL}};
     struct err err = ERR_INIT;
     struct plan *plan = NULL;
-    json_t *parameters = NULL, *body = NULL, *run = NULL;
+    json_t *parameters = NULL, *artifacts = NULL, *body = NULL, *run = NULL;
     int code = CLI_USAGE;
     if (cli_options(&command_run, &argc, argv, options, 1, 1) != 0 ||
         (plan = cli_compile(argv[0])) == NULL) {
@@ -130,19 +142,23 @@ static int run_run(struct cli *cli, int argc, char **argv)
     if (parameters != NULL && plan->job_parameters != NULL) { /* -p wins over the file */
         json_object_update_missing(parameters, (json_t *)(uintptr_t)plan->job_parameters);
     }
-    json_t *bound = parameters != NULL ? plan_bind_params(plan, parameters, &err) : NULL;
-    if (bound == NULL) {
+    artifacts = cli_artifacts(artifact_pairs, &err);
+    if (parameters == NULL || artifacts == NULL ||
+        check_inputs(plan, parameters, artifacts, &err) != 0) {
         code = cli_fail(CLI_USAGE, &err);
         goto out;
     }
-    json_decref(bound);
     json_t *spec = plan->platform != NULL ? json_pack("{s:O,s:O}", "pipeline_spec", plan->spec,
                                                 "platform_spec", plan->platform)
                                           : json_incref(plan->spec);
     body = json_pack("{s:s,s:o,s:{s:O}}", "display_name", name != NULL ? name : plan->name,
         "pipeline_spec", spec, "runtime_config", "parameters", parameters);
     jset_str(body, "experiment_id", experiment);
-    jset_str(json_object_get(body, "runtime_config"), "pipeline_root", plan->job_root);
+    json_t *config = json_object_get(body, "runtime_config");
+    jset_str(config, "pipeline_root", plan->job_root);
+    if (json_object_size(artifacts) > 0) {
+        json_object_set(config, "input_artifacts", artifacts);
+    }
     run = client_json(cli, "POST", "/apis/v2beta1/runs", body, &err);
     if (run == NULL) {
         code = cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
@@ -164,13 +180,15 @@ out:
     json_decref(run);
     json_decref(body);
     json_decref(parameters);
+    json_decref(artifacts);
     json_decref(pairs);
+    json_decref(artifact_pairs);
     plan_unref(plan);
     return code;
 }
 
 const struct command command_run = {"run",
-    "FILE [-p NAME=VALUE]... [--name NAME] [--experiment-id ID] [--watch]",
+    "FILE [-p NAME=VALUE]... [-a NAME=URI]... [--name NAME] [--experiment-id ID] [--watch]",
     "Run a pipeline file once", run_run};
 
 static int run_runs(struct cli *cli, int argc, char **argv)

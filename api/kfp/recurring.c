@@ -11,6 +11,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/plan.h"
 #include "scheduler/recurring.h"
+#include "scheduler/run.h"
 
 #include "api/api.h"
 #include "api/kfp/list.h"
@@ -196,6 +197,13 @@ static void on_source(void *owner)
         return;
     }
     json_decref(bound);
+    json_t *artifacts = run_bind_artifacts(op->call->api->artifacts, op->source.plan,
+        json_object_get(json_object_get(op->in, "runtime_config"), "input_artifacts"), &err);
+    if (artifacts == NULL) {
+        api_fail(op->call, &err);
+        return;
+    }
+    r->artifacts = api_keep(op->call, artifacts);
     r->experiment_id = op->experiment.id;
     r->pipeline_name = op->source.plan->name;
     r->pipeline_id = op->source.pipeline_id;

@@ -124,6 +124,13 @@ static void on_source(void *owner)
         return;
     }
     json_decref(bound); /* the engine binds again, with macros expanded */
+    json_t *artifacts = run_bind_artifacts(
+        call->api->artifacts, op->source.plan, json_object_get(config, "input_artifacts"), &err);
+    if (artifacts == NULL) {
+        api_fail(call, &err);
+        return;
+    }
+    api_keep(call, artifacts);
 
     json_t *trigger = api_keep(call, json_object());
     json_object_set_new(trigger, "kind", json_string("api"));
@@ -137,6 +144,7 @@ static void on_source(void *owner)
         .pipeline_id = op->source.pipeline_id,
         .version_id = op->source.version_id,
         .parameters = parameters,
+        .artifacts = artifacts,
         .pipeline_root = non_empty(jget_str(config, "pipeline_root", NULL)),
         .service_account = non_empty(jget_str(op->in, "service_account", NULL)),
         .scheduled_us = jget_i64(op->in, "scheduled_at", 0),

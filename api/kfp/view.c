@@ -24,6 +24,7 @@ const struct kfp_message kfp_version_reference = {version_reference_fields};
 static const struct kfp_field runtime_config_fields[] = {
     {"parameters", KFP_STRUCT, NULL, NULL, 0},
     {"pipeline_root", KFP_STRING, NULL, NULL, 0},
+    {"input_artifacts", KFP_STRUCT, NULL, NULL, 0}, /* ours */
     {0},
 };
 const struct kfp_message kfp_runtime_config = {runtime_config_fields};
@@ -69,6 +70,32 @@ json_t *view_spec(const struct plan *plan)
     return out;
 }
 
+/* As they may be given again. */
+static json_t *view_artifacts(const json_t *artifacts)
+{
+    json_t *out = json_object();
+    const char *name;
+    json_t *list;
+    json_object_foreach((json_t *)artifacts, name, list)
+    {
+        json_t *shown = json_array();
+        size_t i;
+        json_t *artifact;
+        json_array_foreach(list, i, artifact)
+        {
+            json_t *one = json_object();
+            json_object_set(one, "artifact_id", json_object_get(artifact, "id"));
+            json_object_set(one, "uri", json_object_get(artifact, "uri"));
+            json_object_set(one, "type", json_object_get(artifact, "type"));
+            json_object_set(one, "metadata", json_object_get(artifact, "metadata"));
+            json_array_append_new(shown, one);
+        }
+        json_object_set(out, name, i == 1 ? json_array_get(shown, 0) : shown);
+        json_decref(shown);
+    }
+    return out;
+}
+
 void view_runtime_config(json_t *out, const json_t *record)
 {
     json_t *parameters = json_object_get(record, "parameters");
@@ -77,6 +104,10 @@ void view_runtime_config(json_t *out, const json_t *record)
         json_object_set(config, "parameters", parameters);
     }
     jset_str(config, "pipeline_root", jget_str(record, "pipeline_root", NULL));
+    if (json_object_size(json_object_get(record, "artifacts")) > 0) {
+        json_object_set_new(
+            config, "input_artifacts", view_artifacts(json_object_get(record, "artifacts")));
+    }
     if (json_object_size(config) > 0) {
         json_object_set(out, "runtime_config", config);
     }

@@ -29,7 +29,7 @@ void view_time(json_t *out, const char *key, int64_t us);
 void view_i64(json_t *out, const char *key, int64_t value);
 /* The spec as a client sent it: bare, or with its platform part. New reference. */
 json_t *view_spec(const struct plan *plan);
-/* {"parameters", "pipeline_root"}; left out when both are empty. */
+/* {"parameters", "pipeline_root", "input_artifacts"}; left out when all are empty. */
 void view_runtime_config(json_t *out, const json_t *record);
 /* pipeline_version_reference of a record with pipeline_id; nothing without. */
 void view_version_reference(json_t *out, const json_t *record);

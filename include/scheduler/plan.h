@@ -275,6 +275,17 @@ json_t *macro_expand(const json_t *value, const struct macro_context *ctx);
  * be NULL. New reference to an object with every root parameter that has a value.
  */
 json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct err *err);
+/*
+ * Check the artifacts that a run is given against the root's inputs: missing, unknown, wrong type
+ * and URIs that artifacts cannot have are ERR_INVALID naming the input, all of them at once.
+ *   given  {name: {"uri", "type": title or {"schemaTitle","schemaVersion"}, "metadata": {},
+ *          "artifact_id": whose id is known}, or an array of these}; all but uri may be absent,
+ *          and given may be NULL
+ * New reference: {name: [RuntimeArtifact {"name","type","uri","metadata","id"?}]}.
+ */
+json_t *plan_bind_artifacts(const struct plan *plan, const json_t *given, struct err *err);
+/* Whether lists of RuntimeArtifacts by name are all that this plan needs, and no more. */
+int plan_check_artifacts(const struct plan *plan, const json_t *bound, struct err *err);
 /* A run parameter by its name, or by its author's (display_name); NULL: there is none. */
 const struct param_def *plan_find_param(const struct plan *plan, const char *name);
 

@@ -22,6 +22,7 @@ struct preview_settings {
     const struct plan *plan;
     const char *run_id, *run_name; /* a UUID */
     const json_t *parameters;      /* as for a run; may be NULL */
+    const json_t *artifacts_in;    /* of plan_bind_artifacts(); may be NULL */
     const char *pipeline_root, *service_account; /* or NULL */
     int64_t created_us;
     struct executor executor;      /* its pure calls are used only */

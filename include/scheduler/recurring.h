@@ -32,6 +32,7 @@ struct recurring_request {
     const char *pipeline_name;
     const char *pipeline_id, *version_id;
     const json_t *parameters;
+    const json_t *artifacts;     /* of run_bind_artifacts(), or NULL */
     const char *pipeline_root, *service_account;
     /* exactly one of cron / interval_s; neither = once, right after creation */
     const char *cron;
@@ -44,7 +45,8 @@ struct recurring_request {
 
 /*
  * Record: {"v":1,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
- *  "version_id","parameters","pipeline_root","service_account","cron","time_zone","interval_s",
+ *  "version_id","parameters","artifacts":{},"pipeline_root","service_account",
+ * "cron","time_zone","interval_s",
  *  "start_us","end_us","max_concurrency","no_catchup","enabled":true,"created_us","updated_us",
  *  "generation":1,"index":0,"last_us":0,"next_us":0,"active":0,"waiting":false,"error":""}
  * next_us is the slot that fires next (0: never again).

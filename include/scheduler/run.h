@@ -20,6 +20,7 @@ struct buf;
 struct catalog;
 struct err;
 struct loop;
+struct plan;
 struct store;
 
 enum run_state {
@@ -59,6 +60,7 @@ struct run_request {
     const char *pipeline_name;  /* pipelineInfo.name */
     const char *pipeline_id, *version_id; /* NULL for inline specs */
     const json_t *parameters;   /* as sent (macros raw), or NULL */
+    const json_t *artifacts;    /* of run_bind_artifacts(), or NULL */
     const char *pipeline_root, *service_account;
     int64_t scheduled_us;       /* 0: created */
     const json_t *trigger;      /* {"kind":"api"|"git"|"schedule", ...} or NULL */
@@ -68,13 +70,20 @@ struct run_request {
  * creates runs in a script of his own fills in recurring_run_id and index. */
 json_t *run_doc(const struct run_request *req);
 
+/*
+ * Artifacts that a run of this plan is given (plan_bind_artifacts()), as its doc has them: each
+ * with its id, and file:// only within the store. New reference, or NULL and ERR_INVALID.
+ */
+json_t *run_bind_artifacts(const struct artifact_store *store, const struct plan *plan,
+    const json_t *given, struct err *err);
+
 typedef void run_json_fn(void *owner, const json_t *record, const struct err *err);
 
 /*
  * Create (by run_create.lua); the same id again gives the existing run. done gets the record:
  * {"v":1,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
- *  "version_id","parameters":{},"pipeline_root","service_account","recurring_run_id","index",
- *  "trigger":{}, "state","created_us","scheduled_us","started_us","finished_us","history":[{"at_us","state",
+ *  "version_id","parameters":{},"artifacts"?:{},"pipeline_root","service_account",
+ *  "recurring_run_id","index","trigger":{}, "state","created_us","scheduled_us","started_us","finished_us","history":[{"at_us","state",
  *  "error"?}],"error":"...","storage":"AVAILABLE"|"ARCHIVED","outputs":{}}
  */
 void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner);

@@ -13,10 +13,10 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "pipeline/artifact_uri.h"
 #include "pipeline/placeholder.h"
 
 #define MAX_TEXT ((size_t)1024 * 1024)
-#define MAX_URI 8192
 #define MAX_DEPTH 64
 
 struct import {
@@ -169,48 +169,6 @@ static char *import_uri(struct import *im)
     return xstrdup(json_string_value(value));
 }
 
-/*
- * Nothing is fetched here, so any place that a program may know how to read will do; but a slip of
- * the pen is better told now than by the task that reads it.
- */
-static const char *const schemes[] = {"gs", "s3", "minio", "oci", "file", "http", "https", "hf",
-    "abfs", "abfss", "wasb", "wasbs", "hdfs", "dbfs"};
-
-static int check_uri(const char *uri, const struct artifact_def *def, struct err *err)
-{
-    size_t len = strlen(uri), scheme = strcspn(uri, ":");
-    if (len == 0 || len > MAX_URI) {
-        return err_set(err, ERR_INVALID,
-            len == 0 ? "the artifact's URI is empty" : "the artifact's URI is too long");
-    }
-    if (uri[0] == '/') { /* a path: whose it is, the executor knows */
-        return 0;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-        if (strlen(schemes[i]) != scheme || strncmp(uri, schemes[i], scheme) != 0 ||
-            !str_starts(uri + scheme, "://")) {
-            continue;
-        }
-        if (strcmp(schemes[i], "oci") == 0 && !str_eq(def->schema_title, "system.Model")) {
-            return err_set(err, ERR_INVALID,
-                "the artifact's URI '%.200s': oci:// images can be imported as system.Model only",
-                uri);
-        }
-        return 0;
-    }
-    struct buf known;
-    buf_init(&known, 400);
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-        buf_addf(&known, "%s%s://", i == 0 ? "" : ", ", schemes[i]);
-    }
-    err_set(err, ERR_INVALID,
-        "the artifact's URI '%.200s' begins with nothing that artifacts can have; it must be one "
-        "of %s",
-        uri, buf_str(&known));
-    buf_done(&known);
-    return -1;
-}
-
 /* ---- the artifact ---- */
 
 static json_t *import_metadata(struct import *im, const struct artifact_def *def)
@@ -241,7 +199,7 @@ json_t *importer_artifact(const struct component *component, const json_t *param
         .err = err != NULL ? err : &local};
     const struct artifact_def *def = &component->artifacts_out[0];
     char *uri CLEANUP(cleanup_free) = import_uri(&im);
-    if (uri == NULL || check_uri(uri, def, im.err) != 0) {
+    if (uri == NULL || artifact_uri_check(uri, def->schema_title, im.err) != 0) {
         return NULL;
     }
     im.where = "metadata";

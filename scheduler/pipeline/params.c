@@ -160,16 +160,6 @@ json_t *plan_bind_params(const struct plan *plan, const json_t *given, struct er
             refuse_unknown(root, name, &trouble);
         }
     }
-    for (size_t i = 0; i < root->artifact_in_count; i++) {
-        if (!root->artifacts_in[i].is_optional) {
-            char text[400];
-            snprintf(text, sizeof text,
-                "the pipeline needs the artifact '%s', and a run cannot be "
-                "given artifacts",
-                root->artifacts_in[i].name);
-            add_trouble(&trouble, text);
-        }
-    }
     if (trouble.len > 0) {
         err_set(err, ERR_INVALID, "%s", buf_str(&trouble));
         json_decref(out);

@@ -197,9 +197,10 @@ static void warn_of_root(struct draft *d, const struct path *path)
     for (size_t i = 0; i < root->artifact_in_count; i++) {
         if (!root->artifacts_in[i].is_optional) {
             complain_mildly(d->complaints, d->root->place, &inputs,
-                "the pipeline needs the artifact '%s', which a run cannot be given; it can only be "
-                "part of another pipeline",
-                root->artifacts_in[i].name);
+                "the pipeline needs the artifact '%s', which KFP's clients cannot give to a run; "
+                "use "
+                "rondo run -a %s=URI, or make it part of another pipeline",
+                root->artifacts_in[i].name, root->artifacts_in[i].name);
         }
     }
     for (size_t i = 0; i < root->param_in_count; i++) {

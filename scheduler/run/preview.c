@@ -597,6 +597,9 @@ static json_t *record_new(const struct preview_settings *set)
         "created_us", (json_int_t)set->created_us);
     json_object_set_new(record, "parameters",
         set->parameters != NULL ? json_deep_copy(set->parameters) : json_object());
+    if (set->artifacts_in != NULL) {
+        json_object_set(record, "artifacts", (json_t *)(uintptr_t)set->artifacts_in);
+    }
     jset_str(record, "pipeline_root", set->pipeline_root);
     jset_str(record, "service_account", set->service_account);
     return record;

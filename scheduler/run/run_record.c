@@ -100,6 +100,9 @@ json_t *run_doc(const struct run_request *req)
     set_text(doc, "pipeline_id", req->pipeline_id);
     set_text(doc, "version_id", req->version_id);
     set_object(doc, "parameters", req->parameters);
+    if (json_object_size(req->artifacts) > 0) {
+        set_object(doc, "artifacts", req->artifacts);
+    }
     set_text(doc, "pipeline_root", req->pipeline_root);
     set_text(doc, "service_account", req->service_account);
     set_text(doc, "recurring_run_id", "");

@@ -328,14 +328,21 @@ static int bind_params(struct live *run, struct err *err)
         return err_wrap(err, "the run's parameters do not fit the pipeline");
     }
     run->root->params = macro_expand(bound, &context); /* defaults may hold macros too */
-    run->root->artifacts = json_object();
     return 0;
+}
+
+/* The pipeline may have changed since: a recurring run may follow its newest version. */
+static int bind_artifacts(struct live *run, struct err *err)
+{
+    json_t *given = json_object_get(run->record, "artifacts");
+    run->root->artifacts = json_is_object(given) ? json_incref(given) : json_object();
+    return plan_check_artifacts(run->plan, run->root->artifacts, err);
 }
 
 int run_make_root(struct live *run, struct err *err)
 {
     run->root = task_new(run, NULL, NULL, run->plan->root, 0);
-    return bind_params(run, err);
+    return bind_params(run, err) == 0 ? bind_artifacts(run, err) : -1;
 }
 
 void run_begin(struct live *run)

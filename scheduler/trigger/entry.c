@@ -51,6 +51,11 @@ static void add_doc(struct buf *out, const struct tick_entry *e, const json_t *d
     char *text CLEANUP(cleanup_free) = json_is_object(parameters) ? jtext(parameters) : NULL;
     buf_addf(
         out, ",\"trigger\":{\"kind\":\"schedule\"},\"parameters\":%s", text == NULL ? "{}" : text);
+    const json_t *artifacts = json_object_get(doc, "artifacts");
+    if (json_object_size(artifacts) > 0) {
+        char *given CLEANUP(cleanup_free) = jtext(artifacts);
+        buf_addf(out, ",\"artifacts\":%s", given);
+    }
 }
 
 static void add_data(struct buf *out, const struct tick_entry *e, const json_t *doc)

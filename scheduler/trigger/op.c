@@ -117,6 +117,8 @@ static json_t *recurring_doc(
     set_text(doc, "version_id", req->version_id);
     json_object_set_new(doc, "parameters",
         json_is_object(req->parameters) ? json_deep_copy(req->parameters) : json_object());
+    json_object_set_new(doc, "artifacts",
+        json_is_object(req->artifacts) ? json_deep_copy(req->artifacts) : json_object());
     set_text(doc, "pipeline_root", req->pipeline_root);
     set_text(doc, "service_account", req->service_account);
     set_text(doc, "cron", req->cron);

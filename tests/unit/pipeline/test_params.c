@@ -61,16 +61,76 @@ static void test_bind(void **state UNUSED)
     plan_unref(plan);
 }
 
-static void test_root_artifact(void **state UNUSED)
+#define SOME_ID "11111111-2222-4333-8444-555555555555"
+#define DATA "{'name':'data','type':{'schemaTitle':'system.Dataset'},'uri':'gs://b/x','metadata':{}"
+
+static void test_root_artifacts(void **state UNUSED)
 {
     char *text = edited(ROOT_PIPELINE, "    parameters:\n",
-        "    artifacts: {data: {artifactType: {schemaTitle: system.Dataset}}}\n    parameters:\n");
+        "    artifacts:\n"
+        "      data: {artifactType: {schemaTitle: system.Dataset}}\n"
+        "      any: {artifactType: {schemaTitle: system.Artifact}, isOptional: true}\n"
+        "      many: {artifactType: {schemaTitle: system.Model}, isArtifactList: true, "
+        "isOptional: true}\n"
+        "    parameters:\n");
     struct plan *plan = must_compile(text);
-    struct err err = ERR_INIT;
-    json_t *given = j("{'text':'x'}");
-    assert_null(plan_bind_params(plan, given, &err));
-    expect_has("artifact", err.msg, "the pipeline needs the artifact 'data'");
-    json_decref(given);
+    static const struct {
+        const char *given, *expected, *says;
+    } rows[] = {
+        {"{'data':{'uri':'gs://b/x'}}", "{'data':[" DATA "}]}", NULL},
+        {"{'data':[{'uri':'gs://b/x','type':'system.Dataset','metadata':null}],'any':null}",
+            "{'data':[" DATA "}]}", NULL},
+        {"{'data':{'uri':'gs://b/x','artifact_id':'" SOME_ID "'}}",
+            "{'data':[" DATA ",'id':'" SOME_ID "'}]}", NULL},
+        {"{'data':{'uri':'gs://b/x'},'any':{'uri':'/x','type':{'schemaTitle':'my.Type',"
+         "'schemaVersion':'2'},'metadata':{'a':1}}}",
+            "{'data':[" DATA "}],'any':[{'name':'any','type':{'schemaTitle':'my.Type',"
+            "'schemaVersion':'2'},'uri':'/x','metadata':{'a':1}}]}",
+            NULL},
+        {"{'data':{'uri':'gs://b/x'},'many':[]}", "{'data':[" DATA "}],'many':[]}", NULL},
+        {NULL, NULL,
+            "the pipeline needs the artifact 'data' (system.Dataset): give its URI in "
+            "runtime_config.input_artifacts, {\"data\": {\"uri\": ...}}, or with rondo run -a "
+            "data=URI"},
+        {"{'data':null}", NULL, "the pipeline needs the artifact 'data'"},
+        {"[]", NULL, "input_artifacts: expected an object"},
+        {"{'data':'gs://b/x'}", NULL, "artifact 'data': expected {\"uri\""},
+        {"{'data':{}}", NULL, "artifact 'data': uri: missing"},
+        {"{'data':{'uri':''}}", NULL, "artifact 'data': the artifact's URI is empty"},
+        {"{'data':{'uri':'ftp://x'}}", NULL,
+            "artifact 'data': the artifact's URI 'ftp://x' begins"},
+        {"{'data':{'uri':'oci://x'}}", NULL, "system.Model only"},
+        {"{'data':{'uri':7}}", NULL, "artifact 'data': uri"},
+        {"{'data':{'uri':'gs://x','url':''}}", NULL, "artifact 'data': "},
+        {"{'data':{'uri':'gs://x','metadata':[]}}", NULL, "artifact 'data': metadata"},
+        {"{'data':{'uri':'gs://x','artifact_id':'x'}}", NULL, "artifact 'data': artifact_id"},
+        {"{'data':{'uri':'gs://x','type':'system.Model'}}", NULL,
+            "artifact 'data': type: it is a system.Model, and the pipeline declares a "
+            "system.Dataset"},
+        {"{'data':{'uri':'gs://x','type':{'instanceSchema':'x'}}}", NULL, "artifact 'data': type"},
+        {"{'data':[]}", NULL, "artifact 'data': it is one artifact, and 0 are given"},
+        {"{'data':[{'uri':'gs://x'},{'uri':'gs://y'}]}", NULL, "and 2 are given"},
+        {"{'dta':{'uri':'gs://x'}}", NULL,
+            "the pipeline needs the artifact 'data' (system.Dataset): give its URI in "
+            "runtime_config.input_artifacts, {\"data\": {\"uri\": ...}}, or with rondo run -a "
+            "data=URI; artifact 'dta' is not an input of the pipeline; did you mean 'data'?"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        json_t *given = rows[i].given != NULL ? j(rows[i].given) : NULL;
+        json_t *out = plan_bind_artifacts(plan, given, &err);
+        const char *name = rows[i].given != NULL ? rows[i].given : "nothing";
+        if (rows[i].expected != NULL) {
+            assert_non_null(out);
+            assert_int_equal(plan_check_artifacts(plan, out, &err), 0);
+            expect_json(name, out, rows[i].expected);
+        } else {
+            assert_null(out);
+            assert_int_equal(err.code, ERR_INVALID);
+            expect_has(name, err.msg, rows[i].says);
+        }
+        json_decref(given);
+    }
     plan_unref(plan);
     free(text);
 }
@@ -218,8 +278,8 @@ static void test_run_placeholders(void **state UNUSED)
     struct run_context with_workspace = run;
     with_workspace.workspace_path = "/data/w";
     json_t *path = j("['{{$.workspace_path}}/x','{{$.workspace_path}}']");
-    expect_json("workspace", placeholder_resolve_run(path, &with_workspace),
-        "['/data/w/x','/data/w']");
+    expect_json(
+        "workspace", placeholder_resolve_run(path, &with_workspace), "['/data/w/x','/data/w']");
     json_decref(path);
     json_t *value = j("['{{$.pipeline_job_name}}/{{$.pipeline_job_uuid}}',"
                       "'{{$.pipeline_job_resource_name}}','{{$.pipeline_task_name}}',"
@@ -236,7 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bind),
-        cmocka_unit_test(test_root_artifact),
+        cmocka_unit_test(test_root_artifacts),
         cmocka_unit_test(test_finish),
         cmocka_unit_test(test_run_placeholders),
     };

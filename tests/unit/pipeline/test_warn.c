@@ -142,7 +142,7 @@ static const struct {
     {"artifact that a run lacks", "    parameters:\n      p:",
         "    artifacts: {m: {artifactType: {schemaTitle: system.Model}}}\n    parameters:\n      "
         "p:",
-        23, "the pipeline needs the artifact 'm', which a run cannot be given"},
+        23, "the pipeline needs the artifact 'm', which KFP's clients cannot give to a run"},
     {"parameter that a run cannot be given", "      p: {",
         "      s: {parameterType: TASK_FINAL_STATUS}\n      p: {", 23,
         "needs the TASK_FINAL_STATUS 's', which a run cannot be given"},
