@@ -165,9 +165,10 @@ static json_t *inputs_of(const struct recipe *r)
         json_object_set_new(params, "text", text_of(text));
     }
     if (r->at[STRUCT_PASSED]) {
+        const char *word = r->at[STRUCT_WORD] == WORDS - 1 ? "z" : words[r->at[STRUCT_WORD]];
         json_object_set_new(params, "struct",
-            json_pack("{s:{s:o}}", "runtimeValue", "constant",
-                struct_of(r, r->at[STRUCT_NUMBER], words[r->at[STRUCT_WORD] % (WORDS - 1)])));
+            json_pack(
+                "{s:{s:o}}", "runtimeValue", "constant", struct_of(r, r->at[STRUCT_NUMBER], word)));
     }
     return json_pack("{s:o}", "parameters", params);
 }
