@@ -12,7 +12,7 @@ import dataclasses
 import json
 import re
 
-SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
+SUCCEEDED, FAILED, CANCELED = "SUCCEEDED", "FAILED", "CANCELED"
 NOT_TRIGGERED, UNSCHEDULABLE = "NOT_TRIGGERED", "UNSCHEDULABLE"
 LOST_RETRIES = 2
 
@@ -39,6 +39,11 @@ class Task:
     output_artifacts: dict = dataclasses.field(default_factory=dict)
     tries: int = 0
     is_iteration: bool = False
+    is_exit: bool = False
+    deps: tuple = ()  # paths
+    provided: tuple = ()  # names of the parameters that were passed
+    work: str = None  # what it does, to the cache: the same text, the same work; None: not cached
+    came_from: tuple = None  # (tag of the run, path) of the task whose outputs it got from the cache
     after: tuple = ()  # paths; everything at and below them is over before this begins
 
 
@@ -228,13 +233,21 @@ class Condition:
 
 class Model:
     """programs(path, component) -> {"ends": "FLS", "values": {output: value}, "unwritten": [output],
-    "absent": [output], "garbled": [output]}: how the attempts of a container task end, and what it puts out."""
+    "absent": [output], "garbled": [output]}: how the attempts of a container task end, and what it puts out.
 
-    def __init__(self, spec, parameters, programs):
+    When a run was asked to end, or had a cache, it depends on the moment which tasks were canceled or hit. With
+    `records` of the run (path -> record) these are taken from there, and the model tells what follows from it.
+    Artifacts are named by who made them, beginning with the `tag` of the run; tags: run id -> tag."""
+
+    def __init__(self, spec, parameters, programs, records=None, tag="", tags=None, is_cut=False):
+        self.records, self.tag, self.tags = records, tag, tags or {}
+        self.begun = {path.rsplit("/", n)[0] for path in records or () for n in range(1, path.count("/") + 1)}
+        self.is_cut = is_cut  # what has no record was canceled
         self.spec = spec
         self.programs = programs
         self.tasks = {}
         self.used = {}  # path -> program
+        self.components = {}  # path -> component
         self.given = dict(parameters)
 
     def component(self, name):
@@ -256,8 +269,13 @@ class Model:
         done = {}
         for key in in_order(tasks):
             done[key] = self.task(tasks, key, params, artifacts, path, policy, after, done)
-        state = FAILED if any(task.state == FAILED for task in done.values()) else SUCCEEDED
-        return state, *dag_outputs(component, done)
+        state = state_of(done.values())
+        return state, *(({}, {}) if state == CANCELED else dag_outputs(component, done))
+
+    def is_dropped(self, path):
+        """It was canceled, and before anything below it came to be."""
+        state = (self.records or {}).get(path, {}).get("state", CANCELED)
+        return self.is_cut and state == CANCELED and path not in self.begun
 
     def task(self, tasks, key, params, artifacts, path, policy, after, done):
         definition = tasks[key]
@@ -266,37 +284,53 @@ class Model:
         deps = sorted(dependencies(definition))
         prefix = f"{path}/" if path else ""
         after = tuple(after) + tuple(prefix + dep for dep in deps)
-        kind = "loop" if iterator_of(definition) else "dag" if "dag" in component else "container"
-        task = Task(here, kind, UNSCHEDULABLE, after=after)
-        self.tasks[here] = task
+        kind = "loop" if iterator_of(definition) else self.kind_of(component)
         trigger = definition.get("triggerPolicy", {})
+        task = Task(here, kind, UNSCHEDULABLE, after=after, deps=tuple(prefix + dep for dep in deps),
+                    is_exit=trigger.get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
+        self.tasks[here] = task
+        if self.is_dropped(here):
+            task.state = CANCELED
+            return task
         if trigger.get("strategy") != "ALL_UPSTREAM_TASKS_COMPLETED" and \
                 any(done[dep].state != SUCCEEDED for dep in deps):
             return task
         policy = definition.get("retryPolicy", policy)
         try:
-            task.inputs, task.artifacts = self.resolve(definition, component, params, artifacts, done, kind)
+            task.inputs, task.artifacts = self.resolve(task, definition, component, params, artifacts, done)
             if "condition" in trigger and not Condition(trigger["condition"], task.inputs).evaluate():
                 task.state = NOT_TRIGGERED
                 return task
             if kind == "loop":
                 self.loop(task, definition, component, policy, after)
             else:
-                self.dispatch(task, component, policy, after)
+                self.dispatch(task, definition, component, policy, after)
         except TaskError:
             task.state = FAILED
         return task
 
-    def dispatch(self, task, component, policy, after):
+    def kind_of(self, component):
+        if "dag" in component:
+            return "dag"
+        return "importer" if "importer" in self.executor(component) else "container"
+
+    def executor(self, component):
+        return self.spec["deploymentSpec"]["executors"][component["executorLabel"]]
+
+    def dispatch(self, task, definition, component, policy, after):
         if task.kind == "dag":
             task.state, task.outputs, task.output_artifacts = self.dag(
                 component, task.inputs, task.artifacts, task.path, policy, after)
+        elif task.kind == "importer":
+            self.importer(task, component)
         else:
+            if definition.get("cachingOptions", {}).get("enableCache"):
+                task.work = work_of(task, component)
             self.container(task, component, policy)
 
     # -- inputs --
 
-    def resolve(self, definition, component, params, artifacts, done, kind):
+    def resolve(self, task, definition, component, params, artifacts, done):
         given = {}
         bindings = definition.get("inputs", {}).get("parameters", {})
         iterator = iterator_of(definition)
@@ -310,7 +344,8 @@ class Model:
         for name, value in given.items():
             if isinstance(value, str) and "runtimeValue" in bindings[name]:
                 given[name] = fill_in(value, given)
-        finished = finish(given, component, skip=item, is_dag=kind != "container")
+        finished = finish(given, component, skip=item)
+        task.provided = tuple(given)
         lists = {}
         for name, binding in definition.get("inputs", {}).get("artifacts", {}).items():
             if "taskOutputArtifact" in binding:
@@ -363,28 +398,35 @@ class Model:
         iterator = iterator_of(definition)
         items = self.items(task, iterator)
         over = iterator["items"].get("inputParameter")
-        kind = "dag" if "dag" in component else "container"
         done = []
         for i, item in enumerate(items):
-            one = Task(f"{task.path}/{i}", kind, UNSCHEDULABLE, after=after, is_iteration=True)
+            one = Task(f"{task.path}/{i}", self.kind_of(component), UNSCHEDULABLE, after=after, is_iteration=True)
             self.tasks[one.path] = one
             done.append(one)
+            if self.is_dropped(one.path):
+                one.state = CANCELED
+                continue
             try:
-                inputs = {name: value for name, value in task.inputs.items() if name != over}
+                keeps_items = one.kind == "dag" or over in params_of(component, "input")
+                inputs = {name: value for name, value in task.inputs.items() if name != over or keeps_items}
                 one.artifacts = dict(task.artifacts)
                 if "inputArtifact" in iterator["items"]:
-                    one.artifacts.pop(iterator["items"]["inputArtifact"], None)
+                    source = iterator["items"]["inputArtifact"]
+                    if one.kind != "dag" and source not in component.get("inputDefinitions", {}).get("artifacts", {}):
+                        one.artifacts.pop(source, None)
                     one.artifacts[iterator["itemInput"]] = [item]
                 elif item is None:
                     raise Unclear("an item that is null")
                 else:
                     inputs[iterator["itemInput"]] = item
-                one.inputs = finish(inputs, component, skip=over, is_dag=kind == "dag")
-                self.dispatch(one, component, policy, after)
+                one.inputs = finish(inputs, component, skip=over)
+                one.provided = (*task.provided, iterator["itemInput"])
+                self.dispatch(one, definition, component, policy, after)
             except TaskError:
                 one.state = FAILED
-        task.state = FAILED if any(one.state == FAILED for one in done) else SUCCEEDED
-        self.collect(task, component, done)
+        task.state = state_of(done)
+        if task.state != CANCELED:
+            self.collect(task, component, done)
 
     def collect(self, task, component, done):
         outputs = component.get("outputDefinitions", {})
@@ -399,8 +441,14 @@ class Model:
     # -- containers --
 
     def container(self, task, component, policy):
+        record = (self.records or {}).get(task.path, {})
+        if record.get("state") == "CACHED":
+            source = record["cache"]["from"]
+            task.came_from = self.tags[source["run"]], source["task"]
+            self.put_out(task, component, self.programs(source["task"], component), *task.came_from)
+            return
         program = self.programs(task.path, component)
-        self.used[task.path] = program
+        self.used[task.path], self.components[task.path] = program, component
         retries = int((policy or {}).get("maxRetryCount", 0))
         fails = lost = 0
         is_good = not program.get("garbled") and not program.get("unwritten")
@@ -419,12 +467,25 @@ class Model:
             if fails > retries:
                 task.state = FAILED
                 return
+        self.put_out(task, component, program, self.tag, task.path)
+
+    @staticmethod
+    def put_out(task, component, program, tag, path):
         task.state = SUCCEEDED
         for name in params_of(component, "output"):
             if name in program["values"] and name not in program.get("absent", ()):
                 task.outputs[name] = program["values"][name]
         for name in component.get("outputDefinitions", {}).get("artifacts", {}):
-            task.output_artifacts[name] = [f"{task.path}:{name}"]
+            task.output_artifacts[name] = [f"{tag}{path}:{name}"]
+
+    def importer(self, task, component):
+        importer = self.executor(component)["importer"]
+        uri = importer["artifactUri"].get("constant") or task.inputs[importer["artifactUri"]["runtimeParameter"]]
+        if not uri.startswith("s3://"):
+            raise TaskError("no place that artifacts can have")
+        task.state = SUCCEEDED
+        (name,) = component["outputDefinitions"]["artifacts"]
+        task.output_artifacts[name] = [f"{self.tag}{task.path}:{name}" if importer["reimport"] else uri]
 
 
 # -- reading the spec --
@@ -504,7 +565,19 @@ def fill_in(text, given):
     return REFERENCE.sub(value_of, text)
 
 
-def finish(given, component, skip, is_dag):
+def state_of(tasks):
+    """Of what these are in."""
+    states = {task.state for task in tasks}
+    return FAILED if FAILED in states else CANCELED if CANCELED in states else SUCCEEDED
+
+
+def work_of(task, component):
+    """Image and command are the same for all."""
+    return json_of([{name: task.inputs[name] for name in task.provided if task.inputs.get(name) is not None},
+                    task.artifacts, component.get("outputDefinitions", {})])
+
+
+def finish(given, component, skip):
     """The optional/default matrix, and coercion."""
     finished = {}
     declared = params_of(component, "input")

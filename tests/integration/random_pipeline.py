@@ -10,6 +10,12 @@ TYPES = ["STRING", "STRING", "NUMBER_INTEGER", "NUMBER_INTEGER", "BOOLEAN", "LIS
 WORDS = ["a", "b", "c", "7", "x y", "<&>", "ä\"\\", "[1,2]"]
 MAX_DEPTH = 6
 ROOM = 45  # task definitions per pipeline, about
+URIS = ["s3://b/x", "s3://b/y"]
+EXECUTORS = {"exec": {"container": {"image": "img:1", "command": ["run", "{{$}}"]}}}
+for _again in (False, True):
+    for _name, _uri in [("input", {"runtimeParameter": "uri"}), *((uri[-1], {"constant": uri}) for uri in URIS)]:
+        EXECUTORS[f"import-{_name}{'-again' if _again else ''}"] = {"importer": {
+            "artifactUri": _uri, "typeSchema": ARTIFACT, "reimport": _again}}
 
 
 def value_of_type(rng, kind):
@@ -43,7 +49,7 @@ class Generator:
 
     def mood(self):
         """Each pipeline has more of this and less of that."""
-        kinds = ["container", "condition", "branches", "loop", "pipeline", "exit", "ignore"]
+        kinds = ["container", "condition", "branches", "loop", "pipeline", "exit", "ignore", "again", "importer"]
         weights = {kind: self.rng.choice([0, 1, 1, 3]) for kind in kinds}
         weights["container"] += 3
         return weights
@@ -73,11 +79,12 @@ class Generator:
         spec = {
             "schemaVersion": "2.1.0", "sdkVersion": "kfp-2.17.0", "pipelineInfo": {"name": "random"},
             "root": root, "components": self.components,
-            "deploymentSpec": {"executors": {"exec": {"container": {
-                "image": "img:1", "command": ["run", "{{$}}"]}}}}}
+            "deploymentSpec": {"executors": json.loads(json.dumps(EXECUTORS))}}
         return spec, parameters
 
     # -- DAGs --
+
+    DEEP = ("condition", "branches", "loop", "pipeline", "exit")
 
     def dag_body(self, scope, depth, count):
         """(component without input definitions, what it gives: [(name, kind)])"""
@@ -85,7 +92,7 @@ class Generator:
         for _ in range(count):
             if self.room <= 0 and tasks:
                 break
-            kinds = [kind for kind in self.weights if depth < MAX_DEPTH or kind in ("container", "ignore")]
+            kinds = [kind for kind in self.weights if depth < MAX_DEPTH or kind not in self.DEEP]
             kind = self.rng.choices(kinds, [self.weights[kind] for kind in kinds])[0]
             getattr(self, "add_" + kind)(tasks, scope, depth)
         body = {"dag": {"tasks": tasks}}
@@ -165,7 +172,8 @@ class Generator:
 
     def add_task(self, tasks, component, bindings=None, **fields):
         key = f"t{len(tasks)}"
-        task = {"taskInfo": {"name": key}, "componentRef": {"name": component}, "cachingOptions": {}}
+        task = {"taskInfo": {"name": key}, "componentRef": {"name": component},
+                "cachingOptions": {"enableCache": True} if self.chance(0.7) else {}}
         if bindings:
             task["inputs"] = json.loads(json.dumps(bindings))
         task.update(fields)
@@ -243,6 +251,30 @@ class Generator:
             if condition:
                 fields["triggerPolicy"] = {"condition": condition}
         self.publish(scope, self.add_task(tasks, component, bindings, **fields), gives)
+
+    def add_again(self, tasks, scope, depth):
+        """The same work as another task, which the cache may know when it is after that."""
+        same = [key for key, task in tasks.items() if "triggerPolicy" not in task and iterator_free(task)
+                and self.components[task["componentRef"]["name"]].get("executorLabel") == "exec"]
+        if not same:
+            return self.add_container(tasks, scope, depth)
+        other = self.rng.choice(same)
+        component = tasks[other]["componentRef"]["name"]
+        key = self.add_task(tasks, component, tasks[other].get("inputs"), deps=[other] if self.chance(0.7) else [])
+        return self.publish(scope, key, gives_of(self.components[component]))
+
+    def add_importer(self, tasks, scope, _depth):
+        name, bindings = self.rng.choice(sorted(EXECUTORS.keys() - {"exec"})), {}
+        body = {"executorLabel": name, "outputDefinitions": {"artifacts": {"artifact": output_definition("ARTIFACT")}}}
+        if name.startswith("import-input"):
+            texts = [source.binding for source in scope if source.kind == "STRING"]
+            constant = {"runtimeValue": {"constant": self.rng.choice(URIS)}}
+            bindings["parameters"] = {
+                "uri": self.rng.choice(texts) if texts and self.chance(0.2) else constant}
+            body["inputDefinitions"] = {"parameters": {"uri": {"parameterType": "STRING"}}}
+        component = self.name()
+        self.components[component] = body
+        self.publish(scope, self.add_task(tasks, component, bindings), [("artifact", "ARTIFACT")])
 
     def add_ignore(self, tasks, scope, _depth):
         """ignore_upstream_failure()"""
@@ -420,6 +452,17 @@ class Generator:
 def inner_source(name, kind):
     what = "componentInputArtifact" if kind.startswith("ARTIFACT") else "componentInputParameter"
     return Source({what: name}, kind)
+
+
+def iterator_free(task):
+    return "parameterIterator" not in task and "artifactIterator" not in task
+
+
+def gives_of(component):
+    """What a container component gives: [(name, kind)]"""
+    outputs = component.get("outputDefinitions", {})
+    return [*((name, one["parameterType"]) for name, one in outputs.get("parameters", {}).items()),
+            *((name, "ARTIFACT") for name in outputs.get("artifacts", {}))]
 
 
 def output_definition(kind):

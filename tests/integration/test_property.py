@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random pipelines, carried out by the engine and by a model of it in Python: the same states, the same
-values everywhere. Then the same with the engine killed at any moment, and with Redis losing writes.
+values everywhere. Then the same with the run asked to end, carried out twice with the cache on, with the engine
+killed at any moment, and with Redis losing writes.
 
     RONDO_PROPERTY_CASES=20000 pytest tests/integration/test_property.py      many more than usual
     RONDO_PROPERTY_SEED=7 pytest tests/integration/test_property.py           other ones
@@ -22,14 +23,14 @@ import uuid
 import pytest
 
 import model as reference
-from model import FAILED, SUCCEEDED, Model, Unclear
+from model import CANCELED, FAILED, SUCCEEDED, Model, Unclear
 from random_pipeline import Programs, random_pipeline, script_of
 from rondo_testing import bin_dir
 
 CASES = int(os.environ.get("RONDO_PROPERTY_CASES", "0"))
 SEED = int(os.environ.get("RONDO_PROPERTY_SEED", "1"))
 ONE = os.environ.get("RONDO_PROPERTY_ONE", "")
-USUALLY = {"plain": 240, "cancel": 80, "kills": 70, "losses": 60}
+USUALLY = {"plain": 170, "cancel": 90, "cache": 30, "kills": 55, "losses": 45}
 TASKS_MAX = 400
 FINAL = {"SUCCEEDED", "FAILED", "CANCELED"}
 
@@ -65,9 +66,14 @@ class Case:
         self.trouble = rng.choice([0, 0.03, 0.06, 0.15])
         self.settings = {"seed": rng.randrange(1, 2**31), "max_steps": rng.choice([1, 2, 5, 1000]),
                          "eagerness": rng.choice([1, 2, 4, 10])}
+        self.times = 2 if mode == "cache" else 1
+        if mode == "cache":
+            self.settings["cache"] = True
         if mode == "cancel":
             self.settings["cancel_after"] = rng.randrange(12)
-        if mode == "kills" or (mode == "cancel" and rng.random() < 0.3):
+            self.settings["exit_tasks"] = rng.random() < 0.6
+            self.settings["cancels"] = 2 if rng.random() < 0.2 else 1
+        if mode == "kills" or (mode in ("cancel", "cache") and rng.random() < 0.3):
             self.settings["kills"] = [rng.choice([rng.randrange(1, 12), rng.randrange(1, 60)])
                                       for _ in range(rng.randrange(1, 8))]
         if mode == "losses":
@@ -80,49 +86,107 @@ class Case:
             setattr(other, name, value)
         return other
 
-    def model(self):
-        model = Model(self.spec, self.parameters, Programs(f"{self.mode}/{self.seed}", self.trouble))
+    def programs(self, trouble=None):
+        return Programs(f"{self.mode}/{self.seed}", self.trouble if trouble is None else trouble)
+
+    def model(self, *args, **more):
+        model = Model(self.spec, self.parameters, self.programs(), *args, **more)
         ended = model.run()
         if len(model.tasks) > TASKS_MAX:
             raise Unclear("too large")
         return model, ended
 
+    def script(self):
+        """What the program of each task does that may run; path -> program."""
+        programs = self.model()[0].used
+        if self.times > 1 or "cancel_after" in self.settings:  # what is after a failure may run as well
+            model = Model(self.spec, self.parameters, self.programs(0))
+            model.run()
+            for path, component in model.components.items():
+                programs.setdefault(path, self.programs()(path, component))
+        return programs
+
     def judge(self, driver):
         """What is wrong, as a text; None when nothing is."""
-        model, (state, outputs, artifacts) = self.model()
-        run_id = str(uuid.UUID(int=random.Random(self.settings["seed"]).getrandbits(128), version=4))
-        answer = driver.carry_out({
-            "run_id": run_id, "spec": self.spec, "parameters": self.parameters,
-            "script": {path: script_of(program) for path, program in model.used.items()}, **self.settings})
-        for trouble in ("refused", "crashed"):
-            if trouble in answer:
-                return f"{trouble}: {answer[trouble]}"
-        if answer["stuck"]:
-            return "the run does not end: " + json.dumps(answer["run"], indent=1)
-        return Judge(self, model, answer).judge(state, outputs, artifacts)
+        programs = self.script()
+        script = {path: script_of(program) for path, program in programs.items()}
+        name = f"random-{uuid.uuid4()}"  # with a cache and imports of its own
+        ids, before = random.Random(self.settings["seed"]), None
+        for i in range(self.times):
+            case = self.smaller(spec=with_defaults(self.spec, i))
+            case.spec["pipelineInfo"]["name"] = name
+            run_id = str(uuid.UUID(int=ids.getrandbits(128), version=4))
+            answer = driver.carry_out({"run_id": run_id, "spec": case.spec, "parameters": self.parameters,
+                                       "script": script, **self.settings})
+            which = f"run {i + 1} of {self.times}: " if self.times > 1 else ""
+            for trouble in ("refused", "crashed"):
+                if trouble in answer:
+                    return f"{trouble}: {which}{answer[trouble]}"
+            if answer["stuck"]:
+                return f"the run does not end: {which}" + json.dumps(answer["run"], indent=1)
+            judge = Judge(case, answer, before)
+            complaint = judge.judge(programs)
+            if complaint is not None:
+                return which + complaint
+            before = judge
+        return None
+
+
+def with_defaults(spec, i):
+    """A later version of the pipeline, with other defaults: they do not count for the cache."""
+    spec = copy.deepcopy(spec)
+    for component in spec["components"].values():
+        preset = component.get("inputDefinitions", {}).get("parameters", {}).get("preset")
+        if preset:
+            preset["defaultValue"] += i
+    return spec
 
 
 # -- judging --
 
 
 class Judge:
-    def __init__(self, case, model, answer):
-        self.case, self.model = case, model
+    """`before` is the judge of the run before this one, which may have left something in the cache."""
+
+    def __init__(self, case, answer, before=None):
+        self.case, self.before = case, before
         self.run, self.trace = answer["run"], answer["trace"]
         self.records = {record["path"]: record for record in self.run["tasks"]}
         self.complaints = []
-        self.is_canceled = self.run["state"] == "CANCELED"
-        self.names = {}
+        self.is_canceled = self.run["state"] == CANCELED
+        self.tag = f"{before.tag}again " if before else ""
+        self.tags = {**(before.tags if before else {}), self.run["id"]: self.tag}
+        self.names = dict(before.names if before else {})
+
+    def name_artifacts(self):
+        """The model names artifacts by who made them, or by where they were imported from. Each is one."""
         for path, record in self.records.items():
-            if record["kind"] == "container":
-                for name, found in record.get("outputs", {}).get("artifacts", {}).items():
-                    for artifact in found:
-                        self.names[artifact["uri"]] = f"{path}:{name}"
+            task = self.model.tasks.get(path)
+            if record["kind"] not in ("container", "importer") or record["state"] == "CACHED" or task is None:
+                continue
+            for name, found in record.get("outputs", {}).get("artifacts", {}).items():
+                if len(found) != 1 or name not in task.output_artifacts:
+                    continue  # compared later
+                (artifact,), (symbol,) = found, task.output_artifacts[name]
+                if self.names.setdefault(artifact["id"], symbol) != symbol:
+                    self.complain(f"{symbol} and {self.names[artifact['id']]} are one artifact")
+        once = collections.defaultdict(set)
+        for identity, symbol in self.names.items():
+            once[symbol].add(identity)
+        for symbol, identities in once.items():
+            if len(identities) > 1:
+                self.complain(f"{symbol} is several artifacts: {identities}")
 
     def complain(self, text):
         self.complaints.append(text)
 
-    def judge(self, state, outputs, artifacts):
+    def judge(self, programs):
+        is_told = self.is_canceled or self.case.settings.get("cache")
+        self.model, (state, outputs, artifacts) = self.case.model(
+            self.records if is_told else None, self.tag, self.tags, is_cut=self.is_canceled)
+        if self.model.used.keys() - programs.keys():
+            raise Unclear("no script for a task")
+        self.name_artifacts()
         if "cancel_after" not in self.case.settings:
             self.compare("the run", self.run["state"], state)
         elif self.run["state"] not in (state, "CANCELED"):
@@ -136,6 +200,9 @@ class Judge:
         for path in sorted(self.model.tasks.keys() | self.records.keys()):
             self.judge_task(path)
         self.judge_trace()
+        if self.is_canceled:
+            self.judge_exits()
+        self.judge_cache()
         return "\n".join(self.complaints[:30]) or None
 
     def judge_task(self, path):
@@ -144,13 +211,12 @@ class Judge:
             self.complain(f"{path}: the model knows no such task; it is {record['state']}")
             return
         if record is None:
-            if not self.is_canceled:
+            if task.state != CANCELED:
                 self.complain(f"{path}: should be {task.state}, has no record")
             return
-        if record["state"] == "CANCELED" and self.is_canceled:
-            return
-        self.compare(f"{path}: state", record["state"], task.state)
-        if record["state"] != task.state:
+        state = SUCCEEDED if record["state"] == "CACHED" and task.came_from else record["state"]
+        self.compare(f"{path}: state", state, task.state)
+        if state != task.state:
             self.complaints[-1] += f" ({record.get('error', '')})"
             return
         if task.state == FAILED and not record.get("error"):
@@ -180,9 +246,51 @@ class Judge:
             self.complain(f"{what}: {json.dumps(found)}, should be {json.dumps(expected)}")
 
     def symbols(self, lists):
-        """The model names artifacts by who made them."""
-        return without_empty({name: [self.names.get(artifact["uri"], artifact["uri"]) for artifact in found]
+        return without_empty({name: [self.names.get(artifact["id"], artifact["uri"]) for artifact in found]
                               for name, found in lists.items()})
+
+    # -- being asked to end --
+
+    def judge_exits(self):
+        """Exit tasks after something that had begun run, with all that is in them; unless asked twice."""
+        asked = sum(1 for kind, *_ in self.trace if kind == "C")
+        if not self.case.settings.get("exit_tasks") or asked != 1:
+            return
+        begun = {who[0] for kind, *who in self.trace if kind == "B"}
+        begun.update(path for path, record in self.records.items() if record["state"] in (SUCCEEDED, FAILED))
+        is_canceled = {path: self.records.get(path, {}).get("state", CANCELED) == CANCELED for path in self.model.tasks}
+        exits = [task for task in self.model.tasks.values() if task.is_exit]
+        for task in exits:
+            cause = next((path for path in sorted(begun) if any(is_below(path, dep) for dep in task.deps)), None)
+            if is_canceled[task.path] and cause:
+                self.complain(f"{task.path}: is an exit task after {cause}, which had begun, and was canceled")
+            for path in self.model.tasks:
+                if not is_canceled[task.path] and path != task.path and is_below(path, task.path) and is_canceled[path]:
+                    self.complain(f"{path}: is in an exit task and was canceled")
+
+    # -- the cache --
+
+    def judge_cache(self):
+        """Only the same work hits; and whatever the run before this one did is not done again."""
+        done = self.done_work()
+        for path, task in self.model.tasks.items():
+            record = self.records.get(path, {})
+            if task.came_from:
+                tag, source = task.came_from
+                judge = self if tag == self.tag else self.before
+                origin = judge.model.tasks[source]
+                if task.work is None or origin.work != task.work or judge.records[source]["state"] != SUCCEEDED:
+                    self.complain(f"{path}: got what {tag}{source} gave, which did {origin.work}, not {task.work}")
+            elif task.tries and task.work in done and "did not answer" not in record["cache"]["reason"]:
+                self.complain(f"{path}: was done by {done[task.work]} before, and not found: {record['cache']}")
+
+    def done_work(self):
+        """What a run must find: work -> who did it."""
+        if not self.before or "kills" in self.case.settings:
+            return {}
+        return {task.work: path for path, task in self.before.model.tasks.items()
+                if task.work and self.before.records[path]["state"] == SUCCEEDED
+                and "pipelineTaskName" not in task.work}  # a final status tells the run's id
 
     # -- order --
 

@@ -7,6 +7,9 @@
  *   {"run_id", "seed", "spec", "parameters", "script": see world.h, "max_steps",
  *    "eagerness": an attempt ends in one of so many turns of the loop,
  *    "cancel_after": n      ask the run to end some turns after n attempts have begun; or absent,
+ *    "cancels": n           so often, each some turns after the one before; 1 if absent,
+ *    "exit_tasks": bool     what run-exit-tasks-on-cancel says,
+ *    "cache": bool          what cache says; it outlives the case,
  *    "kills": [n, ...]      SIGKILL the engine's process at its n-th step, one after the other,
  *    "losses": [n, ...]}    Redis loses one to three saves it had confirmed at the n-th step
  *   -> {"state", "error", "outputs", "tasks": [...], "trace": [...]}
@@ -45,6 +48,8 @@
 #define ANSWER_MAX ((size_t)256 * 1024 * 1024)
 #define SNAPSHOT_KEYS 5
 #define SNAPSHOTS 3
+#define EXIT_TASKS_MS ((int64_t)365 * 24 * 3600 * 1000) /* no case takes so long */
+#define CACHE_ENTRIES 20000                             /* more than one case makes */
 
 static const char experiment_id[] = "07000000-0000-4000-8000-000000000001";
 
@@ -91,6 +96,7 @@ struct worker {
     const json_t *losses;
     size_t losses_done;
     int64_t cancel_after, cancel_turns;
+    uint32_t cancels;
     uint32_t eagerness;
     struct snapshot snapshots[SNAPSHOTS];
     size_t snapshot_count;
@@ -328,6 +334,10 @@ static void engine_begin(struct worker *w, const json_t *c)
         .executor = w->face,
         .max_steps = jget_i64(c, "max_steps", 1000),
         .lost_retries = 2,
+        .run_exit_tasks_on_cancel = json_is_true(json_object_get(c, "exit_tasks")),
+        .exit_tasks_timeout_ms = EXIT_TASKS_MS,
+        .cache = json_is_true(json_object_get(c, "cache")),
+        .cache_max_entries = CACHE_ENTRIES,
         .forget_after_ms = w->losses == NULL ? 0 : 1000000,
     };
     w->has_ended = false;
@@ -340,11 +350,14 @@ static void engine_begin(struct worker *w, const json_t *c)
 
 static void ask_to_end(struct worker *w)
 {
-    if (w->cancel_after < 0 || w->world->attempt_count < w->cancel_after || w->cancel_turns-- > 0) {
+    struct world *world = w->world;
+    if (world->cancels_asked >= w->cancels || world->attempt_count < w->cancel_after ||
+        w->cancel_turns-- > 0) {
         return;
     }
-    w->cancel_after = -1;
-    world_tell(w->world, 'C', 0);
+    world->cancels_asked++;
+    w->cancel_turns = world_random(world, 40);
+    world_tell(world, 'C', 0);
     CALL(w, run_cancel(w->store, w->run_id.text, on_json, w));
     engine_wake(w->engine, w->run_id.text);
 }
@@ -445,6 +458,7 @@ static json_t *worker_do(struct worker *w, const json_t *c, size_t life)
     w->loss_at =
         json_array_size(w->losses) == 0 ? -1 : json_integer_value(json_array_get(w->losses, 0));
     w->cancel_after = jget_i64(c, "cancel_after", -1);
+    w->cancels = w->cancel_after < 0 ? 0 : (uint32_t)jget_i64(c, "cancels", 1);
     w->cancel_turns = world_random(w->world, 40);
     w->eagerness = (uint32_t)jget_i64(c, "eagerness", 2);
     clock_set_shift_us(w->world->shift_us);

@@ -28,7 +28,7 @@ void world_reset(struct world *world, uint64_t seed)
 {
     world->random = seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u;
     world->shift_us = 0;
-    world->is_cancel_asked = false;
+    world->cancels_asked = 0;
     world->running = world->forgotten = world->attempt_count = world->event_count = 0;
 }
 

@@ -41,7 +41,7 @@ struct world_event {
 struct world {
     uint64_t random;
     int64_t shift_us; /* of the clock */
-    bool is_cancel_asked;
+    uint32_t cancels_asked;
     uint32_t running, forgotten;
     uint32_t attempt_count, event_count;
     struct world_attempt attempts[WORLD_ATTEMPTS_MAX];
