@@ -19,6 +19,7 @@
 
 #define CHANNEL "pipelinechannel--"
 #define SUBVAR "-subvar-"
+#define MAX_ADDED 1000 /* channels that texts of one task hold */
 
 /* A task whose component is the DAG in question. */
 struct draft_user {
@@ -229,6 +230,26 @@ static bool provide(struct draft *d, struct draft_component *c, const char *name
     return true;
 }
 
+static bool is_bound(const struct draft_task *t, const char *name)
+{
+    if (find_binding(t->params, t->param_count, name) != NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < t->added_count; i++) {
+        if (str_eq(t->added[i].def.name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool channel_reaches(
+    struct draft *d, struct draft_component *c, struct draft_task *t, const char *name)
+{
+    struct draft_user self = {c, t, NULL};
+    return is_bound(t, name) || (t->added_count < MAX_ADDED && provide_by(d, &self, name, 0));
+}
+
 /* ---- dropping ---- */
 
 /* Whether a task within the DAG reads this input, however deep. */
@@ -415,6 +436,7 @@ static void settle(struct draft *d, struct draft_task *t)
 void mend_channels(struct draft *d)
 {
     note_users(d);
+    mend_texts(d);
     for (size_t i = 0; i < d->count; i++) {
         for (size_t k = 0; k < d->list[i]->task_count; k++) {
             mend_task(d, d->list[i], &d->list[i]->tasks[k]);

@@ -2,8 +2,8 @@
 /*
  * A pipeline while it is being compiled: the plan's structs, half filled, each beside the node
  * it was read from. The stages are read (read.c, executor.c, interface.c, task.c), link (link.c),
- * order (order.c) and the list of what rondo does not run (unsupported.c). All of them go on after an
- * error, so that a file's complaints come at once.
+ * order (order.c) and the list of what rondo does not run (unsupported.c). All of them go on after
+ * an error, so that a file's complaints come at once.
  */
 #ifndef PIPELINE_DRAFT_H
 #define PIPELINE_DRAFT_H
@@ -71,9 +71,9 @@ struct draft_component {
     const struct tree *node;
     struct place place;
     bool is_root;
-    const char *executor; /* label or NULL */
-    struct map *extras;   /* inputs that are passed without being declared; NULL: none */
-    bool is_used;         /* by a task */
+    const char *executor;     /* label or NULL */
+    struct map *extras;       /* inputs that are passed without being declared; NULL: none */
+    bool is_used;             /* by a task */
     struct draft_user *users; /* these are channel.c's */
     struct map *unknown, *reads, *readers;
     struct draft_task *tasks;
@@ -98,6 +98,7 @@ struct draft_executor {
     enum executor_kind kind;
     struct container container;
     struct importer importer;
+    bool keeps_channels; /* text_channel.c: a task that uses it cannot be given them all */
 };
 
 struct draft {
@@ -176,6 +177,11 @@ void link_components(struct draft *d);
 const struct draft_binding *find_binding(
     const struct draft_binding *list, size_t count, const char *name);
 void mend_channels(struct draft *d);
+/* Pass this channel to a task of the DAG, from wherever it is. False: nobody has it. */
+bool channel_reaches(
+    struct draft *d, struct draft_component *c, struct draft_task *t, const char *name);
+/* text_channel.c: channels that the SDK left in texts become references to inputs. */
+void mend_texts(struct draft *d);
 void link_iterator(struct draft *d, const struct draft_task *t, const struct path *up);
 void link_importer(struct draft *d, const struct draft_component *c, const struct path *path);
 void link_importer_task(struct draft *d, const struct draft_task *t, const struct path *path);
@@ -201,8 +207,8 @@ void warn_all(struct draft *d);
 /* ---- document.c ---- */
 
 /*
- * Find the pipeline, the platform document and a PipelineJob's settings among the file's documents; a
- * component file of KFP 1 becomes a pipeline here. -1 and complaints.
+ * Find the pipeline, the platform document and a PipelineJob's settings among the file's documents;
+ * a component file of KFP 1 becomes a pipeline here. -1 and complaints.
  */
 int pick_documents(struct draft *d, struct tree **docs, size_t count);
 

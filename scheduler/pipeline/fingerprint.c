@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/util.h"
+#include "pipeline/placeholder.h"
 
 #define PART_HEX_LEN 12
 
@@ -136,17 +137,31 @@ static void outputs_part(json_t *key, json_t *parts)
     json_decref(both);
 }
 
-/* The user says what counts: the component, and this text. */
-static void custom_fingerprint(const struct task_def *task, struct fingerprint *out)
+static int write_key_ref(void *owner, const struct ref *ref, struct buf *out)
+{
+    const json_t *value =
+        ref->kind == REF_IN_PARAM ? json_object_get((const json_t *)owner, ref->name) : NULL;
+    if (value == NULL) {
+        return 0;
+    }
+    value_text(value, out);
+    return 1;
+}
+
+/* The user says what counts: the component, and this text, which may refer to inputs. */
+static void custom_fingerprint(
+    const struct task_def *task, const json_t *provided, struct fingerprint *out)
 {
     struct buf text;
     buf_init(&text, SIZE_MAX);
     buf_adds(&text, task->component->name);
     buf_addc(&text, '\0');
-    buf_adds(&text, task->cache_key);
+    size_t before = text.len;
+    refs_replace(
+        task->cache_key, strlen(task->cache_key), write_key_ref, (json_t *)provided, &text, NULL);
     sha256_hex(text.data, text.len, out->hex);
+    json_t *key CLEANUP(json_decrefp) = json_stringn(text.data + before, text.len - before);
     buf_done(&text);
-    json_t *key CLEANUP(json_decrefp) = json_string(task->cache_key);
     add_part(out->parts, "the cache key", key);
 }
 
@@ -155,7 +170,7 @@ void task_fingerprint(const struct task_def *task, const json_t *provided, const
 {
     out->parts = json_object();
     if (task->cache_key != NULL && task->cache_key[0] != '\0') {
-        custom_fingerprint(task, out);
+        custom_fingerprint(task, provided, out);
         return;
     }
     const struct component *component = task->component;

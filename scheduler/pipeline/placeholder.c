@@ -289,3 +289,35 @@ json_t *placeholder_resolve_run(const json_t *value, const struct run_context *c
 {
     return value_map_strings(value, resolve_text, (void *)(uintptr_t)ctx);
 }
+
+/* ---- channels in f-strings ---- */
+
+static const char *channel_field(const char *at, const char *end, const char *field, char *out)
+{
+    size_t len = strlen(field);
+    if ((size_t)(end - at) < len || memcmp(at, field, len) != 0) {
+        return NULL;
+    }
+    at += len;
+    const char *stop = memchr(at, ';', (size_t)(end - at));
+    if (stop == NULL || stop - at >= REF_MAX_NAME) {
+        return NULL;
+    }
+    memcpy(out, at, (size_t)(stop - at));
+    out[stop - at] = '\0';
+    return stop + 1;
+}
+
+size_t channel_parse(const char *at, const char *end, struct channel *out)
+{
+    char type[REF_MAX_NAME];
+    size_t len = strlen(CHANNEL_START);
+    if ((size_t)(end - at) < len || memcmp(at, CHANNEL_START, len) != 0) {
+        return 0;
+    }
+    const char *p = channel_field(at + len, end, "task=", out->task);
+    p = p != NULL ? channel_field(p, end, "name=", out->name) : NULL;
+    p = p != NULL ? channel_field(p, end, "type=", type) : NULL;
+    bool is_whole = p != NULL && end - p >= 2 && memcmp(p, "}}", 2) == 0 && out->name[0] != '\0';
+    return is_whole ? (size_t)(p + 2 - at) : 0;
+}

@@ -65,6 +65,17 @@ typedef int ref_write_fn(void *owner, const struct ref *ref, struct buf *out);
 int refs_replace(
     const char *text, size_t len, ref_write_fn *fn, void *owner, struct buf *out, bool *found_out);
 
+#define CHANNEL_START "{{channel:"
+
+/* {{channel:task=T;name=N;type=X;}}: how the SDK writes a pipeline channel into an f-string. */
+struct channel {
+    char task[REF_MAX_NAME]; /* empty: an input of the pipeline */
+    char name[REF_MAX_NAME];
+};
+
+/* Parse the channel that begins at `at`. Its length; 0 when it is none. */
+size_t channel_parse(const char *at, const char *end, struct channel *out);
+
 /* Run-level facts; 0 when the context lacks the fact. */
 int run_fact_write(const struct run_context *run, enum run_fact fact, struct buf *out);
 

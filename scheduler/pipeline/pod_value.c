@@ -19,7 +19,6 @@
 
 #define PASSED_PREFIX "pipelinechannel--"
 #define MAX_WHERE 500
-#define CHANNEL_START "{{channel:"
 
 static const char *const value_fields[] = {"taskOutputParameter", "runtimeValue",
     "componentInputParameter", "parameterExpressionSelector", NULL};
@@ -27,42 +26,6 @@ static const char *const output_fields[] = {"producerTask", "outputParameterKey"
 static const char *const runtime_fields[] = {"constant", "runtimeParameter", "constantValue", NULL};
 
 /* ---- references within texts ---- */
-
-/* {{channel:task=T;name=N;type=X;}}: how the SDK writes a pipeline channel into an f-string. */
-struct channel {
-    char task[REF_MAX_NAME], name[REF_MAX_NAME];
-};
-
-static const char *channel_field(const char *at, const char *end, const char *field, char *out)
-{
-    size_t len = strlen(field);
-    if ((size_t)(end - at) < len || memcmp(at, field, len) != 0) {
-        return NULL;
-    }
-    at += len;
-    const char *stop = memchr(at, ';', (size_t)(end - at));
-    if (stop == NULL || stop - at >= REF_MAX_NAME) {
-        return NULL;
-    }
-    memcpy(out, at, (size_t)(stop - at));
-    out[stop - at] = '\0';
-    return stop + 1;
-}
-
-/* Its length; 0 when it is none. */
-static size_t channel_parse(const char *at, const char *end, struct channel *out)
-{
-    char type[REF_MAX_NAME];
-    size_t len = strlen(CHANNEL_START);
-    if ((size_t)(end - at) < len || memcmp(at, CHANNEL_START, len) != 0) {
-        return 0;
-    }
-    const char *p = channel_field(at + len, end, "task=", out->task);
-    p = p != NULL ? channel_field(p, end, "name=", out->name) : NULL;
-    p = p != NULL ? channel_field(p, end, "type=", type) : NULL;
-    bool is_whole = p != NULL && end - p >= 2 && memcmp(p, "}}", 2) == 0 && out->name[0] != '\0';
-    return is_whole ? (size_t)(p + 2 - at) : 0;
-}
 
 static struct scope_ref channel_ref(const struct channel *channel)
 {

@@ -9,7 +9,7 @@ from typing import Dict, List
 import pytest
 
 from corpus import place
-from language import Language, dsl, make_dicts, number, say, show_list, states
+from language import Language, dsl, join, make_dicts, make_list, number, say, shell, show_list, states, write
 from rondo_testing import Daemon
 
 pytestmark = pytest.mark.timeout(180)
@@ -87,3 +87,41 @@ def test_members_of_items_in_texts(language):
     run = language.run(members, cfg=[{"a": "5", "b": "6"}])
     assert texts(run) == ["1-2 w", "3+4 w", "3-4 w"]
     assert [run.inputs(p)["items"] for p in run.tasks if p.endswith("/show-list")] == [["5", "6 w"]]
+
+
+@dsl.container_component
+def variable(out: dsl.OutputPath(str)):
+    return shell('printf %s "$WORD" > "$1"', out)
+
+
+@dsl.pipeline(name="texts that the SDK leaves")
+def left_texts(words: List[str], word: str = "w"):
+    made = make_list(text='["m"]')
+    with dsl.ParallelFor(["1", "2"]) as item:
+        with dsl.If(word == f"w{item}"):
+            say(text=f"{words} {made.output} {item}")
+            show_list(items=[f"{words}", {"k": f"{made.output}{item}"}])
+            variable().set_env_variable("WORD", f"{item}-{word}-{made.output}")
+            dsl.importer(artifact_uri=f"gs://bucket/{word}/{item}", artifact_class=dsl.Dataset)
+    say(text=f"{write(text='x').output}")
+
+
+def test_texts_that_the_sdk_leaves(language):
+    run = language.run(left_texts, words=["p", "q"], word="w2")
+    inside = "for-loop-2/1/condition-3"
+    assert states(run)["for-loop-2/0/condition-3"] == OFF
+    assert run.inputs(f"{inside}/say")["text"] == '["p","q"] ["m"] 2'
+    assert run.inputs(f"{inside}/show-list")["items"] == ['["p","q"]', {"k": '["m"]2'}]
+    assert run.outputs(f"{inside}/variable")["out"] == '2-w2-["m"]'
+    assert run.part(f"{inside}/importer", "outputs", "artifacts")["artifact"][0]["uri"] == "gs://bucket/w2/2"
+    assert "channel:task=write" in run.inputs("say-2")["text"]  # an artifact has no text
+
+
+@dsl.pipeline(name="cache keys of values")
+def keyed(key: str):
+    join(a="a", b="b").set_caching_options(True, cache_key=f"key-{key}")
+
+
+def test_cache_key_with_a_value(language):
+    found = [states(language.run(keyed, key=key))["join"] for key in ("1", "2", "1")]
+    assert found == [OK, OK, "CACHED"]
