@@ -78,7 +78,7 @@ static json_t *present_of(const struct task *task)
 
 /* ---- writing ---- */
 
-static json_t *record_new(const struct task *task)
+static json_t *record_new(const struct task *task, int64_t created_us)
 {
     json_t *record = json_object();
     json_object_set_new(record, "v", json_integer(RECORD_VERSION));
@@ -86,7 +86,7 @@ static json_t *record_new(const struct task *task)
     json_object_set_new(record, "component", json_string(task->component->name));
     json_object_set_new(record, "run", json_string(task->run->id.text));
     json_object_set_new(record, "task", json_string(task->path));
-    json_object_set_new(record, "created_us", json_integer(task->ended_us));
+    json_object_set_new(record, "created_us", json_integer(created_us));
     return record;
 }
 
@@ -130,16 +130,17 @@ void cache_writes_add(struct cache_writes *writes, const struct task *task)
     if (!is_kept || cache_key_of(task, &key, &err) != 0) {
         return;
     }
-    json_t *result = record_new(task);
+    int64_t now_us = clock_now_us(); /* ended_us is of the clock where it ran */
+    json_t *result = record_new(task, now_us);
     json_object_set_new(result, "fingerprint", json_string(key.print.hex));
     json_object_set_new(result, "outputs",
         json_pack("{s:O,s:O}", "parameters", task->out_params, "artifacts", task->out_artifacts));
     json_object_set_new(result, "present", present_of(task));
-    add_write(writes, &key.result, task->ended_us, result);
+    add_write(writes, &key.result, now_us, result);
     if (speaks_for_component(task)) {
-        json_t *parts = record_new(task);
+        json_t *parts = record_new(task, now_us);
         json_object_set(parts, "parts", key.print.parts);
-        add_write(writes, &key.parts, task->ended_us, parts);
+        add_write(writes, &key.parts, now_us, parts);
     }
     cache_key_done(&key);
 }
