@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import banned  # noqa: E402
+import documented  # noqa: E402
 import faults  # noqa: E402
 import headers  # noqa: E402
 import layers  # noqa: E402
@@ -33,6 +34,10 @@ def test_headers_compile_alone():
 
 def test_fault_points_are_registered():
     none(faults.problems())
+
+
+def test_settings_and_keys_are_documented():
+    none(documented.problems())
 
 
 @pytest.fixture
@@ -121,6 +126,52 @@ def test_banned_sees(tree, text, count):
 def test_banned_sees_a_missing_license(tree):
     tree("api/a.c", "int a;\n")
     assert "api/a.c:1: " in "\n".join(banned.problems())
+
+
+OPTIONS = """{"max-steps", OPTION_INT, AT(max_steps), "16", 1, 9},
+{"cache", OPTION_BOOL, AT(cache), "true", 0, 0}, {"redis", OPTION_SECRET, AT(redis), NULL, 0, 0}"""
+
+
+@pytest.mark.parametrize(
+    "cells, expected",
+    [
+        ("`max-steps` (16), `cache` (on), `redis`", None),
+        ("`max-steps` (16), `cache` (on)", "setting 'redis' is in no table"),
+        ("`max-steps` (17), `cache` (on), `redis`", "the default of 'max-steps' is 16, not 17"),
+        ("`max-steps` (16), `cache`, `redis`", "the default of 'cache' is on, not none"),
+        ("`max-steps` (16), `cache` (on), `redis`, `other`", "there is no setting 'other'"),
+    ],
+)
+def test_documented_sees_settings(tree, cells, expected):
+    tree(documented.SETTINGS, OPTIONS)
+    tree(documented.OPERATIONS, f"| setting | |\n|---|---|\n| {cells} | text |\n\n| `elsewhere` | |\n")
+    found = list(documented.setting_problems())
+    assert len(found) == (expected is not None), found
+    assert expected is None or expected in found[0]
+
+
+@pytest.mark.parametrize(
+    "path, text, expected",
+    [
+        ("scheduler/a.c", 'store_key(args, "%srun:%s:tasks", p, id);', None),
+        ("scheduler/a.c", 'store_key(args, "%srun:%s:notes", p, id);', "key 'run:*:notes' is in no"),
+        ("scheduler/a.c", 'store_cmd(s, done, o, "GET %snew", p);', "key 'new' is in no"),
+        ("webhooks/a.lua", "redis.call('DEL', p .. 'run:' .. id .. ':lock')", "key 'run:*:lock' is in no"),
+        ("webhooks/a.lua", "redis.call('DEL', p .. 'run:' .. id .. ':' .. which)", None),
+    ],
+)
+def test_documented_sees_keys(tree, path, text, expected):
+    tree(documented.STORAGE, "| key | kind | what |\n|---|---|---|\n| `run:<id>:tasks` | hash | x |\n")
+    tree("scheduler/b.c", 'store_key(args, "%srun:%s:tasks", p, id);')
+    tree(path, text)
+    found = list(documented.key_problems())
+    assert len(found) == (expected is not None), found
+    assert expected is None or expected in found[0]
+
+
+def test_documented_sees_keys_of_nobody(tree):
+    tree(documented.STORAGE, "| key | kind | what |\n|---|---|---|\n| `gone` | hash | x |\n")
+    assert "nobody writes or reads a key 'gone'" in "".join(documented.key_problems())
 
 
 def test_headers_sees(tree):
