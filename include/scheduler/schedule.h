@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <jansson.h>
 
 struct buf;
 struct err;
@@ -28,28 +29,61 @@ void zone_free(struct zone *zone);
 int32_t zone_offset(const struct zone *zone, int64_t utc_s);
 
 /*
- * Parse "CRON_TZ=Zone expr" (or TZ=), five fields (Unix: minute first), six (second first, as
- * KFP), @descriptors and "@every 90s". zone_name (may be NULL) is the field beside it; both
- * given and different is an error. Schedules that never fire are refused with the reason.
+ * A schedule document, the one way in:
+ *
+ *   cron        one schedule text
+ *   schedules   several of them; fires when any does, and once where they meet
+ *   interval_s  KFP's periodic schedule; excludes the two above
+ *   time_zone   of texts and calendars that name none; default "UTC"
+ *   profile     how texts are read: "vixie" (default), "robfig", "robfig-v1", "quartz"
+ *   dst         {"gap": "next" | "skip", "fold": "first" | "second" | "both"}
+ *   include, exclude   iCalendar text, or a list of them (256 KiB together)
+ *
+ * A text is cron fields, a word such as "@daily", "@every 6h", "@every 6h/5h" or
+ * "DTSTART:... RRULE:...", with "CRON_TZ=Zone " before it or not. Other members are not looked
+ * at. hash_key: what the places of `H` are picked from, a recurring run's id; NULL refuses `H`.
+ * NULL and ERR_INVALID with the member's name when it cannot be read, or never fires.
  */
+struct schedule *schedule_parse(const json_t *doc, const char *hash_key, struct err *err);
+/* Does the document name a schedule at all? Without one a recurring run fires once. */
+bool schedule_is_given(const json_t *doc);
+/* Equal for documents (and hash keys, where `H` is used) that give equal schedules. malloc'd. */
+char *schedule_key(const json_t *doc, const char *hash_key);
+
+/* One text in the default profile, without `H`. zone_name (may be NULL) is the field beside it;
+ * the text's zone and it given and different is an error. */
 struct schedule *schedule_parse_cron(const char *text, const char *zone_name, struct err *err);
 struct schedule *schedule_new_interval(int64_t interval_s, struct err *err);
 void schedule_free(struct schedule *schedule);
 
 /*
- * The first fire strictly after `after_us`, in whole seconds; -1 when there is none any more.
- * For intervals `anchor_us` is the phase (fires at anchor + n * interval, n >= 1); cron ignores it.
+ * The first tick strictly after `after_us`, in whole seconds; -1 when there is none any more.
+ * For intervals without a phase `anchor_us` is the phase (anchor + n * interval, n >= 1); the
+ * others do not look at it. Calendars are not applied: whoever fires asks
+ * schedule_is_excluded() of each tick, so that a tick that does not run can be accounted for.
  */
 int64_t schedule_next(const struct schedule *schedule, int64_t anchor_us, int64_t after_us);
+/* Ticks in (from_us, until_us], at most `max`. At once for intervals, else one step a tick. */
+int64_t schedule_count(const struct schedule *schedule, int64_t anchor_us, int64_t from_us,
+    int64_t until_us, int64_t max);
 
-/* What happened at a clock change: true if this instant stands for a wall time in a gap;
+/* What happened at a clock change: true if this tick stands for a wall time in a gap;
  * wanted gets "02:30:00" text. */
 bool schedule_is_shifted(const struct schedule *schedule, int64_t at_us, char wanted[16]);
 
+/* True if the calendars forbid this tick: it lies inside an excluded event, or there are included
+ * ones and it is in none. why gets for example "inside the excluded 'Christmas Day'". */
+#define SCHEDULE_WHY_MAX 128
+bool schedule_is_excluded(
+    const struct schedule *schedule, int64_t at_us, char why[SCHEDULE_WHY_MAX]);
+bool schedule_has_calendars(const struct schedule *schedule);
+
 /* "At 09:30 on Monday to Friday, Asia/Seoul" - good enough for people. */
 void schedule_describe(const struct schedule *schedule, struct buf *out);
+/* Of the first text; "UTC" for intervals. */
 const char *schedule_zone_name(const struct schedule *schedule);
-bool schedule_is_interval(const struct schedule *schedule); /* created by new_interval or @every */
+/* One interval that counts from its anchor: interval_s, or "@every" alone and without a phase. */
+bool schedule_is_interval(const struct schedule *schedule);
 
 /*
  * The limits around a schedule and KFP's catch-up rules (kfp-api.md sections 6.2, 6.3, 13.2).

@@ -17,6 +17,14 @@ struct err;
 #define CRON_YEAR_WORDS ((CRON_YEAR_MAX + 64) / 64)
 #define CRON_NEVER INT64_MAX
 
+/* Whose grammar and day rule; contrib/docs/schedules.md lists what each takes. */
+enum cron_profile {
+    CRON_VIXIE,
+    CRON_ROBFIG,    /* robfig/cron v3: Kubernetes CronJob, Argo */
+    CRON_ROBFIG_V1, /* robfig/cron v1.2.0: KFP; five fields begin with the second */
+    CRON_QUARTZ,
+};
+
 struct cron {
     uint64_t seconds, minutes; /* bit n: n matches */
     uint64_t *years;           /* CRON_YEAR_WORDS words, bit n: year n; NULL: every year */
@@ -36,8 +44,17 @@ struct cron {
     bool is_interval : 1; /* second, minute or hour begins with a star: every real instant counts */
 };
 
-/* text: the fields or an @descriptor other than @every, without zone prefix. */
-int cron_parse(struct cron *cron, const char *text, struct err *err);
+/*
+ * text: the fields or an @descriptor other than @every, without zone prefix. hash_key: what the
+ * places of `H` are picked from; NULL refuses `H`.
+ */
+int cron_parse(struct cron *cron, const char *text, enum cron_profile profile, const char *hash_key,
+    struct err *err);
+/* robfig's own grammar, in cron_robfig.c; only cron_parse() calls it. */
+int cron_parse_robfig(
+    struct cron *cron, const char *text, enum cron_profile profile, struct err *err);
+/* The fields of "@daily" and its like (five of them, minute first), or NULL. */
+const char *cron_descriptor(const char *word, bool any_case);
 void cron_done(struct cron *cron);
 
 /* The first matching wall second at or after `wall`, or CRON_NEVER. Does not allocate. */

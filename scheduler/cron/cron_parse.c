@@ -35,6 +35,10 @@ static const char *const month_names[] = {
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
 static const char *const dow_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
 
+/* Quartz counts the days of the week from 1, Sunday. */
+static const struct field_def quartz_dow = {
+    "day-of-week", 1, 7, "1-7 (1 is Sunday, 7 Saturday), sun-sat, ?, L, 6L or 6#3", dow_names, 7};
+
 static const struct field_def field_defs[] = {
     [FIELD_SECOND] = {"second", 0, 59, "0-59", NULL, 0},
     [FIELD_MINUTE] = {"minute", 0, 59, "0-59", NULL, 0},
@@ -47,7 +51,10 @@ static const struct field_def field_defs[] = {
 
 struct parser {
     struct cron *cron;
-    const char *text; /* the whole expression, for messages */
+    enum cron_profile profile;
+    const char *hash_key; /* or NULL */
+    int any_day_fields;   /* Quartz: how many of the two day fields are '?' */
+    const char *text;     /* the whole expression, for messages */
     const struct field_def *def;
     enum field_kind kind;
     const char *item, *item_end; /* the list element being read, for messages */
@@ -64,6 +71,23 @@ const char *cron_show(const char *text, char out[CRON_SHOW_MAX])
     }
     snprintf(out + n, CRON_SHOW_MAX - n, "%s", text[n] != '\0' ? "..." : "");
     return out;
+}
+
+static bool is_quartz(const struct parser *p)
+{
+    return p->profile == CRON_QUARTZ;
+}
+
+/* The highest number that may be written: one more than there are days, as 7 is Sunday too. */
+static int max_written(const struct parser *p)
+{
+    return p->kind == FIELD_DOW && !is_quartz(p) ? 7 : p->def->max;
+}
+
+/* 0 = Sunday for a day of the week as written, 1 to 7 in Quartz, else 0 to 7. */
+static int dow_of(const struct parser *p, int value)
+{
+    return is_quartz(p) ? (value + 6) % 7 : value % 7;
 }
 
 /* "cron '...': minute field, '61': <why>" */
@@ -130,9 +154,6 @@ static int parse_name(struct parser *p, int *out)
             return 0;
         }
     }
-    if ((*p->at | 0x20) == 'h') {
-        return complain(p, "'H' (a place picked by hash) is not known here, write the number");
-    }
     return complain(p, "neither a number nor a known name");
 }
 
@@ -155,8 +176,7 @@ static int parse_value(struct parser *p, int *out)
     if ((is_letter(*p->at) ? parse_name(p, &value) : parse_number(p, &value)) != 0) {
         return -1;
     }
-    int max = p->kind == FIELD_DOW ? 7 : p->def->max;
-    if (value < p->def->min || value > max) {
+    if (value < p->def->min || value > max_written(p)) {
         char why[80];
         bool is_midnight = p->kind == FIELD_HOUR && value == 24;
         snprintf(
@@ -172,7 +192,7 @@ static void set_value(struct parser *p, int value)
     if (p->kind == FIELD_YEAR) {
         p->cron->years[value / 64] |= UINT64_C(1) << (value % 64);
     } else {
-        p->bits |= UINT64_C(1) << (p->kind == FIELD_DOW ? value % 7 : value);
+        p->bits |= UINT64_C(1) << (p->kind == FIELD_DOW ? dow_of(p, value) : value);
     }
 }
 
@@ -184,8 +204,7 @@ static void set_range(struct parser *p, int from, int to, int step)
         to += size;
     }
     for (int value = from; value <= to; value += step) {
-        int max = p->kind == FIELD_DOW ? 7 : p->def->max;
-        set_value(p, value > max ? value - size : value);
+        set_value(p, value > max_written(p) ? value - size : value);
     }
 }
 
@@ -198,6 +217,9 @@ static int parse_step(struct parser *p, int *step)
         return -1;
     }
     int size = p->def->max - p->def->min + 1;
+    if (is_quartz(p) && p->kind <= FIELD_HOUR) {
+        size--; /* Quartz takes 0/59, not 0/60 */
+    }
     if (*step == 0) {
         return complain(p, "a step of 0 never moves, use 1 or more");
     }
@@ -247,7 +269,7 @@ static int parse_dow_special(struct parser *p, int from, int to)
     }
     uint8_t *set = nth > 0 ? &p->cron->dow_nth[nth - 1] : &p->cron->dow_last;
     for (int dow = from; dow <= (to < from ? to + 7 : to); dow++) {
-        *set |= (uint8_t)(1U << (dow % 7));
+        *set |= (uint8_t)(1U << dow_of(p, dow));
     }
     p->cron->has_special_days = true;
     return at_end(p) ? 0 : complain(p, "unexpected text at the end");
@@ -260,7 +282,12 @@ static int parse_special_start(struct parser *p, bool *special_out)
     if (p->kind == FIELD_DAY && take(p, 'l')) {
         return parse_last_day(p);
     }
-    if (p->kind == FIELD_DOW && p->item_end - p->at >= 1 && (*p->at | 0x20) == 'l') {
+    if (p->kind == FIELD_DOW && is_quartz(p) && p->item_end - p->at == 1 && take(p, 'l')) {
+        p->bits |= 1U << 6; /* alone it is Saturday, the last day of Quartz's week */
+        return 0;
+    }
+    if (p->kind == FIELD_DOW && !is_quartz(p) && p->item_end - p->at >= 1 &&
+        (*p->at | 0x20) == 'l') {
         if (p->item_end - p->at != 2 || p->at[1] < '0' || p->at[1] > '7') {
             return complain(p, "the last Friday of the month is '5L', the last Saturday '6L'");
         }
@@ -272,6 +299,89 @@ static int parse_special_start(struct parser *p, bool *special_out)
     return 0;
 }
 
+/* FNV-1a and a finalizer; a field's place must not follow from another's. */
+static uint64_t hash_of(const char *key, enum field_kind kind)
+{
+    uint64_t hash = UINT64_C(14695981039346656037) ^ (uint64_t)kind;
+    for (; *key != '\0'; key++) {
+        hash = (hash ^ (unsigned char)*key) * UINT64_C(1099511628211);
+    }
+    hash = (hash ^ hash >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
+    return hash ^ hash >> 31;
+}
+
+/* After "H": "(a-b)" or nothing, then "/n" or nothing. */
+static int parse_hash(struct parser *p)
+{
+    if (p->hash_key == NULL) {
+        return complain(p, "'H' is a place picked by the recurring run's id, and there is none "
+                           "here; write the number");
+    }
+    if (p->kind == FIELD_YEAR) {
+        return complain(p, "'H' has no meaning here");
+    }
+    /* Every month has a day 28. */
+    int from = p->def->min, to = p->kind == FIELD_DAY ? 28 : p->def->max, step = 0;
+    if (take(p, '(')) {
+        if (parse_value(p, &from) != 0) {
+            return -1;
+        }
+        if (!take(p, '-')) {
+            return complain(p, "in 'H(a-b)' a '-' is missing");
+        }
+        if (parse_value(p, &to) != 0) {
+            return -1;
+        }
+        if (!take(p, ')')) {
+            return complain(p, "in 'H(a-b)' the ')' is missing");
+        }
+        if (to < from) {
+            return complain(p, "in 'H(a-b)' a comes before b");
+        }
+    }
+    if (take(p, '/') && parse_step(p, &step) != 0) {
+        return -1;
+    }
+    if (!at_end(p)) {
+        return complain(p, "after 'H' comes '(a-b)' or '/n' or nothing");
+    }
+    int size = to - from + 1;
+    uint64_t hash = hash_of(p->hash_key, p->kind);
+    if (step == 0) {
+        set_value(p, from + (int)(hash % (uint64_t)size));
+        return 0;
+    }
+    from += (int)(hash % (uint64_t)(step < size ? step : size));
+    set_range(p, from, to, step);
+    return 0;
+}
+
+/* What Quartz refuses although each element by itself could be read. */
+static int check_quartz_item(struct parser *p, const char *field, const char *field_end)
+{
+    size_t len = (size_t)(field_end - field);
+    bool is_day_field = p->kind == FIELD_DAY || p->kind == FIELD_DOW;
+    bool is_list = memchr(field, ',', len) != NULL;
+    bool has_last = false;
+    int numbered = 0;
+    for (const char *c = field; c < field_end; c++) {
+        has_last |= (*c | 0x20) == 'l';
+        numbered += *c == '#';
+    }
+    if (memchr(p->item, '?', (size_t)(p->item_end - p->item)) != NULL &&
+        (!is_day_field || len > 1)) {
+        return complain(p, "'?' stands alone in one of the two day fields");
+    }
+    if (is_day_field && is_list && has_last) {
+        return complain(p, "'L' cannot be part of a list in Quartz");
+    }
+    if (numbered > 1) {
+        return complain(p, "Quartz takes one '#' only");
+    }
+    return 0;
+}
+
 static int parse_item(struct parser *p)
 {
     bool is_special;
@@ -279,9 +389,13 @@ static int parse_item(struct parser *p)
     if (is_special) {
         return rc;
     }
+    if (!is_quartz(p) && take(p, 'h')) {
+        return parse_hash(p);
+    }
     int from = p->def->min, to = p->def->max, step = 1;
     bool is_single = false;
-    if (!take(p, '*') && !take(p, '?')) {
+    bool is_bare_step = is_quartz(p) && !at_end(p) && *p->at == '/'; /* "/5" is a step from "*" */
+    if (!is_bare_step && !take(p, '*') && !take(p, '?')) {
         if (parse_value(p, &from) != 0) {
             return -1;
         }
@@ -310,7 +424,7 @@ static int parse_item(struct parser *p)
             return -1;
         }
         if (is_single) {
-            from = p->kind == FIELD_DOW ? from % 7 : from;
+            from = p->kind == FIELD_DOW && !is_quartz(p) ? from % 7 : from;
             to = p->def->max; /* "5/15" is 5-59/15 */
         }
     }
@@ -319,7 +433,7 @@ static int parse_item(struct parser *p)
         snprintf(why, sizeof why, "unexpected '%c'", *p->at > ' ' && *p->at < 0x7f ? *p->at : '?');
         return complain(p, why);
     }
-    if (p->kind == FIELD_DOW && from == 7 && to < 7) {
+    if (p->kind == FIELD_DOW && !is_quartz(p) && from == 7 && to < 7) {
         from = 0; /* 7-2 is Sunday to Tuesday */
     }
     set_range(p, from, to, step);
@@ -329,10 +443,15 @@ static int parse_item(struct parser *p)
 static int parse_field(struct parser *p, enum field_kind kind, const char *from, const char *end)
 {
     p->kind = kind;
-    p->def = &field_defs[kind];
+    p->def = kind == FIELD_DOW && is_quartz(p) ? &quartz_dow : &field_defs[kind];
     p->bits = 0;
-    bool is_star = *from == '*' || *from == '?';
-    if (kind == FIELD_DOW && *from == '+') {
+    /* "H/n" is a star that begins elsewhere. */
+    bool is_star = *from == '*' || *from == '?' || (is_quartz(p) && *from == '/') ||
+                   (!is_quartz(p) && end - from > 2 && (*from | 0x20) == 'h' && from[1] == '/');
+    if (kind == FIELD_DAY || kind == FIELD_DOW) {
+        p->any_day_fields += end - from == 1 && *from == '?';
+    }
+    if (kind == FIELD_DOW && *from == '+' && !is_quartz(p)) {
         p->cron->dow_is_and = true;
         from++;
     }
@@ -344,7 +463,7 @@ static int parse_field(struct parser *p, enum field_kind kind, const char *from,
         const char *comma = memchr(item, ',', (size_t)(end - item));
         p->item = p->at = item;
         p->item_end = comma != NULL ? comma : end;
-        if (parse_item(p) != 0) {
+        if ((is_quartz(p) && check_quartz_item(p, from, end) != 0) || parse_item(p) != 0) {
             return -1;
         }
         if (comma == NULL) {
@@ -382,6 +501,20 @@ static int parse_field(struct parser *p, enum field_kind kind, const char *from,
     return 0;
 }
 
+static int check_count(struct parser *p, int count)
+{
+    int min = is_quartz(p) ? 6 : 5;
+    if (count >= min && count <= 7) {
+        return 0;
+    }
+    char text[CRON_SHOW_MAX];
+    return err_set(p->err, ERR_INVALID, "cron '%s': %d field%s; write %s", cron_show(p->text, text),
+        count, count == 1 ? "" : "s",
+        is_quartz(p) ? "6 (second minute hour day month weekday) or 7 (year last), as in Quartz"
+                     : "5 (minute hour day month weekday), 6 (second first), 7 (second first, "
+                       "year last) or a word like '@daily' or '@every 90s'");
+}
+
 static int parse_fields(struct parser *p)
 {
     const char *from[8], *end[8];
@@ -396,12 +529,8 @@ static int parse_fields(struct parser *p)
         at += len;
         at += strspn(at, " \t");
     }
-    if (count < 5 || count > 7) {
-        char text[CRON_SHOW_MAX];
-        return err_set(p->err, ERR_INVALID,
-            "cron '%s': %d field%s; write 5 (minute hour day month weekday), 6 (second first), "
-            "7 (second first, year last) or a word like '@daily' or '@every 90s'",
-            cron_show(p->text, text), count, count == 1 ? "" : "s");
+    if (check_count(p, count) != 0) {
+        return -1;
     }
     int first = count == 5 ? FIELD_MINUTE : FIELD_SECOND;
     p->cron->seconds = 1;
@@ -410,10 +539,17 @@ static int parse_fields(struct parser *p)
             return -1;
         }
     }
+    if (is_quartz(p) && p->any_day_fields != 1) {
+        char text[CRON_SHOW_MAX];
+        return err_set(p->err, ERR_INVALID,
+            "cron '%s': in Quartz exactly one of day-of-month and day-of-week is '?', as in "
+            "'0 30 9 ? * mon-fri'",
+            cron_show(p->text, text));
+    }
     return 0;
 }
 
-static const char *descriptor(const char *word)
+const char *cron_descriptor(const char *word, bool any_case)
 {
     static const struct {
         const char *word, *fields;
@@ -425,9 +561,11 @@ static const char *descriptor(const char *word)
         {"@daily", "0 0 * * *"},
         {"@midnight", "0 0 * * *"},
         {"@hourly", "0 * * * *"},
+        {"@every_minute", "* * * * *"},
+        {"@every_second", "* * * * * *"},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (strcasecmp(word, table[i].word) == 0) {
+        if ((any_case ? strcasecmp : strcmp)(word, table[i].word) == 0) {
             return table[i].fields;
         }
     }
@@ -437,7 +575,7 @@ static const char *descriptor(const char *word)
 static int parse_descriptor(struct parser *p, const char *word)
 {
     char text[CRON_SHOW_MAX];
-    const char *fields = descriptor(word);
+    const char *fields = cron_descriptor(word, true);
     if (fields == NULL) {
         bool is_reboot = strcasecmp(word, "@reboot") == 0;
         return err_set(p->err, ERR_INVALID,
@@ -447,6 +585,7 @@ static int parse_descriptor(struct parser *p, const char *word)
             is_reboot ? "a schedule is about time, there is no reboot here" : "unknown word");
     }
     p->text = fields;
+    p->profile = CRON_VIXIE; /* Quartz has no words, so they mean what they mean elsewhere */
     return parse_fields(p);
 }
 
@@ -481,13 +620,18 @@ static int refuse_never(const struct cron *cron, const char *text, struct err *e
         shown, cron->years != NULL ? " and year" : "");
 }
 
-int cron_parse(struct cron *cron, const char *text, struct err *err)
+int cron_parse(struct cron *cron, const char *text, enum cron_profile profile, const char *hash_key,
+    struct err *err)
 {
     struct err own = ERR_INIT;
     *cron = (struct cron){0};
-    struct parser p = {.cron = cron, .text = text, .err = &own};
+    struct parser p = {
+        .cron = cron, .profile = profile, .hash_key = hash_key, .text = text, .err = &own};
     const char *word = text + strspn(text, " \t");
-    int rc = *word == '@' ? parse_descriptor(&p, word) : parse_fields(&p);
+    bool is_robfig = profile == CRON_ROBFIG || profile == CRON_ROBFIG_V1;
+    int rc = is_robfig      ? cron_parse_robfig(cron, word, profile, &own)
+             : *word == '@' ? parse_descriptor(&p, word)
+                            : parse_fields(&p);
     if (rc == 0) {
         int64_t from = cron->years == NULL ? 0 : INT64_MIN;
         if (cron_next_wall(cron, from) == CRON_NEVER) {

@@ -5,6 +5,9 @@
  */
 #include "cron/internal.h"
 
+#include "cron/calendar.h"
+#include "cron/rule.h"
+
 #include "base/buf.h"
 #include "base/util.h"
 
@@ -274,13 +277,58 @@ static void add_interval(struct buf *out, int64_t seconds)
     }
 }
 
+static void add_zone(struct buf *out, const struct part *part)
+{
+    buf_addf(out, ", %s", part->zone->name);
+}
+
+static void add_part(struct buf *out, const struct part *part)
+{
+    switch (part->kind) {
+    case PART_CRON:
+        add_clock(out, &part->cron);
+        add_calendar(out, &part->cron);
+        add_zone(out, part);
+        break;
+    case PART_RULE:
+        rule_describe(part->rule, out);
+        add_zone(out, part);
+        break;
+    case PART_PHASED:
+        add_interval(out, part->interval_s);
+        buf_addf(out, " counted from 1970-01-01T%02d:%02d:%02dZ", (int)(part->phase_s / 3600 % 24),
+            (int)(part->phase_s / 60 % 60), (int)(part->phase_s % 60));
+        if (part->phase_s >= 86400) {
+            buf_addf(out, " and %lld days", (long long)(part->phase_s / 86400));
+        }
+        break;
+    case PART_EVERY:
+    case PART_INTERVAL:
+        add_interval(out, part->interval_s);
+        break;
+    }
+}
+
+static void add_events(
+    struct buf *out, const char *text, struct calendar *const *calendars, size_t count)
+{
+    size_t events = 0;
+    for (size_t i = 0; i < count; i++) {
+        events += calendar_count(calendars[i]);
+    }
+    if (count > 0) {
+        buf_addf(out, "%s %zu event%s", text, events, events == 1 ? "" : "s");
+    }
+}
+
 void schedule_describe(const struct schedule *schedule, struct buf *out)
 {
-    if (schedule->kind != SCHEDULE_CRON) {
-        add_interval(out, schedule->interval_s);
-        return;
+    for (size_t i = 0; i < schedule->count; i++) {
+        if (i > 0) {
+            buf_adds(out, "; and ");
+        }
+        add_part(out, &schedule->parts[i]);
     }
-    add_clock(out, &schedule->cron);
-    add_calendar(out, &schedule->cron);
-    buf_addf(out, ", %s", schedule_zone_name(schedule));
+    add_events(out, "; only inside", schedule->include, schedule->include_count);
+    add_events(out, "; not inside", schedule->exclude, schedule->exclude_count);
 }

@@ -54,7 +54,7 @@ static int64_t take_unit(const char **at)
     return 0;
 }
 
-int duration_parse(const char *text, int64_t *seconds_out, struct err *err)
+int duration_parse(const char *text, bool may_be_zero, int64_t *seconds_out, struct err *err)
 {
     int64_t total = 0;
     const char *at = text;
@@ -100,6 +100,10 @@ int duration_parse(const char *text, int64_t *seconds_out, struct err *err)
         if (too_long || total / NS_PER_S > INTERVAL_MAX_S) {
             return complain(text, "longer than 100 years", err);
         }
+    }
+    if (may_be_zero) {
+        *seconds_out = total / NS_PER_S;
+        return 0;
     }
     if (total == 0) {
         return complain(text, "it must be longer than nothing", err);

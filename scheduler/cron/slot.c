@@ -42,7 +42,7 @@ static int64_t latest_fire(
 static int64_t next_of_periodic(const struct schedule *schedule,
     const struct schedule_window *window, int64_t base, int64_t now_us)
 {
-    int64_t interval = schedule->interval_s * US_PER_S;
+    int64_t interval = schedule->parts[0].interval_s * US_PER_S;
     int64_t start = whole_s(window->start_us), end = window->end_us;
     int64_t next = start > base ? start : base + interval;
     if (end != 0 && end < next) {
@@ -80,6 +80,7 @@ int64_t schedule_next_slot(const struct schedule *schedule, const struct schedul
                    : window->start_us != 0 ? window->start_us
                                            : window->created_us;
     base = whole_s(base);
-    return schedule->kind == SCHEDULE_INTERVAL ? next_of_periodic(schedule, window, base, now_us)
-                                               : next_of_cron(schedule, window, base, now_us);
+    return schedule->parts[0].kind == PART_INTERVAL
+               ? next_of_periodic(schedule, window, base, now_us)
+               : next_of_cron(schedule, window, base, now_us);
 }

@@ -276,3 +276,19 @@ int32_t zone_offset(const struct zone *zone, int64_t utc_s)
     zone_span_at(zone, utc_s, &span);
     return span.offset;
 }
+
+int64_t zone_reach_wall(const struct zone *zone, int64_t t, int64_t wall)
+{
+    if (wall - ZONE_OFFSET_MAX > t) {
+        t = wall - ZONE_OFFSET_MAX;
+    }
+    for (;;) {
+        struct zone_span span;
+        zone_span_at(zone, t, &span);
+        int64_t at = wall - span.offset;
+        if (at < span.end) {
+            return at > t ? at : t;
+        }
+        t = span.end;
+    }
+}

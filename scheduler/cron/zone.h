@@ -42,6 +42,9 @@ struct zone_span {
 
 void zone_span_at(const struct zone *zone, int64_t utc_s, struct zone_span *out);
 
+/* The first instant at or after t at which the wall clock shows or has passed `wall`. */
+int64_t zone_reach_wall(const struct zone *zone, int64_t t, int64_t wall);
+
 /* NULL if the name may be looked up as a file below the zone folder, else the reason. */
 const char *zone_name_problem(const char *name);
 

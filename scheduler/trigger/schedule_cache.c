@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled schedules by expression and zone. */
+/* Compiled schedules by what they are made of. */
 #include "trigger/schedule_cache.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -43,8 +42,7 @@ void schedule_cache_free(struct schedule_cache *cache)
 struct shared_schedule *schedule_cache_get(
     struct schedule_cache *cache, const json_t *doc, struct err *err)
 {
-    char *key = xasprintf("%" PRId64 "\n%s\n%s", jget_i64(doc, "interval_s", 0),
-        jget_str(doc, "time_zone", ""), jget_str(doc, "cron", ""));
+    char *key = schedule_key(doc, jget_str(doc, "id", ""));
     struct shared_schedule *shared = map_get(cache->by_key, key);
     if (shared != NULL) {
         free(key);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled schedules, shared by all loaded recurring runs that have the same expression and
- * zone, reference counted: a thousand recurring runs of "@daily" are one schedule.
+ * Compiled schedules, shared by all loaded recurring runs that have the same document
+ * members, reference counted: a thousand recurring runs of "@daily" are one schedule.
  */
 #ifndef SCHEDULER_TRIGGER_SCHEDULE_CACHE_H
 #define SCHEDULER_TRIGGER_SCHEDULE_CACHE_H
@@ -24,7 +24,7 @@ struct shared_schedule {
 struct schedule_cache *schedule_cache_new(void);
 /* All must have been given back. */
 void schedule_cache_free(struct schedule_cache *cache);
-/* For the members cron, time_zone, interval_s of doc. NULL and err when it cannot be read. */
+/* For the members of doc that schedule_parse() reads. NULL and err when it cannot be read. */
 struct shared_schedule *schedule_cache_get(
     struct schedule_cache *cache, const json_t *doc, struct err *err);
 /* NULL is fine. */

@@ -61,19 +61,13 @@ void slot_resume(const struct schedule *schedule, const struct schedule_window *
 
 int slot_schedule(const json_t *doc, struct schedule **out, struct err *err)
 {
-    const char *cron = jget_str(doc, "cron", "");
-    const char *zone = jget_str(doc, "time_zone", "");
-    int64_t interval_s = jget_i64(doc, "interval_s", 0);
     *out = NULL;
-    if (cron[0] != '\0') {
-        *out = schedule_parse_cron(cron, zone[0] == '\0' ? NULL : zone, err);
-        return *out == NULL ? -1 : 0;
+    if (!schedule_is_given(doc)) {
+        return 0;
     }
-    if (interval_s > 0) {
-        *out = schedule_new_interval(interval_s, err);
-        return *out == NULL ? -1 : 0;
-    }
-    return 0;
+    const char *id = jget_str(doc, "id", "");
+    *out = schedule_parse(doc, id[0] != '\0' ? id : NULL, err);
+    return *out == NULL ? -1 : 0;
 }
 
 void slot_window(const json_t *doc, struct schedule_window *out)

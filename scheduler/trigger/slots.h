@@ -36,8 +36,8 @@ int64_t slot_after(const struct schedule *schedule, const struct schedule_window
 void slot_resume(const struct schedule *schedule, const struct schedule_window *window,
     struct slot_state *state, int64_t now_us);
 
-/* The schedule of a record or doc (members cron, time_zone, interval_s). *out is NULL for one
- * without a trigger. */
+/* The schedule of a record or doc: the members of schedule_parse(), and id as its hash key. *out
+ * is NULL for one without a trigger. */
 int slot_schedule(const json_t *doc, struct schedule **out, struct err *err);
 void slot_window(const json_t *doc, struct schedule_window *out);
 

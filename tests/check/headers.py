@@ -18,6 +18,7 @@ LIBRARIES = [
     "jansson",
     "openssl",
     "libarchive",
+    "libical",
     "cmocka",
 ]
 

@@ -27,7 +27,7 @@ static void check_schedule(const char *cron, const struct zone *zone)
     struct err err = ERR_INIT;
     struct schedule *schedule = schedule_parse_cron(cron, NULL, &err);
     assert(schedule != NULL);
-    schedule->zone = zone;
+    schedule->parts[0].zone = zone;
     static const int64_t from_s[] = {-2000000000, 0, 1741478400, 4102444000, 30000000000};
     for (size_t i = 0; i < ARRAY_LEN(from_s); i++) {
         int64_t at = from_s[i] * 1000000;

@@ -28,7 +28,6 @@
 #define FIRES_COMPARED 200
 
 static const char gap_rule[] = "gap: a fixed time fires at the end of the gap, nowhere else";
-static const char fold_rule[] = "fold: a fixed time fires once, not twice";
 static const char wrap_rule[] = "ranges may wrap around";
 static const char question_rule[] = "'?' is accepted in every field, as in KFP";
 static const char never_rule[] = "what never fires is refused";
@@ -42,17 +41,6 @@ static struct {
     const char *reason;
     int used;
 } explained[] = {
-    {"robfig-v1.2.0", "0 30 2 11 Mar ?", NULL, gap_rule, 0},
-    {"robfig-v1.2.0", "0 0 2 * * ?", "2012-03-11T00:00:00-05:00", gap_rule, 0},
-    {"robfig-v1.2.0", "0 30 1 04 Nov ?", NULL, fold_rule, 0},
-    {"robfig-v1.2.0", "0 0 1 * * ?", "2012-11-04T01:00:00-04:00", fold_rule, 0},
-    {"robfig-v3", "TZ=America/New_York 0 30 2 11 Mar ?", NULL, gap_rule, 0},
-    {"robfig-v3", "TZ=America/New_York 0 0 2 * * ?", "2012-03-11T00:00:00-05:00", gap_rule, 0},
-    {"robfig-v3", "TZ=America/New_York 0 30 1 04 Nov ?", NULL, fold_rule, 0},
-    {"robfig-v3", "TZ=America/New_York 0 0 1 * * ?", "2012-11-04T01:00:00-04:00", fold_rule, 0},
-    {"robfig-v3", "0 0 1 * * ?", "2012-11-04T01:00:00-04:00", fold_rule, 0},
-    {"robfig-v3", "* * */10 * Sun", NULL, star_rule, 0},
-    {"robfig-v3", "0 0 0 */5 Apr,Aug,Oct Mon", NULL, star_rule, 0},
     {"ccronexpr", "3-2 */5 * * * *", NULL, wrap_rule, 0},
     {"croniter", "0 16 */2 * sat", NULL, star_rule, 0},
     {"croniter", "0 0 * * *,sat#3", NULL, star_list_rule, 0},
@@ -77,20 +65,34 @@ static const char *text_of(const json_t *row, const char *key)
     return json_string_value(json_object_get(row, key));
 }
 
-/* KFP's dialect with five fields has a second, but no day of the week. */
-static struct schedule *parse(const json_t *row, const char *expr, struct err *err)
+static int fields_in(const char *text)
 {
-    char text[256];
-    const char *at = expr + strspn(expr, " \t");
     int fields = 0;
-    for (const char *p = at; *p != '\0'; fields++) {
+    for (const char *p = text + strspn(text, " \t"); *p != '\0'; fields++) {
         p += strcspn(p, " \t");
         p += strspn(p, " \t");
     }
-    bool is_kfp5 = strcmp(text_of(row, "dialect"), "robfig-v1") == 0 && fields == 5 && *at != '@';
-    snprintf(text, sizeof text, "%s%s", expr, is_kfp5 ? " *" : "");
-    bool has_prefix = strstr(text, "TZ=") != NULL;
-    return schedule_parse_cron(text, has_prefix ? NULL : text_of(row, "tz"), err);
+    return fields;
+}
+
+/* Each row in the profile that its dialect is. */
+static struct schedule *parse(const json_t *row, const char *expr, struct err *err)
+{
+    char text[256];
+    const char *dialect = text_of(row, "dialect"), *suite = text_of(row, "suite");
+    const char *zone = strstr(expr, "TZ=") == NULL ? text_of(row, "tz") : NULL;
+    const char *profile = strcmp(dialect, "robfig-v1") == 0  ? "robfig-v1"
+                          : strncmp(suite, "robfig", 6) == 0 ? "robfig"
+                                                             : "vixie";
+    /* robfig v3's parser of seconds lets the weekday be left out; our profile reads five fields
+     * as its standard parser does. */
+    bool lacks_weekday = strcmp(dialect, "seconds6") == 0 && strcmp(profile, "robfig") == 0 &&
+                         fields_in(expr) == 5 + (strstr(expr, "TZ=") != NULL) &&
+                         strchr(expr, '@') == NULL;
+    snprintf(text, sizeof text, "%s%s", expr, lacks_weekday ? " *" : "");
+    json_t *doc CLEANUP(json_decrefp) =
+        json_pack("{s:s,s:s,s:s*}", "cron", text, "profile", profile, "time_zone", zone);
+    return schedule_parse(doc, NULL, err);
 }
 
 static int64_t instant(const char *text)

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recurrences. libical reads the RRULE; rules up to weekly without BYSETPOS are then cron's bit
+ * sets plus a stride, because libical walks them step by step, for minutes when nothing matches.
+ * Only rules by month and year, and BYSETPOS, are walked by libical, in windows with an end.
+ */
+#include "cron/rule.h"
+
+#include "cron/cron.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/util.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <libical/ical.h>
+
+#define DAY_S INT64_C(86400)
+#define WINDOW_SIZE 32
+/* Strides tried before giving up: 27 years of days, a week of minutes. */
+#define STRIDES_MAX 10000
+/* How far ahead libical looks; it knows no years beyond 2582 anyway. */
+#define WINDOW_YEARS 100
+
+struct rule {
+    int64_t start, until; /* wall seconds, inclusive; until CRON_NEVER: no end */
+    bool has_recur, is_simple, is_interval;
+    /* is_simple: what matches, and which units of how many seconds from the start on */
+    struct cron cron;
+    int64_t unit_s, unit_shift_s, stride;
+    /* else: what libical walks, and what it gave for [window_from, window_to] */
+    struct icalrecurrencetype *recur;
+    int64_t *window;
+    size_t window_count;
+    int64_t window_from, window_to;
+    int64_t *dates, *except; /* ascending */
+    size_t date_count, except_count;
+    char *text; /* of the RRULE, for people */
+};
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+/* ---- libical's walk ---- */
+
+static struct icaltimetype to_ical(int64_t wall)
+{
+    struct civil c;
+    civil_from_s(wall, &c);
+    struct icaltimetype t = icaltime_null_time();
+    t.year = c.year;
+    t.month = c.month;
+    t.day = c.day;
+    t.hour = c.hour;
+    t.minute = c.minute;
+    t.second = c.second;
+    return t;
+}
+
+static int64_t from_ical(struct icaltimetype t)
+{
+    struct civil c = {.year = t.year, .month = t.month, .day = t.day};
+    if (!t.is_date) {
+        c.hour = t.hour;
+        c.minute = t.minute;
+        c.second = t.second;
+    }
+    return civil_to_s(&c);
+}
+
+/* Expands the rule from `wall` on. */
+static void fill_window(struct rule *rule, int64_t wall)
+{
+    struct civil c;
+    civil_from_s(wall, &c);
+    c.year += WINDOW_YEARS;
+    c.day = c.day > 28 ? 28 : c.day;
+    int64_t limit = civil_to_s(&c);
+    limit = rule->until < limit ? rule->until : limit;
+    rule->window_count = 0;
+    rule->window_from = wall;
+    rule->window_to = limit;
+    rule->recur->until = to_ical(limit);
+    struct icalrecur_iterator_impl *walk =
+        icalrecur_iterator_new(*rule->recur, to_ical(rule->start));
+    if (walk == NULL) {
+        return;
+    }
+    if (wall > rule->start && wall <= limit) {
+        icalrecur_iterator_set_start(walk, to_ical(wall));
+    }
+    while (wall <= limit && rule->window_count < WINDOW_SIZE) {
+        struct icaltimetype next = icalrecur_iterator_next(walk);
+        if (icaltime_is_null_time(next)) {
+            break;
+        }
+        int64_t at = from_ical(next);
+        int64_t last = rule->window_count > 0 ? rule->window[rule->window_count - 1] : wall - 1;
+        if (at > last && at <= limit) {
+            rule->window[rule->window_count++] = at;
+        }
+    }
+    icalrecur_iterator_free(walk);
+    if (rule->window_count == WINDOW_SIZE) {
+        rule->window_to = rule->window[WINDOW_SIZE - 1];
+    }
+}
+
+static int64_t next_by_libical(struct rule *rule, int64_t wall)
+{
+    bool is_fresh = false;
+    if (wall < rule->window_from || wall > rule->window_to) {
+        fill_window(rule, wall);
+        is_fresh = true;
+    }
+    for (;;) {
+        for (size_t i = 0; i < rule->window_count; i++) {
+            if (rule->window[i] >= wall) {
+                return rule->window[i];
+            }
+        }
+        if (is_fresh) {
+            return CRON_NEVER; /* nothing in a hundred years */
+        }
+        fill_window(rule, wall);
+        is_fresh = true;
+    }
+}
+
+/* ---- bit sets and a stride ---- */
+
+static int64_t unit_of(const struct rule *rule, int64_t wall)
+{
+    return floor_div(wall - rule->unit_shift_s, rule->unit_s);
+}
+
+static int64_t next_simple(const struct rule *rule, int64_t wall)
+{
+    int64_t first = unit_of(rule, rule->start);
+    for (int n = 0; n < STRIDES_MAX; n++) {
+        wall = cron_next_wall(&rule->cron, wall);
+        if (wall == CRON_NEVER || wall > rule->until) {
+            return CRON_NEVER;
+        }
+        int64_t unit = unit_of(rule, wall);
+        int64_t beyond = (unit - first) % rule->stride;
+        if (beyond == 0) {
+            return wall;
+        }
+        wall = (unit + rule->stride - beyond) * rule->unit_s + rule->unit_shift_s;
+    }
+    return CRON_NEVER;
+}
+
+/* Of the RRULE alone, without RDATE and EXDATE. */
+static int64_t next_of_recur(struct rule *rule, int64_t wall)
+{
+    wall = wall > rule->start ? wall : rule->start;
+    if (wall > rule->until) {
+        return CRON_NEVER;
+    }
+    if (!rule->has_recur) {
+        return wall <= rule->start ? rule->start : CRON_NEVER;
+    }
+    return rule->is_simple ? next_simple(rule, wall) : next_by_libical(rule, wall);
+}
+
+/* The index of the first date at or after wall. */
+static size_t find_date(const int64_t *dates, size_t count, int64_t wall)
+{
+    size_t low = 0, end = count;
+    while (low < end) {
+        size_t middle = (low + end) / 2;
+        if (dates[middle] < wall) {
+            low = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return low;
+}
+
+int64_t rule_next_wall(struct rule *rule, int64_t wall)
+{
+    for (;;) {
+        int64_t next = next_of_recur(rule, wall);
+        size_t date = find_date(rule->dates, rule->date_count, wall);
+        if (date < rule->date_count && rule->dates[date] < next) {
+            next = rule->dates[date];
+        }
+        size_t except = find_date(rule->except, rule->except_count, next);
+        if (next == CRON_NEVER || except == rule->except_count || rule->except[except] != next) {
+            return next;
+        }
+        wall = next + 1;
+    }
+}
+
+/* ---- making one ---- */
+
+/* The bits of a BY list, or `otherwise` when there is none. Ends at max values. */
+static uint64_t by_bits(const short *by, int max, uint64_t otherwise)
+{
+    uint64_t bits = 0;
+    if (by[0] == ICAL_RECURRENCE_ARRAY_MAX) {
+        return otherwise;
+    }
+    for (int i = 0; i < max && by[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
+        if (by[i] >= 0 && by[i] <= 59) {
+            bits |= UINT64_C(1) << by[i];
+        }
+    }
+    return bits;
+}
+
+static void set_days(struct cron *cron, const struct icalrecurrencetype *recur)
+{
+    cron->days = 0;
+    for (int i = 0; i < ICAL_BY_MONTHDAY_SIZE; i++) {
+        int day = recur->by_month_day[i];
+        if (day == ICAL_RECURRENCE_ARRAY_MAX) {
+            break;
+        }
+        if (day >= 1 && day <= 31) {
+            cron->days |= UINT32_C(1) << day;
+        } else if (day <= -1 && day >= -31) {
+            cron->days_from_last |= UINT32_C(1) << (-day - 1);
+            cron->has_special_days = true;
+        }
+    }
+}
+
+static bool has_by(const short *by)
+{
+    return by[0] != ICAL_RECURRENCE_ARRAY_MAX;
+}
+
+/* Bit sets for SECONDLY to WEEKLY. */
+static void make_simple(struct rule *rule, const struct icalrecurrencetype *recur)
+{
+    static const int64_t units[] = {1, 60, 3600, DAY_S, 7 * DAY_S};
+    struct cron *cron = &rule->cron;
+    struct civil c;
+    civil_from_s(rule->start, &c);
+    enum { SECONDLY, MINUTELY, HOURLY, DAILY, WEEKLY } freq = (int)recur->freq;
+    rule->is_simple = true;
+    rule->unit_s = units[freq];
+    rule->stride = recur->interval > 0 ? recur->interval : 1;
+    cron->dow_is_and = true;
+    cron->seconds = by_bits(recur->by_second, ICAL_BY_SECOND_SIZE,
+        freq >= MINUTELY ? UINT64_C(1) << c.second : UINT64_MAX >> 4);
+    cron->minutes = by_bits(recur->by_minute, ICAL_BY_MINUTE_SIZE,
+        freq >= HOURLY ? UINT64_C(1) << c.minute : UINT64_MAX >> 4);
+    cron->hours = (uint32_t)(by_bits(recur->by_hour, ICAL_BY_HOUR_SIZE,
+                                 freq >= DAILY ? UINT64_C(1) << c.hour : 0xffffff) &
+                             0xffffff);
+    cron->months = (uint16_t)(by_bits(recur->by_month, ICAL_BY_MONTH_SIZE, 0x1ffe) & 0x1ffe);
+    cron->days = 0xfffffffe;
+    if (has_by(recur->by_month_day)) {
+        set_days(cron, recur);
+    }
+    cron->dow = (uint8_t)(freq == WEEKLY ? 1U << c.weekday : 0x7fU);
+    if (has_by(recur->by_day)) {
+        cron->dow = 0;
+        for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX;
+             i++) {
+            int day = (int)icalrecurrencetype_day_day_of_week(recur->by_day[i]);
+            cron->dow |= (uint8_t)(1U << (day - 1)); /* libical's Sunday is 1 */
+        }
+    }
+    if (freq == WEEKLY) {
+        /* Weeks begin on WKST; 1970-01-01 was a Thursday, 4. */
+        int first = recur->week_start != ICAL_NO_WEEKDAY ? (int)recur->week_start - 1 : 1;
+        rule->unit_shift_s = (first - 4 + 7) % 7 * DAY_S;
+    }
+}
+
+static int check_recur(const struct icalrecurrencetype *recur, struct err *err)
+{
+    if (recur->freq == ICAL_NO_RECURRENCE || recur->freq > ICAL_YEARLY_RECURRENCE) {
+        return err_set(err, ERR_INVALID,
+            "RRULE: FREQ is missing or unknown; it is one of SECONDLY, MINUTELY, HOURLY, DAILY, "
+            "WEEKLY, MONTHLY and YEARLY");
+    }
+    if (recur->rscale != NULL || recur->interval < 1) {
+        return err_set(err, ERR_INVALID, "RRULE: %s",
+            recur->rscale != NULL ? "RSCALE (other calendars) is not taken"
+                                  : "INTERVAL must be 1 to 32767");
+    }
+    if (recur->count > RULE_COUNT_MAX) {
+        return err_set(err, ERR_INVALID, "RRULE: COUNT is %d, at most %d is taken", recur->count,
+            RULE_COUNT_MAX);
+    }
+    bool is_short = recur->freq <= ICAL_DAILY_RECURRENCE;
+    if (is_short && (has_by(recur->by_year_day) || has_by(recur->by_week_no))) {
+        return err_set(err, ERR_INVALID,
+            "RRULE: BYYEARDAY and BYWEEKNO are taken with FREQ=YEARLY only; here write BYMONTH and "
+            "BYMONTHDAY");
+    }
+    if (recur->freq < ICAL_DAILY_RECURRENCE && has_by(recur->by_set_pos)) {
+        return err_set(err, ERR_INVALID, "RRULE: BYSETPOS is taken from FREQ=DAILY on");
+    }
+    if (recur->freq <= ICAL_WEEKLY_RECURRENCE) {
+        for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX;
+             i++) {
+            if (icalrecurrencetype_day_position(recur->by_day[i]) != 0) {
+                return err_set(err, ERR_INVALID,
+                    "RRULE: a number before a weekday, as in 2MO, needs FREQ=MONTHLY or YEARLY");
+            }
+        }
+    }
+    return 0;
+}
+
+/* COUNT=n becomes the wall time of the n-th. */
+static void end_by_count(struct rule *rule, int count)
+{
+    int64_t last = CRON_NEVER, wall = rule->start;
+    for (int n = 0; n < count; n++) {
+        int64_t next = next_of_recur(rule, wall);
+        if (next == CRON_NEVER) {
+            break;
+        }
+        last = next;
+        wall = next + 1;
+    }
+    rule->until = last < rule->until ? last : rule->until;
+    rule->window_from = 1; /* what was expanded goes beyond the end */
+    rule->window_to = 0;
+}
+
+static int add_recur(struct rule *rule, const struct icalrecurrencetype *recur, struct err *err)
+{
+    if (check_recur(recur, err) != 0) {
+        return -1;
+    }
+    rule->has_recur = true;
+    rule->is_interval = recur->freq < ICAL_DAILY_RECURRENCE;
+    struct icalrecurrencetype copy = *recur;
+    char *text = icalrecurrencetype_as_string_r(&copy);
+    rule->text = xstrdup(text != NULL ? text : "");
+    icalmemory_free_buffer(text);
+    if (recur->freq <= ICAL_WEEKLY_RECURRENCE && !has_by(recur->by_set_pos)) {
+        make_simple(rule, recur);
+    } else {
+        rule->recur = xmalloc(sizeof *rule->recur);
+        *rule->recur = *recur;
+        rule->recur->count = 0;
+        rule->window = xcalloc(WINDOW_SIZE, sizeof rule->window[0]);
+        rule->window_from = 1;
+    }
+    const struct cron *cron = &rule->cron;
+    if (rule->is_simple && (cron->seconds == 0 || cron->minutes == 0 || cron->hours == 0)) {
+        return err_set(err, ERR_INVALID, "RRULE: never fires: no such time of day");
+    }
+    if (recur->count > 0) {
+        end_by_count(rule, recur->count);
+    }
+    return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int64_t *sorted(const int64_t *dates, size_t count)
+{
+    if (count == 0) {
+        return NULL;
+    }
+    int64_t *copy = xcalloc(count, sizeof copy[0]);
+    memcpy(copy, dates, count * sizeof copy[0]);
+    qsort(copy, count, sizeof copy[0], compare);
+    return copy;
+}
+
+struct rule *rule_new(const struct rule_parts *parts, struct err *err)
+{
+    if (parts->date_count > RULE_DATES_MAX || parts->except_count > RULE_DATES_MAX) {
+        err_set(err, ERR_INVALID, "more than %d RDATE or EXDATE", RULE_DATES_MAX);
+        return NULL;
+    }
+    struct rule *rule = xcalloc(1, sizeof *rule);
+    rule->start = parts->start;
+    rule->until = parts->until;
+    rule->dates = sorted(parts->dates, parts->date_count);
+    rule->date_count = parts->date_count;
+    rule->except = sorted(parts->except, parts->except_count);
+    rule->except_count = parts->except_count;
+    if (parts->recur != NULL && add_recur(rule, parts->recur, err) != 0) {
+        rule_free(rule);
+        return NULL;
+    }
+    if (rule_next_wall(rule, INT64_MIN / 4) == CRON_NEVER) {
+        err_set(
+            err, ERR_INVALID, "RRULE: never fires: no date from DTSTART on matches all its parts");
+        rule_free(rule);
+        return NULL;
+    }
+    return rule;
+}
+
+void rule_free(struct rule *rule)
+{
+    if (rule != NULL) {
+        free(rule->recur);
+        free(rule->window);
+        free(rule->dates);
+        free(rule->except);
+        free(rule->text);
+        free(rule);
+    }
+}
+
+bool rule_is_interval(const struct rule *rule)
+{
+    return rule->is_interval;
+}
+
+void rule_describe(const struct rule *rule, struct buf *out)
+{
+    char text[40];
+    clock_format_s(rule->start * US_PER_S, text);
+    text[strcspn(text, "Z")] = '\0';
+    if (rule->has_recur) {
+        buf_addf(out, "By the rule %s from %s on", rule->text, text);
+    } else {
+        buf_addf(out, "At %s", text);
+    }
+    if (rule->date_count > 0) {
+        buf_addf(out, " and on %zu date%s more", rule->date_count, rule->date_count > 1 ? "s" : "");
+    }
+    if (rule->except_count > 0) {
+        buf_addf(out, ", %zu left out", rule->except_count);
+    }
+}
