@@ -250,6 +250,11 @@ bool channel_reaches(
     return is_bound(t, name) || (t->added_count < MAX_ADDED && provide_by(d, &self, name, 0));
 }
 
+bool channel_provided(struct draft *d, struct draft_component *c, const char *name)
+{
+    return has_input(c, name) || provide(d, c, name, 0);
+}
+
 /* ---- dropping ---- */
 
 /* Whether a task within the DAG reads this input, however deep. */

@@ -180,6 +180,8 @@ void mend_channels(struct draft *d);
 /* Pass this channel to a task of the DAG, from wherever it is. False: nobody has it. */
 bool channel_reaches(
     struct draft *d, struct draft_component *c, struct draft_task *t, const char *name);
+/* The same, to the DAG itself. */
+bool channel_provided(struct draft *d, struct draft_component *c, const char *name);
 /* text_channel.c: channels that the SDK left in texts become references to inputs. */
 void mend_texts(struct draft *d);
 void link_iterator(struct draft *d, const struct draft_task *t, const struct path *up);

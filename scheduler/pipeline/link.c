@@ -320,23 +320,21 @@ static void link_pod_reference(
     } else if (component_param_in(dag, ref->source) != NULL) {
         return;
     }
-    if (component_param_in(dag, pod_reference_passed(l->d->pool, ref)) != NULL) {
+    const char *passed = pod_reference_passed(l->d->pool, ref);
+    if (component_param_in(dag, passed) != NULL ||
+        (l->c->extras != NULL && map_has(l->c->extras, passed))) {
         return;
     }
     struct path here = {.up = l->tasks, .key = t->def.key};
-    const char *advice = reference->is_text
-                             ? "; kfp passes nothing down for an f-string, so make the text in a "
-                               "task and give its output"
-                             : "";
     if (ref->kind == SOURCE_TASK_OUTPUT) {
         complain(l->d->complaints, reference->place, &here,
             "%s of its executor refers to output '%s' of task '%s', and there is none in this "
-            "DAG%s",
-            reference->where, ref->key, ref->producer, advice);
+            "DAG",
+            reference->where, ref->key, ref->producer);
     } else {
         complain(l->d->complaints, reference->place, &here,
-            "%s of its executor refers to '%s', which is not an input parameter of %s%s",
-            reference->where, ref->source, dag->name, advice);
+            "%s of its executor refers to '%s', which is not an input parameter of %s",
+            reference->where, ref->source, dag->name);
     }
 }
 

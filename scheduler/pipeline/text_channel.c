@@ -15,6 +15,7 @@
 #include "base/pool.h"
 #include "base/util.h"
 #include "pipeline/placeholder.h"
+#include "pipeline/pod_config.h"
 
 #include <string.h>
 
@@ -155,6 +156,21 @@ static void rewrite_executor(struct reader *r, struct draft_executor *e)
     e->importer.uri = rewrite_text(r, e->importer.uri);
 }
 
+/* What the pod's settings refer to is looked up in the DAG that the task is in. */
+static void reach_pod(struct draft *d, struct draft_component *c, const struct draft_executor *e)
+{
+    const struct pod_config *pod = e->container.pod;
+    for (size_t i = 0; pod != NULL && i < pod->reference_count; i++) {
+        const struct scope_ref *ref = &pod->references[i].ref;
+        bool is_there = ref->kind == SOURCE_TASK_OUTPUT
+                            ? map_has(c->task_index, ref->producer)
+                            : component_param_in(&c->def, ref->source) != NULL;
+        if (pod->references[i].is_text && !is_there) {
+            channel_provided(d, c, pod_reference_passed(d->pool, ref));
+        }
+    }
+}
+
 /* The task is given what the texts of its executor hold, which is rewritten after all its users. */
 static void reach_executor(struct draft *d, struct draft_component *c, struct draft_task *t)
 {
@@ -168,6 +184,7 @@ static void reach_executor(struct draft *d, struct draft_component *c, struct dr
         rewrite_text(&r, e->container.env[i].value);
     }
     rewrite_text(&r, e->importer.uri);
+    reach_pod(d, c, e);
     e->keeps_channels = e->keeps_channels || r.lacks;
 }
 

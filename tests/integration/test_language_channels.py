@@ -12,6 +12,7 @@ from corpus import place
 from language import Language, dsl, join, make_dicts, make_list, number, say, shell, show_list, states, write
 from rondo_testing import Daemon
 
+kubernetes = pytest.importorskip("kfp.kubernetes")
 pytestmark = pytest.mark.timeout(180)
 OK, OFF = "ok", "NOT_TRIGGERED"
 
@@ -125,3 +126,23 @@ def keyed(key: str):
 def test_cache_key_with_a_value(language):
     found = [states(language.run(keyed, key=key))["join"] for key in ("1", "2", "1")]
     assert found == [OK, OK, "CACHED"]
+
+
+@dsl.pipeline(name="f-strings in settings")
+def settings(team: str):
+    made = say(text="words")
+    with dsl.If(made.output == "words"):
+        with dsl.ParallelFor(["1", "2"]) as item:
+            task = variable()
+            kubernetes.use_config_map_as_env(task, config_map_name=f"{made.output}-{team}-{item}",
+                                             config_map_key_to_env={"key": "WORD"})
+
+
+def test_f_strings_in_kubernetes_settings(language):
+    for number_of in "12":
+        folder = language.daemon.data / "config-maps" / f"words-a-{number_of}"
+        folder.mkdir(parents=True)
+        (folder / "key").write_text(f"word {number_of}")
+    run = language.run(settings, team="a")
+    inside = [p for p in run.tasks if p.endswith("/variable")]
+    assert sorted(run.outputs(p)["out"] for p in inside) == ["word 1", "word 2"]

@@ -538,7 +538,7 @@ static void test_complaints(void **state UNUSED)
             "refers to output 'nope' of task 'make', and there is none in this DAG", false},
         {"no such input in an f-string",
             "{imagePullSecret: [{secretName: 'a-{{channel:task=;name=nope;type=String;}}'}]}",
-            "kfp passes nothing down for an f-string", false},
+            "refers to 'nope', which is not an input parameter of root", false},
         {"mount at the root", "{emptyDirMounts: [{volumeName: d, mountPath: /}]}",
             "is the root of the container's files; mount it elsewhere", false},
         {"mount over the launcher", "{emptyDirMounts: [{volumeName: d, mountPath: //rondo/bin}]}",
