@@ -9,8 +9,10 @@
  *   "v": 1,
  *   "run_id": "...", "task_id": "...", "attempt": 0, "task": "train", "run_name": "nightly-3",
  *   "argv": ["sh", "-c", ...],               rendered; never empty
- *   "verbatim": [7],                         optional: indexes of argv that hold {{$}}, see below
+ *   "values": [[7, 0, 12]],                 optional: what placeholders were replaced by: index in
+ *                                            argv, then begin and length in bytes of each
  *   "env": {"NAME": "value"},                added to the launcher's own environment
+ *   "env_values": {"NAME": [0, 5]},          optional: as `values`, of env
  *   "work_dir": "/abs",                      cwd and home of relative things; "" = stay
  *   "make_dirs": ["/abs", ...],              created (0755) before the command starts
  *   "inputs":  [{"name": "data", "uri": "...", "path": "/abs"}],
@@ -30,9 +32,9 @@
  * Parents of every output path are created by the launcher, make_dirs or not.
  *
  * $(NAME) in argv and env values is expanded by the launcher as a kubelet does it: names of the
- * order's env, then of the launcher's environment; unknown ones stay; "$$" becomes "$". KFP puts
- * {{$}} in after that, so an element that is a JSON object, or is listed in `verbatim`, is left
- * alone.
+ * order's env, then of the launcher's environment; unknown ones stay; "$$" becomes "$". That holds
+ * for what the pipeline's author wrote. `values` are data and left alone, as with KFP, which puts
+ * them in after that.
  *
  * The SDK knows no file:// URIs: it takes a `uri` without gs://, s3:// or minio:// for a path. So
  * {{$}} must carry executor_ops.artifact_path() as `uri` where the URI is a file:// one, and

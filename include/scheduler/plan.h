@@ -405,6 +405,9 @@ json_t *executor_input_build(const struct component *component, const json_t *pa
  * Render the container's argv. In one scan of each template element: IfPresent and Concat are
  * expanded first, then placeholders; what they are replaced by is never scanned again.
  * A reference to an input that has no value is ERR_INVALID naming it. Never an empty array.
+ * values (array, may be NULL): of each element with placeholders [its index, begin, length, begin,
+ * length, ...] is appended: which of its bytes they were replaced by; the rest is what the
+ * pipeline's author wrote.
  */
 struct render_context {
     const json_t *executor_input;
@@ -415,9 +418,11 @@ struct render_context {
     const struct run_context *run; /* may be NULL: run-level placeholders stay text */
 };
 json_t *command_render(const struct container *container, const struct render_context *ctx,
-    struct err *err);
-/* The same for one string (image, resource, env value). malloc'd. */
-char *string_render(const char *text, const struct render_context *ctx, struct err *err);
+    json_t *values, struct err *err);
+/* The same for one string (image, resource, env value), and values gets begin, length, ...
+ * malloc'd. */
+char *string_render(
+    const char *text, const struct render_context *ctx, json_t *values, struct err *err);
 
 /*
  * Merge the program's report into outputs: parameters (typed) and artifacts. See order.h for

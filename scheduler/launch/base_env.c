@@ -33,11 +33,17 @@ void env_put(struct env_list *list, char *entry)
     list->entries[list->len] = NULL;
 }
 
-void env_put_expanded(struct env_list *list, const char *name, const char *value)
+int env_put_expanded(struct env_list *list, const char *name, const char *value,
+    const json_t *values, struct err *err)
 {
     static char *const none[] = {NULL};
-    CLEANUP(cleanup_free) char *text = expand(value, list->len > 0 ? list->entries : none);
+    char *const *known = list->len > 0 ? list->entries : none;
+    CLEANUP(cleanup_free) char *text = expand_around(value, values, 0, known, err);
+    if (text == NULL) {
+        return err_wrap(err, "env_values.%s", name);
+    }
     env_put(list, xasprintf("%s=%s", name, text));
+    return 0;
 }
 
 char **env_list_steal(struct env_list *list)
@@ -103,7 +109,7 @@ int base_env_add(struct env_list *list, const json_t *base, char **trouble, stru
         if (file != NULL) {
             add_file(list, item, name, file, trouble);
         } else {
-            env_put_expanded(list, name, value);
+            (void)env_put_expanded(list, name, value, NULL, err);
         }
     }
     return 0;

@@ -14,8 +14,9 @@ struct env_list {
 };
 /* Takes entry. */
 void env_put(struct env_list *list, char *entry);
-/* $(NAME) in value is expanded by what is in the list. */
-void env_put_expanded(struct env_list *list, const char *name, const char *value);
+/* $(NAME) in value, but for what `values` says (expand.h), is expanded by what is in the list. */
+int env_put_expanded(struct env_list *list, const char *name, const char *value,
+    const json_t *values, struct err *err);
 /* Never NULL; free each entry and the list. */
 char **env_list_steal(struct env_list *list);
 

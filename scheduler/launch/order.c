@@ -166,9 +166,10 @@ static int read_mounts(struct order *o, struct err *err)
 /* Launcher's own environment, without its token; what belongs to the pod; the order's. */
 static int make_env(struct order *o, char *const *own_env, struct err *err)
 {
-    const json_t *add = NULL, *base = NULL;
+    const json_t *add = NULL, *base = NULL, *values = NULL;
     struct env_list list = {0};
     if (jread_object(o->json, "", "env", &add, err) != 0 ||
+        jread_object(o->json, "", "env_values", &values, err) != 0 ||
         jread_array(o->json, "", "base_env", &base, err) != 0) {
         return -1;
     }
@@ -186,30 +187,48 @@ static int make_env(struct order *o, char *const *own_env, struct err *err)
             rc = err_set(err, ERR_INVALID, "env.%s: expected a name without '=' and a string", key);
             break;
         }
-        env_put_expanded(&list, key, json_string_value(value));
+        rc |= env_put_expanded(
+            &list, key, json_string_value(value), json_object_get(values, key), err);
     }
     o->env = env_list_steal(&list);
     return rc;
 }
 
-/* {{$}} is put in after a kubelet's expansion, so its text must not be touched. */
-static bool is_verbatim(const struct order *o, size_t index, const char *text)
+/* What `values` has for each element of argv, by its index. */
+static int read_values(const struct order *o, const json_t **of, struct err *err)
 {
+    const json_t *all = NULL;
     size_t i;
-    json_t *value;
-    json_array_foreach(json_object_get(o->json, "verbatim"), i, value)
+    json_t *one;
+    if (jread_array(o->json, "", "values", &all, err) != 0) {
+        return -1;
+    }
+    json_array_foreach((json_t *)all, i, one)
     {
-        if (json_integer_value(value) == (json_int_t)index && json_is_integer(value)) {
-            return true;
+        const json_t *index = json_array_get(one, 0);
+        if (!json_is_integer(index) || json_integer_value(index) < 0 ||
+            json_integer_value(index) >= (json_int_t)o->argc) {
+            return err_set(err, ERR_INVALID, "values[%zu]: expected an index of argv first", i);
+        }
+        of[json_integer_value(index)] = one;
+    }
+    return 0;
+}
+
+static int expand_argv(struct order *o, const char **raw, struct err *err)
+{
+    const json_t **values CLEANUP(cleanup_free) = xcalloc(o->argc + 1, sizeof *values);
+    o->argv = xcalloc(o->argc + 1, sizeof *o->argv);
+    if (read_values(o, values, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < o->argc; i++) {
+        o->argv[i] = expand_around(raw[i], values[i], 1, o->env, err);
+        if (o->argv[i] == NULL) {
+            return err_wrap(err, "values: argv[%zu]", i);
         }
     }
-    if (text[0] != '{' || strchr(text, '$') == NULL) {
-        return false;
-    }
-    json_t *parsed = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    bool is_object = json_is_object(parsed);
-    json_decref(parsed);
-    return is_object;
+    return 0;
 }
 
 static int make_argv(struct order *o, struct err *err)
@@ -221,10 +240,7 @@ static int make_argv(struct order *o, struct err *err)
             "the component has neither command nor args, so there is nothing to run");
     }
     if (rc == 0) {
-        o->argv = xcalloc(o->argc + 1, sizeof *o->argv);
-        for (size_t i = 0; i < o->argc; i++) {
-            o->argv[i] = is_verbatim(o, i, raw[i]) ? xstrdup(raw[i]) : expand(raw[i], o->env);
-        }
+        rc = expand_argv(o, raw, err);
     }
     free(raw);
     return rc;

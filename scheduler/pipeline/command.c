@@ -154,9 +154,10 @@ static int write_ref(void *owner, const struct ref *ref, struct buf *out)
     return 0;
 }
 
-static int render_text(struct renderer *r, const char *text, size_t len, struct buf *out)
+static int render_text(
+    struct renderer *r, const char *text, size_t len, struct buf *out, json_t *values)
 {
-    if (refs_replace(text, len, write_ref, r, out, NULL) != 0) {
+    if (refs_replace(text, len, write_ref, r, out, values) < 0) {
         return -1;
     }
     if (out->overflow) {
@@ -166,6 +167,15 @@ static int render_text(struct renderer *r, const char *text, size_t len, struct 
 }
 
 /* ---- IfPresent and Concat ---- */
+
+/* Here an element is [text, begin of a value in it, length, ...]. Takes values. */
+static void element_add(json_t *argv, const struct buf *text, json_t *values)
+{
+    if (json_array_insert_new(values, 0, json_stringn(buf_str(text), text->len)) == 0) {
+        json_array_append(argv, values);
+    }
+    json_decref(values);
+}
 
 static bool is_present(const struct renderer *r, const char *name)
 {
@@ -190,7 +200,8 @@ static int render_if(struct renderer *r, const json_t *body, json_t *argv, int d
     return chosen == NULL || json_is_null(chosen) ? 0 : render_struct(r, chosen, argv, depth);
 }
 
-/* KFP 1's {if: {cond: {inputValue: x}}}: the value itself decides. rondo's own, see pipelines.md. */
+/* KFP 1's {if: {cond: {inputValue: x}}}: the value itself decides. rondo's own, see pipelines.md.
+ */
 static int render_truth(struct renderer *r, const json_t *body, json_t *argv, int depth)
 {
     const char *name = json_string_value(json_object_get(body, "InputName"));
@@ -226,14 +237,21 @@ static int render_concat(struct renderer *r, const json_t *parts, json_t *argv, 
     }
     struct buf text;
     buf_init(&text, MAX_RENDERED);
+    json_t *element = json_array();
     size_t i;
     json_t *piece;
     json_array_foreach(pieces, i, piece)
     {
-        value_text(piece, &text);
+        const json_t *words = json_array_get(piece, 0);
+        for (size_t k = 1; k + 1 < json_array_size(piece); k += 2) {
+            json_int_t from = json_integer_value(json_array_get(piece, k));
+            json_array_append_new(element, json_integer((json_int_t)text.len + from));
+            json_array_append(element, json_array_get(piece, k + 1));
+        }
+        buf_add(&text, json_string_value(words), json_string_length(words));
     }
     int status = buf_check(&text, r->where, r->err);
-    json_array_append_new(argv, json_stringn(buf_str(&text), text.len));
+    element_add(argv, &text, element);
     buf_done(&text);
     return status;
 }
@@ -242,10 +260,12 @@ static int render_string(struct renderer *r, const char *text, size_t len, json_
 {
     struct buf out;
     buf_init(&out, MAX_RENDERED);
-    int status = render_text(r, text, len, &out);
+    json_t *values = json_array();
+    int status = render_text(r, text, len, &out, values);
     if (status == 0) {
-        json_array_append_new(argv, json_stringn(buf_str(&out), out.len));
+        element_add(argv, &out, json_incref(values));
     }
+    json_decref(values);
     buf_done(&out);
     return status;
 }
@@ -324,7 +344,7 @@ static int render_list(
             return -1;
         }
         for (; first < json_array_size(argv); first++) {
-            size_t len = json_string_length(json_array_get(argv, first));
+            size_t len = json_string_length(json_array_get(json_array_get(argv, first), 0));
             if (len >= MAX_ARG_BYTES) {
                 return err_set(r->err, ERR_LIMIT,
                     "%s: becomes %zu bytes long, and Linux passes at most 131071 in one argument; "
@@ -336,8 +356,26 @@ static int render_list(
     return 0;
 }
 
-json_t *command_render(
-    const struct container *container, const struct render_context *ctx, struct err *err)
+/* The texts of elements; where values are in them goes into values: [[index, begin, length, ...]]
+ */
+static json_t *elements_split(const json_t *elements, json_t *values)
+{
+    json_t *texts = json_array();
+    size_t i;
+    json_t *element;
+    json_array_foreach(elements, i, element)
+    {
+        json_array_append(texts, json_array_get(element, 0));
+        if (json_array_size(element) > 1) {
+            json_array_set_new(element, 0, json_integer((json_int_t)i));
+            json_array_append(values, element);
+        }
+    }
+    return texts;
+}
+
+json_t *command_render(const struct container *container, const struct render_context *ctx,
+    json_t *values, struct err *err)
 {
     struct renderer r = {.ctx = ctx, .err = err};
     json_t *argv CLEANUP(json_decrefp) = json_array();
@@ -350,16 +388,17 @@ json_t *command_render(
             err, ERR_INVALID, "nothing is left of command and args: there is no program to run");
         return NULL;
     }
-    return STEAL(argv);
+    return elements_split(argv, values);
 }
 
-char *string_render(const char *text, const struct render_context *ctx, struct err *err)
+char *string_render(
+    const char *text, const struct render_context *ctx, json_t *values, struct err *err)
 {
     struct renderer r = {.ctx = ctx, .where = "text", .err = err};
     struct buf out;
     buf_init(&out, MAX_RENDERED);
     char *result = NULL;
-    if (render_text(&r, text, strlen(text), &out) == 0) {
+    if (render_text(&r, text, strlen(text), &out, values) == 0) {
         buf_add(&out, "", 0);
         result = out.len > 0 ? buf_steal(&out, NULL) : xstrdup("");
     }

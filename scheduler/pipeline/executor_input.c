@@ -80,11 +80,8 @@ static int write_constant_ref(void *owner, const struct ref *ref, struct buf *ou
 static bool resolve_constant_text(void *owner, const char *text, size_t len, struct buf *out)
 {
     struct finisher *f = owner;
-    bool found = false;
-    if (f->err->code == ERR_NONE && refs_replace(text, len, write_constant_ref, f, out, &found)) {
-        return false;
-    }
-    return found;
+    return f->err->code == ERR_NONE &&
+           refs_replace(text, len, write_constant_ref, f, out, NULL) > 0;
 }
 
 /* A constant that is one reference, for an input that is no text, keeps the value's kind. */

@@ -71,7 +71,7 @@ static char *resolve_text(struct import *im, const char *text, size_t len)
     struct buf out;
     buf_init(&out, MAX_TEXT);
     char *result = NULL;
-    if (refs_replace(text, len, write_ref, im, &out, NULL) == 0 &&
+    if (refs_replace(text, len, write_ref, im, &out, NULL) >= 0 &&
         buf_check(&out, im->where, im->err) == 0) {
         result = xstrdup(buf_str(&out));
     }

@@ -199,10 +199,10 @@ static int write_escaped(ref_write_fn *fn, void *owner, const struct ref *ref, s
 }
 
 int refs_replace(
-    const char *text, size_t len, ref_write_fn *fn, void *owner, struct buf *out, bool *found_out)
+    const char *text, size_t len, ref_write_fn *fn, void *owner, struct buf *out, json_t *values)
 {
     const char *end = text + len, *copied = text;
-    bool found = false;
+    int found = 0;
     for (const char *p = text; p < end;) {
         p = memmem(p, (size_t)(end - p), "{{$", 3);
         if (p == NULL) {
@@ -216,21 +216,23 @@ int refs_replace(
         }
         buf_add(out, copied, (size_t)(p - copied));
         copied = p;
+        size_t from = out->len;
         int status = ref.escapes > 0 ? write_escaped(fn, owner, &ref, out) : fn(owner, &ref, out);
         if (status < 0) {
             return -1;
         }
         if (status > 0) { /* else the reference itself is copied with what follows */
             copied = p + used;
-            found = true;
+            found = 1;
+            if (values != NULL) {
+                json_array_append_new(values, json_integer((json_int_t)from));
+                json_array_append_new(values, json_integer((json_int_t)(out->len - from)));
+            }
         }
         p += used;
     }
     buf_add(out, copied, (size_t)(end - copied));
-    if (found_out != NULL) {
-        *found_out = found;
-    }
-    return 0;
+    return found;
 }
 
 static int add_known(struct buf *out, const char *text)
@@ -280,9 +282,7 @@ static int write_run_ref(void *owner, const struct ref *ref, struct buf *out)
 
 static bool resolve_text(void *owner, const char *text, size_t len, struct buf *out)
 {
-    bool found;
-    refs_replace(text, len, write_run_ref, owner, out, &found);
-    return found;
+    return refs_replace(text, len, write_run_ref, owner, out, NULL) > 0;
 }
 
 json_t *placeholder_resolve_run(const json_t *value, const struct run_context *ctx)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <jansson.h>
 
 struct buf;
 struct run_context;
@@ -61,9 +62,12 @@ size_t ref_parse(const char *at, const char *end, struct ref *out);
  * owner knows why).
  */
 typedef int ref_write_fn(void *owner, const struct ref *ref, struct buf *out);
-/* Copy text with references replaced. 0, or -1 when fn stopped. *found_out may be NULL. */
+/*
+ * Copy text with references replaced. 1: some were; 0: none; -1: fn stopped. values (array, may be
+ * NULL): begin in out and length of what replaced each one are appended.
+ */
 int refs_replace(
-    const char *text, size_t len, ref_write_fn *fn, void *owner, struct buf *out, bool *found_out);
+    const char *text, size_t len, ref_write_fn *fn, void *owner, struct buf *out, json_t *values);
 
 #define CHANNEL_START "{{channel:"
 

@@ -65,7 +65,7 @@ static bool scan_text(struct text_scan *scan, const char *text, size_t len, stru
     while (text < end) {
         const char *at = memmem(text, (size_t)(end - text), CHANNEL_START, strlen(CHANNEL_START));
         const char *stop = at != NULL ? at : end;
-        if (refs_replace(text, (size_t)(stop - text), scan_placeholder, scan, out, NULL) != 0) {
+        if (refs_replace(text, (size_t)(stop - text), scan_placeholder, scan, out, NULL) < 0) {
             return false;
         }
         if (at == NULL) {

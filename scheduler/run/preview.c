@@ -296,14 +296,18 @@ static void note_unknown(json_t *notes, const json_t *container)
     }
 }
 
-static void note_command(json_t *notes, const json_t *order)
+/* {{$}} as it is in the pipeline: it is long, and says again what is told elsewhere. */
+static void note_command(json_t *notes, const struct task *task, const json_t *order)
 {
     json_t *argv CLEANUP(json_decrefp) = json_deep_copy(json_object_get(order, "argv"));
+    char *input CLEANUP(cleanup_free) = value_json(task->executor_input);
     size_t i;
-    json_t *index;
-    json_array_foreach(json_object_get(order, "verbatim"), i, index)
+    json_t *arg;
+    json_array_foreach(argv, i, arg)
     {
-        json_array_set_new(argv, (size_t)json_integer_value(index), json_string("{{$}}"));
+        if (strstr(json_string_value(arg), input) != NULL) {
+            json_array_set_new(argv, i, json_string("{{$}}"));
+        }
     }
     char *text CLEANUP(cleanup_free) = jtext(argv);
     note(notes, "command: %s", text);
@@ -323,7 +327,7 @@ static int walk_container(
     }
     json_t *notes CLEANUP(json_decrefp) = notes_new(doubt);
     note_unknown(notes, container);
-    note_command(notes, order);
+    note_command(notes, task, order);
     struct preview_item item = {.kind = PREVIEW_POD,
         .is_open = is_marked(container),
         .name = task_attempt_name(task),

@@ -243,46 +243,37 @@ static int draft_env(struct drafting *draft, const struct render_context *contex
     const struct container *container = draft->task->component->container;
     size_t count = task_config_keeps_env(draft->task->component) ? container->env_count : 0;
     json_t *env = json_object();
+    json_t *all_values CLEANUP(json_decrefp) = json_object();
     json_object_set_new(draft->order, "env", env);
     for (size_t i = 0; i < count; i++) {
         if (is_set_by_pod(draft, container->env[i].name)) {
             continue;
         }
-        char *value CLEANUP(cleanup_free) = string_render(container->env[i].value, context, err);
+        json_t *values CLEANUP(json_decrefp) = json_array();
+        char *value CLEANUP(cleanup_free) =
+            string_render(container->env[i].value, context, values, err);
         if (value == NULL) {
             return err_wrap(err, "environment variable %s", container->env[i].name);
         }
+        if (json_array_size(values) > 0) {
+            json_object_set(all_values, container->env[i].name, values);
+        }
         json_object_set_new(env, container->env[i].name, json_string(value));
+    }
+    if (json_object_size(all_values) > 0) {
+        json_object_set(draft->order, "env_values", all_values);
     }
     char *retries CLEANUP(cleanup_free) = xasprintf("%d", draft->name.attempt - draft->task->lost);
     json_object_set_new(env, "KFP_RETRY_INDEX", json_string(retries));
     return 0;
 }
 
-/* {{$}} is put in last by KFP, after $(NAME): such elements are marked, see order.h. */
-static void draft_verbatim(struct drafting *draft, const json_t *argv)
-{
-    char *input CLEANUP(cleanup_free) = value_json(draft->task->executor_input);
-    json_t *verbatim = json_array();
-    size_t i;
-    json_t *arg;
-    json_array_foreach(argv, i, arg)
-    {
-        if (strstr(json_string_value(arg), input) != NULL) {
-            json_array_append_new(verbatim, json_integer((json_int_t)i));
-        }
-    }
-    if (json_array_size(verbatim) > 0) {
-        json_object_set(draft->order, "verbatim", verbatim);
-    }
-    json_decref(verbatim);
-}
-
 static json_t *render_all(
     const json_t *value, const struct render_context *context, struct err *err)
 {
     if (json_is_string(value)) {
-        char *text CLEANUP(cleanup_free) = string_render(json_string_value(value), context, err);
+        char *text CLEANUP(cleanup_free) =
+            string_render(json_string_value(value), context, NULL, err);
         return text == NULL ? NULL : json_string(text);
     }
     if (!json_is_object(value)) {
@@ -329,7 +320,7 @@ static json_t *draft_container(
 {
     const struct container *container = draft->task->component->container;
     json_t *out CLEANUP(json_decrefp) = json_object();
-    char *image CLEANUP(cleanup_free) = string_render(container->image, context, err);
+    char *image CLEANUP(cleanup_free) = string_render(container->image, context, NULL, err);
     if (image == NULL) {
         err_wrap(err, "image");
         return NULL;
@@ -434,13 +425,16 @@ static int draft_build(struct drafting *draft, json_t **container_out, struct er
         context.executor_input = task->executor_input;
         context.paths = draft->paths;
     }
-    json_t *argv = command_render(task->component->container, &context, err);
+    json_t *values CLEANUP(json_decrefp) = json_array();
+    json_t *argv = command_render(task->component->container, &context, values, err);
     if (argv == NULL) {
         return err_wrap(err, "command");
     }
     json_object_set_new(draft->order, "argv", argv);
+    if (json_array_size(values) > 0) {
+        json_object_set(draft->order, "values", values);
+    }
     draft_facts(draft);
-    draft_verbatim(draft, argv);
     draft_output_files(draft);
     draft_file_outputs(draft);
     if (draft_env(draft, &context, err) != 0) {

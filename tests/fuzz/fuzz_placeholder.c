@@ -22,11 +22,11 @@ static void render(const char *text, const json_t *value)
     const char *args[] = {text, "end"};
     const struct container container = {.args = args, .arg_count = 2};
     struct err err = ERR_INIT;
-    json_t *argv = command_render(&container, &ctx, &err);
+    json_t *argv = command_render(&container, &ctx, NULL, &err);
     assert((argv == NULL) == (err.code != ERR_NONE));
     json_decref(argv);
     err_clear(&err);
-    free(string_render(text, &ctx, &err));
+    free(string_render(text, &ctx, NULL, &err));
     json_decref(input);
 }
 

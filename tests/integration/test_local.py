@@ -115,6 +115,22 @@ def test_missing_claim():
         assert (daemon.data / "volumes" / "my-claim" / "file").exists()
 
 
+def test_dollars_of_author_and_values():
+    """$(NAME) is Kubernetes' business where the author wrote it, and data in a parameter's value."""
+    with open_daemon() as daemon:
+        spec = shell_spec('printf "<%s>" "$0" "$@" "$FROM_VALUE"', inputs={"x": "$(WORD) $$ {\"a\": 1}"})
+        container = spec["deploymentSpec"]["executors"]["exec-main"]["container"]
+        value = "{{$.inputs.parameters['x']}}"
+        container["args"] = ["$(WORD)", "$$(WORD)", f"$(WORD)={value}", f"$({value})",
+                             json.dumps({"Concat": ["$(WORD)", value]}), '{"b": "$(WORD)"}']
+        container["env"] = [{"name": "WORD", "value": "w"}, {"name": "FROM_VALUE", "value": f"$(WORD){value}"}]
+        run = daemon.create_run(spec)["run_id"]
+        daemon.wait_run(run)
+        x = '$(WORD) $$ {"a": 1}'
+        assert daemon.run_log(run, "main").strip() == (
+            f'<w><$(WORD)><w={x}><$({x})><w{x}><{{"b": "w"}}><w{x}>')
+
+
 def test_time_limit():
     with open_daemon() as daemon:
         spec = with_platform(shell_spec("sleep 600"), {"activeDeadlineSeconds": "1"})

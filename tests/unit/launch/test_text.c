@@ -61,18 +61,24 @@ static void test_order_expansion(void **state)
     static char *const own[] = {own1, own2, own3, NULL};
     const char *text =
         "{\"v\": 1, \"argv\": [\"$(OWN)\", \"{\\\"a\\\": \\\"$$(OWN)\\\"}\", \"$$x\", \"$$y\", "
-        "\"{$$z}\"], \"verbatim\": [3], \"env\": {\"A\": \"1$(OWN)\", \"B\": \"$(A)$(C)\", \"C\": "
-        "\"3\", \"PATH\": \"/new:$(PATH)\"}}";
+        "\"$(OWN) $(OWN) $(OWN)\", \"$(OWN)\", \"$$(OWN)\", \"$(OWN)\"], \"values\": [[3, 0, 3], "
+        "[4, 7, 6], [5, 2, 3], [6, 1, 6], [7, 2, 0, 5, 0]], "
+        "\"env\": {\"A\": \"1$(OWN)\", \"B\": \"$(A)$(C)\", \"C\": "
+        "\"3\", \"D\": \"$(OWN)$(OWN)\", \"PATH\": \"/new:$(PATH)\"}, \"env_values\": {\"D\": [6, "
+        "6]}}";
     struct order order;
     struct err err = ERR_INIT;
     assert_int_equal(order_parse(text, strlen(text), own, &order, &err), 0);
-    static const char *const want[] = {"o", "{\"a\": \"$$(OWN)\"}", "$x", "$$y", "{$z}"};
+    /* As if values came in after the expansion: what they and their neighbours form is no name. */
+    static const char *const want[] = {
+        "o", "{\"a\": \"$(OWN)\"}", "$x", "$$y", "o $(OWN) o", "$(OWN)", "$$(OWN)", "$(OWN)"};
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
         assert_string_equal(order.argv[i], want[i]);
     }
     assert_null(order.argv[ARRAY_LEN(want)]);
     assert_string_equal(env_find(order.env, "A", 1), "1o");
     assert_string_equal(env_find(order.env, "B", 1), "1o$(C)"); /* only earlier ones */
+    assert_string_equal(env_find(order.env, "D", 1), "o$(OWN)");
     assert_null(env_find(order.env, "RONDO_TOKEN", 11));
     order_done(&order);
 }
@@ -90,6 +96,24 @@ static void test_bad_orders(void **state)
         {"newer version", "{\"v\": 2, \"argv\": [\"a\"]}", "version 2"},
         {"no argv", "{\"v\": 1}", "nothing to run"},
         {"empty argv", "{\"v\": 1, \"argv\": []}", "nothing to run"},
+        {"values of no element", "{\"v\": 1, \"argv\": [\"a\"], \"values\": [[1, 0, 1]]}",
+            "values[0]"},
+        {"values that are none", "{\"v\": 1, \"argv\": [\"a\"], \"values\": [7]}", "values[0]"},
+        {"values beyond the text", "{\"v\": 1, \"argv\": [\"a\"], \"values\": [[0, 1, 1]]}",
+            "values: argv[0]"},
+        {"values far beyond",
+            "{\"v\": 1, \"argv\": [\"a\"], \"values\": [[0, 1, 9223372036854775807]]}",
+            "values: argv[0]"},
+        {"values that overlap", "{\"v\": 1, \"argv\": [\"abc\"], \"values\": [[0, 0, 2, 1, 1]]}",
+            "values: argv[0]"},
+        {"half a value", "{\"v\": 1, \"argv\": [\"abc\"], \"values\": [[0, 0]]}",
+            "values: argv[0]"},
+        {"negative value", "{\"v\": 1, \"argv\": [\"abc\"], \"values\": [[0, 1, -1]]}",
+            "values: argv[0]"},
+        {"values of env",
+            "{\"v\": 1, \"argv\": [\"a\"], \"env\": {\"A\": \"b\"}, \"env_values\": "
+            "{\"A\": [2, 0]}}",
+            "env_values.A"},
         {"argv of numbers", "{\"v\": 1, \"argv\": [1]}", "argv[0]"},
         {"env of numbers", "{\"v\": 1, \"argv\": [\"a\"], \"env\": {\"A\": 1}}", "env.A"},
         {"env name with =", "{\"v\": 1, \"argv\": [\"a\"], \"env\": {\"A=\": \"\"}}", "env.A="},

@@ -213,7 +213,7 @@ static void test_render(void **state UNUSED)
         const char *args[] = {rows[i].element, "end"};
         const struct container container = {.args = args, .arg_count = 2};
         struct err err = ERR_INIT;
-        json_t *argv = command_render(&container, &ctx, &err);
+        json_t *argv = command_render(&container, &ctx, NULL, &err);
         if (rows[i].expected != NULL) {
             if (argv == NULL) {
                 print_error("%s: %s\n", rows[i].name, err.msg);
@@ -231,7 +231,7 @@ static void test_render(void **state UNUSED)
     const char *args[] = {"--executor_input={{$}}"};
     const struct container container = {.args = args, .arg_count = 1};
     struct err err = ERR_INIT;
-    json_t *argv = command_render(&container, &ctx, &err);
+    json_t *argv = command_render(&container, &ctx, NULL, &err);
     const char *text = json_string_value(json_array_get(argv, 0)) + strlen("--executor_input=");
     json_t *back = json_loads(text, 0, NULL);
     assert_true(json_equal(json_object_get(back, "outputs"), json_object_get(input, "outputs")));
@@ -251,20 +251,20 @@ static void test_whole(void **state UNUSED)
     struct err err = ERR_INIT;
     const char *command[] = {"sh", "-c"}, *args[] = {"{{$.inputs.parameters['x']}}"};
     struct container c = {.command = command, .command_count = 2, .args = args, .arg_count = 1};
-    expect_json("command, then args", command_render(&c, &ctx, &err), "['sh','-c','v']");
+    expect_json("command, then args", command_render(&c, &ctx, NULL, &err), "['sh','-c','v']");
     c.command_count = 0;
-    expect_json("args only", command_render(&c, &ctx, &err), "['v']");
+    expect_json("args only", command_render(&c, &ctx, NULL, &err), "['v']");
     const char *gone[] = {"{\"IfPresent\": {\"InputName\": \"no\", \"Then\": \"y\"}}"};
     c.args = gone;
-    assert_null(command_render(&c, &ctx, &err));
+    assert_null(command_render(&c, &ctx, NULL, &err));
     expect_has("nothing left", err.msg, "there is no program to run");
-    char *image = string_render("img:{{$.inputs.parameters['x']}}", &ctx, &err);
+    char *image = string_render("img:{{$.inputs.parameters['x']}}", &ctx, NULL, &err);
     assert_string_equal(image, "img:v");
     free(image);
-    image = string_render("", &ctx, &err);
+    image = string_render("", &ctx, NULL, &err);
     assert_string_equal(image, "");
     free(image);
-    assert_null(string_render("{{$.inputs.parameters['y']}}", &ctx, &err));
+    assert_null(string_render("{{$.inputs.parameters['y']}}", &ctx, NULL, &err));
     json_decref(input);
 
     char *big = xmalloc(140001);
@@ -272,10 +272,42 @@ static void test_whole(void **state UNUSED)
     big[140000] = '\0';
     const char *long_args[] = {big};
     c.args = long_args;
-    assert_null(command_render(&c, &ctx, &err));
+    assert_null(command_render(&c, &ctx, NULL, &err));
     assert_int_equal(err.code, ERR_LIMIT);
     expect_has("long", err.msg, "args[0]: becomes 140000 bytes long");
     free(big);
+}
+
+/* Which bytes the author did not write. */
+static void test_values(void **state UNUSED)
+{
+    json_t *input = j("{'inputs': {'parameterValues': {'x': '$(HOME)', 'none': '', 'l': ['a']}}, "
+                      "'outputs': {'outputFile': '/o'}}");
+    const struct run_context run = {.run_id = "r-1"};
+    const struct render_context ctx = {.executor_input = input, .run = &run};
+    const char *args[] = {
+        "$(HOME) {{$.inputs.parameters['x']}}",
+        "plain $(HOME) {{$.unknown}}",
+        "{\"Concat\": [\"$(A)\", \"{{$.inputs.parameters['x']}}\", {\"IfPresent\": {\"InputName\": "
+        "\"x\", \"Then\": [\"b\", "
+        "\"<{{$.inputs.parameters['none']}}{{$.pipeline_job_uuid}}>\"]}}]}",
+        "{{$.outputs.output_file}}",
+        "{{$.inputs.parameters['l'].json_escape[1]}}!",
+    };
+    const struct container c = {.args = args, .arg_count = ARRAY_LEN(args)};
+    struct err err = ERR_INIT;
+    json_t *values = json_array();
+    expect_json("texts", command_render(&c, &ctx, values, &err),
+        "['$(HOME) $(HOME)', 'plain $(HOME) {{$.unknown}}', '$(A)$(HOME)b<r-1>', '/o', "
+        "'[\\\\\\\"a\\\\\\\"]!']");
+    expect_json("values", values, "[[0, 8, 7], [2, 4, 7, 13, 0, 13, 3], [3, 0, 2], [4, 0, 7]]");
+    values = json_array();
+    char *text =
+        string_render("{{$.inputs.parameters['x']}}/{{$.outputs.output_file}}", &ctx, values, &err);
+    assert_string_equal(text, "$(HOME)//o");
+    expect_json("values of one text", values, "[0, 7, 8, 2]");
+    free(text);
+    json_decref(input);
 }
 
 int main(void)
@@ -285,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_inputs_elsewhere),
         cmocka_unit_test(test_render),
         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,7 +227,7 @@ static json_t *render(const struct argument_row *row, struct err *err)
     }
     json_object_update(provided, params);
     struct render_context context = {.executor_input = input, .provided = provided, .paths = paths};
-    json_t *argv = command_render(c->container, &context, err);
+    json_t *argv = command_render(c->container, &context, NULL, err);
     if (argv != NULL) {
         json_array_remove(argv, 0);
     }
