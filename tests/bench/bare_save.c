@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define RUN "rondo:{00}:run:00000000-0000-4000-8000-000000000000"
-#define FIXED 24 /* words that are no records and no events */
+#define FIXED 26 /* words that are no records and no events */
 #define PATH_MAX_LEN 40
 
 struct call {
@@ -101,10 +101,10 @@ int main(int argc, char **argv)
         snprintf(record_count, sizeof record_count, "%ld", these);
         snprintf(event_count, sizeof event_count, "%ld", those);
         c.count = 0;
-        const char *const head[] = {"EVALSHA", loaded->str, "6", "rondo:{00}:epoch", RUN,
-            RUN ":tasks", "rondo:{00}:events", "rondo:{00}:live", "rondo:{00}:finished", "1",
-            "00000000-0000-4000-8000-000000000000", rev, "", "", "0", "0", "0", "", "", "",
-            record_count};
+        const char *const head[] = {"EVALSHA", loaded->str, "7", "rondo:{00}:epoch", RUN,
+            RUN ":tasks", "rondo:{00}:events", "rondo:{00}:live", "rondo:{00}:finished",
+            "rondo:{00}:expiry", "1", "00000000-0000-4000-8000-000000000000", rev, "", "", "0", "0",
+            "0", "", "", "", "0", record_count};
         for (size_t k = 0; k < sizeof head / sizeof head[0]; k++) {
             add_text(&c, head[k]);
         }
