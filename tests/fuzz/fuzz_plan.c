@@ -1,14 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A pipeline as JSON, as the API gets it, then its parameters are bound; and the same text as a file
- * with the warnings of lint.
+ * A pipeline as JSON, as the API gets it, then its parameters are bound, and its tasks get their
+ * inputs, pod settings and fingerprints; and the same text as a file with the warnings of lint.
  */
 #include "base/err.h"
 #include "scheduler/plan.h"
 
 #include <assert.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const json_t *same_for_all(void *owner, const struct scope_ref *ref)
+{
+    assert(ref->source != NULL || ref->key != NULL);
+    return owner;
+}
+
+/* Settings of the task's pod, whatever value all references have; its claims are in its key. */
+static void settle(const struct task_def *task, const json_t *provided, json_t *value)
+{
+    const struct container *container = task->component->container;
+    if (container == NULL) {
+        return;
+    }
+    struct err err = ERR_INIT;
+    json_t *parts = json_object(), *claims = NULL;
+    if (container->pod != NULL) {
+        json_decref(parts);
+        parts = pod_config_resolve(container->pod, same_for_all, value, NULL, &err);
+        assert((parts == NULL) == (err.code != ERR_NONE));
+    }
+    if (parts != NULL) {
+        struct fingerprint one, other;
+        claims = pod_parts_claims(parts);
+        task_fingerprint(task, provided, NULL, claims, &one);
+        task_fingerprint(task, provided, NULL, claims, &other);
+        assert(strcmp(one.hex, other.hex) == 0 && json_equal(one.parts, other.parts));
+        json_decref(one.parts);
+        json_decref(other.parts);
+    }
+    json_decref(claims);
+    json_decref(parts);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -31,6 +65,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             json_t *provided = NULL, *params = NULL;
             if (task_params_finish(
                     &plan->root->dag->tasks[i], NULL, NULL, &provided, &params, &err) == 0) {
+                json_t *text = json_string("x"), *object = json_pack("{s:s}", "k", "v");
+                settle(&plan->root->dag->tasks[i], provided, NULL);
+                settle(&plan->root->dag->tasks[i], provided, text);
+                settle(&plan->root->dag->tasks[i], provided, object);
+                json_decref(text);
+                json_decref(object);
                 json_decref(provided);
                 json_decref(params);
             }
