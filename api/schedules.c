@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /apis/rondo/v1/schedules:next - when would this cron expression fire? Changes nothing. */
+/* /apis/rondo/v1/schedules:next - when would this schedule fire? Changes nothing. */
 #include <stdint.h>
 #include <stddef.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -15,21 +14,34 @@
 
 #define DEFAULT_COUNT 5
 #define MAX_COUNT 1000
-#define MAX_TEXT 1024
 
 struct question {
     int64_t from_us, count;
     struct schedule *schedule;
 };
 
-static int read_question(const struct http_request *req, struct question *q, struct err *err)
+/* The members of a schedule document that fit into a query. */
+static json_t *document_of_query(const struct http_request *req)
+{
+    static const char *const members[] = {"cron", "time_zone", "profile"};
+    static const char *const dst_members[] = {"gap", "fold"};
+    json_t *doc = json_object(), *dst = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        jset_str(doc, members[i], http_query(req, members[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(dst_members); i++) {
+        jset_str(dst, dst_members[i], http_query(req, dst_members[i]));
+    }
+    json_object_set_new(doc, "dst", dst);
+    return doc;
+}
+
+static int read_query(const struct http_request *req, struct question *q, struct err *err)
 {
     const char *cron = http_query(req, "cron");
-    const char *zone = http_query(req, "time_zone");
     const char *from = http_query(req, "from");
     const char *count = http_query(req, "n");
-    q->from_us = clock_now_us();
-    q->count = DEFAULT_COUNT;
+    const char *hash_key = http_query(req, "hash_key");
     if (cron == NULL || cron[0] == '\0') {
         return err_set(err, ERR_INVALID, "cron: missing in the query, as in ?cron=30+9+*+*+1-5");
     }
@@ -40,47 +52,68 @@ static int read_question(const struct http_request *req, struct question *q, str
         parse_i64(count, 1, MAX_COUNT, "n", &q->count, err) != 0) {
         return -1;
     }
-    q->schedule = schedule_parse_cron(cron, zone != NULL && zone[0] != '\0' ? zone : NULL, err);
+    json_t *doc CLEANUP(json_decrefp) = document_of_query(req);
+    q->schedule =
+        schedule_parse(doc, hash_key != NULL && hash_key[0] != '\0' ? hash_key : NULL, err);
     return q->schedule != NULL ? 0 : -1;
 }
 
-static json_t *answer(const struct question *q)
+static int read_body(const json_t *body, struct question *q, struct err *err)
 {
-    json_t *times = json_array();
-    int64_t at = q->from_us;
-    for (int64_t i = 0; i < q->count; i++) {
-        char text[CLOCK_TEXT_MAX];
-        at = schedule_next(q->schedule, q->from_us, at);
-        if (at < 0) {
-            break;
-        }
-        json_array_append_new(times, json_string(clock_format_s(at, text)));
+    static const char *const keys[] = {"cron", "schedules", "interval_s", "time_zone", "profile",
+        "dst", "include", "exclude", "hash_key", "from", "n", NULL};
+    const char *hash_key = NULL;
+    if (jread_only(body, "", keys, err) != 0 ||
+        jread_time(body, "", "from", &q->from_us, err) != 0 ||
+        jread_i64(body, "", "n", 1, MAX_COUNT, &q->count, err) != 0 ||
+        jread_string(body, "", "hash_key", &hash_key, err) != 0) {
+        return -1;
     }
-    struct buf description;
-    buf_init(&description, MAX_TEXT);
-    schedule_describe(q->schedule, &description);
-    json_t *out = json_object();
-    json_object_set_new(out, "times", times);
-    jset_str(out, "description", buf_str(&description));
-    jset_str(out, "time_zone", schedule_zone_name(q->schedule));
-    buf_done(&description);
-    return out;
+    q->schedule =
+        schedule_parse(body, hash_key != NULL && hash_key[0] != '\0' ? hash_key : NULL, err);
+    return q->schedule != NULL ? 0 : -1;
 }
 
-static void handle_next(struct api_call *call)
+static void answer(struct api_call *call, struct question *q)
 {
-    struct err err = ERR_INIT;
-    struct question q = {0};
-    if (read_question(&call->req, &q, &err) != 0) {
-        api_fail(call, &err);
-        return;
-    }
-    json_t *out = api_keep(call, answer(&q));
-    schedule_free(q.schedule);
+    json_t *out = api_keep(call, schedule_preview(q->schedule, q->from_us, q->count));
+    schedule_free(q->schedule);
     api_reply_json(call, 200, out);
 }
 
+static struct question question(void)
+{
+    return (struct question){.from_us = clock_now_us(), .count = DEFAULT_COUNT};
+}
+
+static void handle_query(struct api_call *call)
+{
+    struct err err = ERR_INIT;
+    struct question q = question();
+    if (read_query(&call->req, &q, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
+    answer(call, &q);
+}
+
+static void handle_document(struct api_call *call)
+{
+    struct err err = ERR_INIT;
+    struct question q = question();
+    json_t *body = api_body_json(call);
+    if (body == NULL) {
+        return; /* already answered */
+    }
+    if (read_body(body, &q, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
+    answer(call, &q);
+}
+
 const struct route routes_schedules[] = {
-    {"GET", "/apis/rondo/v1/schedules:next", handle_next, ROUTE_TOKEN},
+    {"GET", "/apis/rondo/v1/schedules:next", handle_query, ROUTE_TOKEN},
+    {"POST", "/apis/rondo/v1/schedules:next", handle_document, ROUTE_TOKEN},
     {NULL, NULL, NULL, ROUTE_TOKEN},
 };

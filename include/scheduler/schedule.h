@@ -34,7 +34,7 @@ int32_t zone_offset(const struct zone *zone, int64_t utc_s);
  *   cron        one schedule text
  *   schedules   several of them; fires when any does, and once where they meet
  *   interval_s  KFP's periodic schedule; excludes the two above
- *   time_zone   of texts and calendars that name none; default "UTC"
+ *   time_zone   of texts and calendars that name none; default "UTC". `cron` must not name another
  *   profile     how texts are read: "vixie" (default), "robfig", "robfig-v1", "quartz"
  *   dst         {"gap": "next" | "skip", "fold": "first" | "second" | "both"}
  *   include, exclude   iCalendar text, or a list of them (256 KiB together)
@@ -84,6 +84,19 @@ void schedule_describe(const struct schedule *schedule, struct buf *out);
 const char *schedule_zone_name(const struct schedule *schedule);
 /* One interval that counts from its anchor: interval_s, or "@every" alone and without a phase. */
 bool schedule_is_interval(const struct schedule *schedule);
+
+/*
+ * For people, before it is used. New reference:
+ *   {"ticks": [{"time": "2026-03-08T07:00:00Z", "local": "2026-03-08T03:00:00-04:00",
+ *               "dst": "gap-shifted", "wanted": "02:30:00", "excluded": "why"}],
+ *    "times": [those of the ticks that run], "description", "time_zone", "hints": ["..."]}
+ * The next `count` ticks after from_us, which is the anchor of intervals as well; dst, wanted and
+ * excluded only where they apply. Hints: what may not be what was meant, and what the clock
+ * changes of the year to come do.
+ */
+json_t *schedule_preview(const struct schedule *schedule, int64_t from_us, int64_t count);
+/* The hints alone: a list of texts. New reference. */
+json_t *schedule_hints(const struct schedule *schedule, int64_t from_us);
 
 /*
  * The limits around a schedule and KFP's catch-up rules (kfp-api.md sections 6.2, 6.3, 13.2).

@@ -112,6 +112,7 @@ static int read_texts(
     if (cron[0] != '\0' && add_text(schedule, cron, NULL, 0, style, err) != 0) {
         return -1;
     }
+    style->zone_is_default = true;
     for (size_t i = 0; i < listed; i++) {
         const char *text = json_string_value(json_array_get(list, i));
         if (text == NULL) {

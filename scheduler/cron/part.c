@@ -44,12 +44,14 @@ static int take_zone_prefix(const char **text, char *zone, size_t size, struct e
     return 0;
 }
 
-/* The zone of the prefix or of the field beside it, which must agree. */
+/* The zone of the prefix or of the field beside it, which must agree if it is for this text. */
 static int find_zone(
-    struct part *part, const char *prefix_zone, const char *zone_name, struct err *err)
+    struct part *part, const char *prefix_zone, const struct part_style *style, struct err *err)
 {
+    const char *zone_name = style->zone_name;
     bool has_field = zone_name != NULL && zone_name[0] != '\0';
-    if (has_field && prefix_zone[0] != '\0' && strcmp(prefix_zone, zone_name) != 0) {
+    if (has_field && !style->zone_is_default && prefix_zone[0] != '\0' &&
+        strcmp(prefix_zone, zone_name) != 0) {
         char a[CRON_SHOW_MAX], b[CRON_SHOW_MAX];
         return err_set(err, ERR_INVALID,
             "the cron text says zone '%s', the zone field says '%s'; leave one of them out",
@@ -110,7 +112,7 @@ static int parse_text(
     char zone[ZONE_NAME_MAX + 8] = "";
     const char *at = text;
     if (take_zone_prefix(&at, zone, sizeof zone, err) != 0 ||
-        find_zone(part, zone, style->zone_name, err) != 0) {
+        find_zone(part, zone, style, err) != 0) {
         return -1;
     }
     part->gap = style->gap;

@@ -656,6 +656,27 @@ class TestRondo:
                     {"cron": "* * * * *", "time_zone": "Nowhere/City"}, {"cron": "0 0 30 2 *"}):
             assert daemon.get(f"{V1}/schedules:next", expect=400, **bad)["code"] == 3
 
+    def test_next_ticks_of_a_document(self, daemon):
+        holiday = ("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Spring break\r\nDTSTART;VALUE=DATE:20260309\r\n"
+                   "END:VEVENT\r\nEND:VCALENDAR\r\n")
+        answer = daemon.post(f"{V1}/schedules:next", {
+            "schedules": ["30 2 * * *", "CRON_TZ=UTC 0 12 * * mon"], "time_zone": "America/New_York",
+            "exclude": holiday, "from": "2026-03-08T00:00:00Z", "n": 4})
+        first, second, third, fourth = answer["ticks"]
+        assert (first["time"], first["dst"], first["wanted"]) == ("2026-03-08T07:00:00Z", "gap-shifted", "02:30:00")
+        assert first["local"] == "2026-03-08T03:00:00-04:00" and "excluded" not in first
+        assert "Spring break" in second["excluded"] and "Spring break" in third["excluded"]
+        assert answer["times"] == [first["time"], fourth["time"]]
+        assert any("02:30 does not exist" in hint for hint in answer["hints"])
+        many = daemon.post(f"{V1}/schedules:next", {"cron": "* * * * *", "n": 1000})
+        assert len(many["times"]) == 1000 and "fires 1,440 times a day" in many["hints"]
+        hashed = daemon.post(f"{V1}/schedules:next", {"cron": "H H * * *", "hash_key": "a", "n": 2})
+        assert hashed["ticks"] == daemon.post(f"{V1}/schedules:next", {
+            "cron": "H H * * *", "hash_key": "a", "n": 2})["ticks"]
+        for bad in ({}, {"cron": "H H * * *"}, {"cron": "@daily", "n": 1001}, {"cron": "@daily", "exclude": "x"},
+                    {"cron": "@daily", "profile": "x"}, {"cron": "@daily", "colour": "red"}):
+            assert daemon.post(f"{V1}/schedules:next", bad, expect=400)["code"] == 3
+
     def test_subscriptions(self):
         with Receiver() as receiver, Daemon(settings={
                 "executor": "noop", "webhook_allow": "127.0.0.1"}) as daemon:

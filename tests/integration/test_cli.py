@@ -81,6 +81,25 @@ class TestNext:
         done = rondo("next", "30 2 * * *", "--tz", "America/New_York", "--from", "2026-03-08T00:00:00Z", "-n", "1")
         assert "clock change" in done.stdout
 
+    def test_explained(self, tmp_path):
+        """Several schedules, calendars from files, and what is special about each tick."""
+        (tmp_path / "off.ics").write_text("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Inventory\n"
+                                          "DTSTART;VALUE=DATE:20260102\nEND:VEVENT\nEND:VCALENDAR\n")
+        asked = ("next", "0 9 * * *", "--also", "@every 12h/3h", "--from", "2026-01-01T08:00:00Z", "-n", "4",
+                 "--exclude", str(tmp_path / "off.ics"))
+        assert as_json(*asked) == ["2026-01-01T09:00:00Z", "2026-01-01T15:00:00Z"]
+        lines = rondo(*asked, "--explain").stdout.splitlines()
+        assert lines[0].startswith("At 09:00, UTC; and Every 12 hours") and lines[1] == "2026-01-01T09:00:00Z"
+        assert lines[3] == "2026-01-02T03:00:00Z  (does not run: inside the excluded 'Inventory')"
+        (tmp_path / "doc.json").write_text('{"cron": "0 0 9 ? * 2", "profile": "quartz"}')
+        explained = as_json("next", "--document", str(tmp_path / "doc.json"), "--from", "2026-01-01T00:00:00Z",
+                            "--explain")
+        assert explained["times"][0] == "2026-01-05T09:00:00Z" and explained["hints"] == []
+
+    def test_hints_are_not_instants(self):
+        done = rondo("next", "* * * * *", "-n", "1")
+        assert len(done.stdout.splitlines()) == 1 and "hint: fires 1,440 times a day" in done.stderr
+
     def test_without_network(self):
         """No name is looked up and nothing is connected to: the files of the zones are enough."""
         done = subprocess.run(["unshare", "-rn", str(bin_dir() / "rondo"), "next", "@daily", "--tz", "Asia/Seoul",

@@ -77,6 +77,9 @@ static const struct {
     {"zones in the texts",
         "{'schedules': ['TZ=Asia/Seoul 0 9 * * *', 'TZ=Europe/Berlin 0 9 * * *']}",
         "2026-01-01T00:00:00Z", {"2026-01-01T08:00:00Z", "2026-01-02T00:00:00Z"}},
+    {"the zone beside a list is for those without one",
+        "{'time_zone': 'Asia/Seoul', 'schedules': ['0 9 * * *', 'TZ=Europe/Berlin 0 9 * * *']}",
+        "2026-01-01T00:00:00Z", {"2026-01-01T08:00:00Z", "2026-01-02T00:00:00Z"}},
     {"an interval beside others counts from 1970", "{'schedules': ['@every 5h', '30 7 * * *']}",
         "2026-01-01T00:00:00Z",
         {"2026-01-01T04:00:00Z", "2026-01-01T07:30:00Z", "2026-01-01T09:00:00Z"}},
@@ -574,6 +577,44 @@ static void test_descriptions(void **state)
     }
 }
 
+static void test_hints(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *doc, *says; /* NULL: nothing to say */
+    } cases[] = {
+        {"{'cron': '30 9 * * 1-5'}", NULL},
+        {"{'cron': '* * * * *'}", "fires 1,440 times a day"},
+        {"{'cron': '* * * * * *'}", "more than 10,000 times a day"},
+        {"{'interval_s': 60}", "fires 1,440 times a day"},
+        {"{'cron': '*/7 * * * *'}", "after minute 56 comes minute 0, 4 minutes later"},
+        {"{'cron': '*/15 * * * *'}", NULL},
+        {"{'cron': '0 0 13 * fri'}", "either one matching is enough"},
+        {"{'cron': '0 0 31 * *'}", "months without day 31"},
+        {"{'cron': '0 0 L * *'}", NULL},
+        {"{'time_zone': '" NYC "', 'cron': '30 2 * * *'}", "02:30 does not exist"},
+        {"{'time_zone': '" NYC "', 'cron': '30 2 * * *'}", "so it fires at 03:00"},
+        {"{'time_zone': '" NYC "', 'cron': '30 2 * * *', 'profile': 'robfig'}",
+            "so it does not fire then"},
+        {"{'time_zone': '" NYC "', 'cron': '*/30 2 * * *'}", "goes on after the gap"},
+        {"{'time_zone': '" NYC "', 'cron': '30 1 * * *'}", "it fires the first time only"},
+        {"{'time_zone': '" NYC "', 'cron': '30 1 * * *', 'dst': {'fold': 'second'}}",
+            "it fires the second time only"},
+        {"{'time_zone': '" NYC "', 'cron': '30 9 * * *'}", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct schedule *schedule = must(cases[i].doc, NULL);
+        json_t *hints CLEANUP(json_decrefp) =
+            schedule_hints(schedule, instant("2026-01-01T00:00:00Z"));
+        char *text CLEANUP(cleanup_free) = jtext(hints);
+        if (cases[i].says == NULL ? json_array_size(hints) > 0
+                                  : strstr(text, cases[i].says) == NULL) {
+            fail_msg("%s: %s", cases[i].doc, text);
+        }
+        schedule_free(schedule);
+    }
+}
+
 /* The choices at clock changes by brute force: minute by minute over two changes of four zones. */
 struct choice {
     const char *gap, *fold;
@@ -666,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_excluded),
         cmocka_unit_test(test_calendar_ceilings),
         cmocka_unit_test(test_descriptions),
+        cmocka_unit_test(test_hints),
         cmocka_unit_test(test_choices_minute_by_minute),
     };
     return cmocka_run_group_tests(tests, NULL, drop_zones);
