@@ -75,7 +75,7 @@ class Case:
             self.settings["cancels"] = 2 if rng.random() < 0.2 else 1
         if mode == "kills" or (mode in ("cancel", "cache") and rng.random() < 0.3):
             self.settings["kills"] = [rng.choice([rng.randrange(1, 12), rng.randrange(1, 60)])
-                                      for _ in range(rng.randrange(1, 8))]
+                                      for _ in range(rng.randrange(1, 3 if mode == "cache" else 8))]
         if mode == "losses":
             self.settings["losses"] = [rng.randrange(1, 60) for _ in range(rng.randrange(1, 5))]
 
