@@ -321,6 +321,8 @@ json_t *pod_config_resolve(const struct pod_config *config, scope_fn *scope, voi
     const struct run_context *run, struct err *err);
 /* Names of the claims that it mounts, sorted, unique: part of the cache key. New array. */
 json_t *pod_parts_claims(const json_t *parts);
+/* Its variables and volumes from secrets and config maps: part of the cache key, too. New array. */
+json_t *pod_parts_sources(const json_t *parts);
 /*
  * ResourceRequirements {"requests":{},"limits":{}} from container.resources (placeholders already
  * rendered): the resource* texts win over the old numbers, the accelerator is a limit; quantities
@@ -444,10 +446,11 @@ struct fingerprint {
 };
 /*
  * provided: values that were passed; artifacts: input name -> [RuntimeArtifact with "id"]; claims:
- * sorted names of the claims that it mounts, or NULL. out->parts is a new reference.
+ * sorted names of the claims that it mounts, or NULL; sources: pod_parts_sources(), or NULL.
+ * out->parts is a new reference.
  */
 void task_fingerprint(const struct task_def *task, const json_t *provided,
-    const json_t *artifacts, const json_t *claims, struct fingerprint *out);
+    const json_t *artifacts, const json_t *claims, const json_t *sources, struct fingerprint *out);
 /* Hex SHA-256 of a value's canonical text: the same for whatever order its keys came in. */
 void json_fingerprint(const json_t *value, char hex[65]);
 

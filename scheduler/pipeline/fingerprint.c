@@ -2,8 +2,8 @@
 /*
  * Fingerprints: when do two tasks do the same (kfp-semantics.md 9.2)? Two tasks are the same when
  * they get the same artifacts (by identity) and the same parameter values, and run the same
- * command in the same image with the same outputs and claims. Environment, resources and the rest
- * of the pod's settings do not count, as in KFP.
+ * command in the same image with the same outputs, claims and environment. Resources and the rest
+ * of the pod's settings do not count, as in KFP; there the environment does not either.
  */
 #include "scheduler/plan.h"
 
@@ -109,7 +109,21 @@ static json_t *key_params_out(const struct component *component)
     return out;
 }
 
-static json_t *key_container(const struct container *container, const json_t *claims, json_t *parts)
+/* Variables as they are written, before placeholders are resolved. */
+static json_t *key_env(const struct container *container, const json_t *sources)
+{
+    json_t *out = json_object(), *values = json_object();
+    for (size_t i = 0; i < container->env_count; i++) {
+        json_object_set_new(values, container->env[i].name, json_string(container->env[i].value));
+    }
+    json_object_set_new(out, "values", values);
+    json_object_set_new(
+        out, "sources", sources != NULL ? json_incref((json_t *)sources) : json_array());
+    return out;
+}
+
+static json_t *key_container(
+    const struct container *container, const json_t *claims, const json_t *sources, json_t *parts)
 {
     json_t *argv = json_array(), *out = json_object();
     for (size_t i = 0; i < container->command_count; i++) {
@@ -125,6 +139,10 @@ static json_t *key_container(const struct container *container, const json_t *cl
     if (json_array_size(claims) > 0) {
         json_object_set(out, "pvcNames", (json_t *)claims);
         add_part(parts, "the mounted volumes", claims);
+    }
+    if (container->env_count > 0 || json_array_size(sources) > 0) {
+        json_object_set_new(out, "env", key_env(container, sources));
+        add_part(parts, "the environment", json_object_get(out, "env"));
     }
     return out;
 }
@@ -166,7 +184,7 @@ static void custom_fingerprint(
 }
 
 void task_fingerprint(const struct task_def *task, const json_t *provided, const json_t *artifacts,
-    const json_t *claims, struct fingerprint *out)
+    const json_t *claims, const json_t *sources, struct fingerprint *out)
 {
     out->parts = json_object();
     if (task->cache_key != NULL && task->cache_key[0] != '\0') {
@@ -180,7 +198,7 @@ void task_fingerprint(const struct task_def *task, const json_t *provided, const
     json_object_set_new(key, "outputArtifactsSpec", key_artifacts_out(component));
     json_object_set_new(key, "outputParametersSpec", key_params_out(component));
     json_object_set_new(
-        key, "containerSpec", key_container(component->container, claims, out->parts));
+        key, "containerSpec", key_container(component->container, claims, sources, out->parts));
     outputs_part(key, out->parts);
     json_fingerprint(key, out->hex);
 }

@@ -107,6 +107,35 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Those members of the list that have one of the two, without their own name. */
+static json_t *having(const json_t *list, const char *one, const char *other, const char *within)
+{
+    json_t *out = json_array();
+    size_t i;
+    const json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        const json_t *from = within != NULL ? json_object_get(item, within) : item;
+        if (json_object_get(from, one) != NULL || json_object_get(from, other) != NULL) {
+            json_array_append(out, (json_t *)item);
+        }
+    }
+    return out;
+}
+
+json_t *pod_parts_sources(const json_t *parts)
+{
+    json_t *env =
+        having(json_object_get(parts, "env"), "secretKeyRef", "configMapKeyRef", "valueFrom");
+    json_t *volumes = having(json_object_get(parts, "volumes"), "secret", "configMap", NULL);
+    json_t *out = json_array();
+    json_array_extend(out, env);
+    json_array_extend(out, volumes);
+    json_decref(env);
+    json_decref(volumes);
+    return out;
+}
+
 json_t *pod_parts_claims(const json_t *parts)
 {
     const json_t *volumes = json_object_get(parts, "volumes");

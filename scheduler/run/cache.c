@@ -40,13 +40,9 @@ static void name_record(struct cache_name *out, const struct store *store, const
     out->shard = first & (store_shards(store) - 1);
 }
 
-/* Names of the claims it mounts. New array, NULL and err. */
-static json_t *claims_of(const struct task *task, struct err *err)
+/* Names of the claims it mounts. New array. */
+static json_t *claims_of(const struct task *task, const json_t *parts)
 {
-    json_t *parts CLEANUP(json_decrefp) = task_pod_parts(task, err);
-    if (parts == NULL) {
-        return NULL;
-    }
     json_t *claims = pod_parts_claims(parts);
     if (task_needs_workspace(task)) {
         /* The workspace is the run's own, so such a task is never the same as one of another. */
@@ -59,15 +55,17 @@ static json_t *claims_of(const struct task *task, struct err *err)
 int cache_key_of(const struct task *task, struct cache_key *out, struct err *err)
 {
     const struct live *run = task->run;
-    json_t *claims CLEANUP(json_decrefp) = claims_of(task, err);
-    if (claims == NULL) {
+    json_t *parts CLEANUP(json_decrefp) = task_pod_parts(task, err);
+    if (parts == NULL) {
         return -1;
     }
+    json_t *claims CLEANUP(json_decrefp) = claims_of(task, parts);
+    json_t *sources CLEANUP(json_decrefp) = pod_parts_sources(parts);
     json_t *provided CLEANUP(json_decrefp) = json_copy(task->params);
     for (size_t i = 0; i < json_array_size(task->defaulted); i++) {
         json_object_del(provided, json_string_value(json_array_get(task->defaulted, i)));
     }
-    task_fingerprint(task->def, provided, task->artifacts, claims, &out->print);
+    task_fingerprint(task->def, provided, task->artifacts, claims, sources, &out->print);
     const struct store *store = run->engine->set.store;
     name_record(&out->result, store, "result", run->plan->name, out->print.hex);
     name_record(&out->parts, store, "parts", run->plan->name, task->component->name);

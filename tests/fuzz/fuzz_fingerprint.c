@@ -135,7 +135,8 @@ static bool is_same_work(const struct recipe *a, const struct recipe *b)
         return same(a, b, CACHE_KEY, COMPONENT);
     }
     return same(a, b, IMAGE, IMAGE) && same_argv(a, b) && same_inputs(a, b) &&
-           same(a, b, OUT_PARAM_0, OUT_ARTIFACT_1) && claims_of(a) == claims_of(b);
+           same(a, b, OUT_PARAM_0, OUT_ARTIFACT_1) && claims_of(a) == claims_of(b) &&
+           same(a, b, ENV, ENV);
 }
 
 /* ---- a pipeline of a recipe ---- */
@@ -338,7 +339,9 @@ static void fingerprint_of(const struct recipe *r, struct fingerprint *out)
     json_t *parts = pod == NULL ? json_object() : pod_config_resolve(pod, NULL, NULL, NULL, &err);
     assert(parts != NULL);
     json_t *claims = pod_parts_claims(parts);
-    task_fingerprint(task, provided, artifacts, claims, out);
+    json_t *sources = pod_parts_sources(parts);
+    task_fingerprint(task, provided, artifacts, claims, sources, out);
+    json_decref(sources);
     json_decref(claims);
     json_decref(parts);
     json_decref(artifacts);
@@ -401,8 +404,8 @@ static void give(const json_t *value)
     const struct task_def task = {.key = "t", .component = &component};
     struct fingerprint left, right;
     json_t *other = turned(value, true);
-    task_fingerprint(&task, value, value, NULL, &left);
-    task_fingerprint(&task, other, other, NULL, &right);
+    task_fingerprint(&task, value, value, NULL, NULL, &left);
+    task_fingerprint(&task, other, other, NULL, NULL, &right);
     assert(strcmp(left.hex, right.hex) == 0 && json_equal(left.parts, right.parts));
     json_decref(left.parts);
     json_decref(right.parts);

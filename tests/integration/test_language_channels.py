@@ -146,3 +146,29 @@ def test_f_strings_in_kubernetes_settings(language):
     run = language.run(settings, team="a")
     inside = [p for p in run.tasks if p.endswith("/variable")]
     assert sorted(run.outputs(p)["out"] for p in inside) == ["word 1", "word 2"]
+
+
+@dsl.pipeline(name="the same but for the environment")
+def environments():
+    before = None
+    for number_of in ("1", "2"):
+        task = variable().set_env_variable("WORD", f"set {number_of}")
+        from_map = variable()
+        kubernetes.use_config_map_as_env(from_map, config_map_name=say(text=f"map-{number_of}").output,
+                                         config_map_key_to_env={"key": "WORD"})
+        if before is not None:
+            task.after(*before)
+            from_map.after(*before)
+        before = (task, from_map)
+
+
+def test_environments_count_in_the_cache(language):
+    for number_of in "12":
+        folder = language.daemon.data / "config-maps" / f"map-{number_of}"
+        folder.mkdir(parents=True)
+        (folder / "key").write_text(f"mapped {number_of}")
+    run = language.run(environments)
+    words = {p: run.outputs(p)["out"] for p in run.tasks if p.startswith("variable")}
+    assert words == {"variable": "set 1", "variable-2": "mapped 1", "variable-3": "set 2", "variable-4": "mapped 2"}
+    again = states(language.run(environments))
+    assert {again[p] for p in words} == {"CACHED"}

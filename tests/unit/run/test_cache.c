@@ -256,7 +256,7 @@ static const struct miss_case {
     {"another image", edit_image, "a", "miss", "the image differs"},
     {"another command", edit_command, "a", "miss", "the command differs"},
     {"another output", edit_outputs, "a", "miss", "the outputs differs"},
-    {"environment does not count", edit_env, "a", "hit", "did the same"},
+    {"another environment", edit_env, "a", "miss", "the environment differs"},
     {"resources do not count", edit_resources, "a", "hit", "did the same"},
     {"the task's own name does not count", edit_task_key, "renamed", "hit", "did the same"},
     {"another pipeline", edit_name, "a", "miss", "no task of this component"},
