@@ -128,10 +128,9 @@ static inline void flow_check_arg(struct bench *b, const char *key, const char *
     }
 }
 
-/* Compile what follows FLOW_HEAD and store it. */
-static inline void flow_put(struct bench *b, const char *yaml, char sha[65])
+/* Compile and store a whole document. */
+static inline void flow_put_text(struct bench *b, const char *text, char sha[65])
 {
-    char *text CLEANUP(cleanup_free) = xasprintf("%s%s", FLOW_HEAD, yaml);
     struct complaints complaints;
     complaints_init(&complaints);
     struct plan *plan = plan_compile(text, strlen(text), &complaints);
@@ -145,6 +144,13 @@ static inline void flow_put(struct bench *b, const char *yaml, char sha[65])
     assert_string_equal(b->err.msg, "");
     plan_unref(plan);
     complaints_done(&complaints);
+}
+
+/* What follows FLOW_HEAD. */
+static inline void flow_put(struct bench *b, const char *yaml, char sha[65])
+{
+    char *text CLEANUP(cleanup_free) = xasprintf("%s%s", FLOW_HEAD, yaml);
+    flow_put_text(b, text, sha);
 }
 
 static inline char flow_letter(const char *state)
