@@ -31,7 +31,7 @@ enum field {
     SPELLING,  /* 1 or 1.0 */
     TASK_NAME, /* shown to users */
     RETRIES,
-    ENV,
+    ENV, /* but this does */
     CPU,
     DEFAULT_TEXT,   /* of an input that is not passed */
     DEFAULT_STRUCT, /* the same */
@@ -306,7 +306,7 @@ static json_t *artifacts_of(const struct recipe *r)
         char *id CLEANUP(cleanup_free) = xasprintf("id-%d", r->at[ARTIFACT_0 + i]);
         /* Where it is and what is said of it are not who it is. */
         json_array_append_new(list, json_pack("{s:s,s:s,s:{s:i}}", "id", id, "uri",
-                                        words[r->at[ENV]], "metadata", "k", r->at[CPU]));
+                                        words[r->at[CPU]], "metadata", "k", r->at[CPU]));
     }
     json_t *artifacts = json_pack("{s:O}", "in", list);
     json_decref(list);

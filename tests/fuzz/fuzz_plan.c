@@ -17,7 +17,8 @@ static const json_t *same_for_all(void *owner, const struct scope_ref *ref)
     return owner;
 }
 
-/* Settings of the task's pod, whatever value all references have; its claims are in its key. */
+/* Settings of the task's pod, whatever value all references have; its claims and sources are in its
+ * key. */
 static void settle(const struct task_def *task, const json_t *provided, json_t *value)
 {
     const struct container *container = task->component->container;
@@ -25,7 +26,7 @@ static void settle(const struct task_def *task, const json_t *provided, json_t *
         return;
     }
     struct err err = ERR_INIT;
-    json_t *parts = json_object(), *claims = NULL;
+    json_t *parts = json_object(), *claims = NULL, *sources = NULL;
     if (container->pod != NULL) {
         json_decref(parts);
         parts = pod_config_resolve(container->pod, same_for_all, value, NULL, &err);
@@ -34,13 +35,15 @@ static void settle(const struct task_def *task, const json_t *provided, json_t *
     if (parts != NULL) {
         struct fingerprint one, other;
         claims = pod_parts_claims(parts);
-        task_fingerprint(task, provided, NULL, claims, &one);
-        task_fingerprint(task, provided, NULL, claims, &other);
+        sources = pod_parts_sources(parts);
+        task_fingerprint(task, provided, NULL, claims, sources, &one);
+        task_fingerprint(task, provided, NULL, claims, sources, &other);
         assert(strcmp(one.hex, other.hex) == 0 && json_equal(one.parts, other.parts));
         json_decref(one.parts);
         json_decref(other.parts);
     }
     json_decref(claims);
+    json_decref(sources);
     json_decref(parts);
 }
 
