@@ -5,7 +5,9 @@
  */
 #include "scheduler/plan.h"
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/pool.h"
 #include "base/util.h"
 #include "pipeline/complain.h"
 #include "pipeline/draft.h"
@@ -51,9 +53,67 @@ static int check_members(
     return 0;
 }
 
-const struct expression *condition_compile(struct pool *pool, const char *text, struct err *err)
+static bool follows_operator(const char *text, const char *at)
+{
+    return at - text >= 2 && at[-1] == ' ' && strchr("=<>", at[-2]) != NULL;
+}
+
+/* The quote that ends the SDK's literal: the comparison, or its group, ends behind it. */
+static const char *literal_end(const char *at)
+{
+    for (; (at = strchr(at, '\'')) != NULL; at++) {
+        if (at[1] == '\0' || strcmp(at + 1, ")") == 0 || str_starts(at + 1, ") && ")) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * The SDK writes a text between quotes as it is, whatever is in it: == 'it's'. The same with such
+ * texts escaped; NULL: there is none.
+ */
+static const char *requoted(struct pool *pool, const char *text)
+{
+    struct buf out;
+    buf_init(&out, SIZE_MAX);
+    bool changed = false;
+    for (const char *p = text; *p != '\0'; p++) {
+        buf_addc(&out, *p);
+        const char *end = *p == '\'' && follows_operator(text, p) ? literal_end(p + 1) : NULL;
+        if (end == NULL) {
+            continue;
+        }
+        while (++p < end) {
+            bool is_special = strchr("'\\\n\r", *p) != NULL;
+            changed = changed || is_special;
+            buf_adds(&out, is_special ? "\\" : "");
+            buf_addc(&out, *p == '\n' ? 'n' : *p == '\r' ? 'r' : *p);
+        }
+        buf_addc(&out, '\'');
+    }
+    const char *result = changed ? pool_strndup(pool, out.data, out.len) : NULL;
+    buf_done(&out);
+    return result;
+}
+
+static const struct expression *compile_written(
+    struct pool *pool, const char *text, struct err *err)
 {
     const struct expression *e = expression_compile(pool, text, variables, err);
+    const char *other = e == NULL ? requoted(pool, text) : NULL;
+    struct err ignored = ERR_INIT;
+    const struct expression *mended =
+        other != NULL ? expression_compile(pool, other, variables, &ignored) : NULL;
+    if (mended != NULL) {
+        *err = (struct err)ERR_INIT;
+    }
+    return mended != NULL ? mended : e;
+}
+
+const struct expression *condition_compile(struct pool *pool, const char *text, struct err *err)
+{
+    const struct expression *e = compile_written(pool, text, err);
     if (e == NULL || check_members(e, e->root, err) != 0) {
         return NULL;
     }
