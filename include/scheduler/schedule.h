@@ -22,6 +22,14 @@ struct zone;
 const struct zone *zone_get(const char *name, struct err *err);
 void zone_set_dir(const char *dir);
 void zone_drop_all(void); /* for leak checks and reload */
+/*
+ * Zone files that were replaced (a tzdata update) are read again, in place, so that schedules go
+ * by them from their next call on. Looks at the files at most once a minute of mono_us, which is
+ * clock_mono_us(). The number returned grows whenever the times of a zone in use have changed:
+ * whoever keeps ticks that were computed earlier then computes them anew. A file that is gone or
+ * broken leaves the zone as it was.
+ */
+uint64_t zones_generation(int64_t mono_us);
 /* Parse TZif bytes (for tests and fuzzing). Caller frees with zone_free. */
 struct zone *zone_parse(const char *name, const void *data, size_t len, struct err *err);
 void zone_free(struct zone *zone);

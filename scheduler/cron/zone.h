@@ -24,8 +24,15 @@ struct zone_change {
     int32_t offset;
 };
 
+/* Which file a zone was read from: a new one in its place differs in one of these. */
+struct zone_file {
+    uint64_t inode;
+    int64_t size, changed_ns;
+};
+
 struct zone {
     char name[ZONE_NAME_MAX];
+    struct zone_file file; /* all 0: none */
     int32_t first_offset; /* before the first change */
     bool has_rule;        /* after the last change */
     struct posix_tz rule;

@@ -252,6 +252,57 @@ static void test_utc_needs_no_files(void **state)
     zone_drop_all();
 }
 
+/* As dpkg does: another file takes the place of the old one. */
+static void install(const char *dir, const char *rule)
+{
+    struct buf file;
+    struct err err = ERR_INIT;
+    buf_init(&file, 4096);
+    make_file(&file, '3', 0, 1800, 3600, rule);
+    char *path CLEANUP(cleanup_free) = xasprintf("%s/Test", dir);
+    assert_int_equal(file_write_atomic(path, file.data, file.len, 0644, &err), 0);
+    buf_done(&file);
+}
+
+static void test_a_replaced_file_is_noticed(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char dir[] = "/tmp/rondo-zones-XXXXXX";
+    const int64_t minute = 60 * US_PER_S;
+    assert_non_null(mkdtemp(dir));
+    zone_drop_all();
+    zone_set_dir(dir);
+    install(dir, "CET-1CEST,M3.5.0,M10.5.0/3");
+    struct schedule *schedule = schedule_parse_cron("0 9 * * *", "Test", &err);
+    assert_non_null(schedule);
+    int64_t summer = instant("2026-07-01T00:00:00Z") * US_PER_S;
+    assert_int_equal(schedule_next(schedule, 0, summer), summer + 7 * 60 * minute);
+    uint64_t generation = zones_generation(minute);
+    /* Daylight saving time is abolished, but nobody looks within the same minute. */
+    install(dir, "CET-1");
+    assert_int_equal(zones_generation(2 * minute - 1), generation);
+    assert_int_equal(schedule_next(schedule, 0, summer), summer + 7 * 60 * minute);
+    assert_int_equal(zones_generation(2 * minute), generation + 1);
+    assert_int_equal(schedule_next(schedule, 0, summer), summer + 8 * 60 * minute);
+    /* The same once more is no change; a broken or missing file neither. */
+    install(dir, "CET-1");
+    assert_int_equal(zones_generation(3 * minute), generation + 1);
+    install(dir, "nonsense");
+    assert_int_equal(zones_generation(4 * minute), generation + 1);
+    char *path CLEANUP(cleanup_free) = xasprintf("%s/Test", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(zones_generation(5 * minute), generation + 1);
+    assert_int_equal(schedule_next(schedule, 0, summer), summer + 8 * 60 * minute);
+    install(dir, "CET-1CEST,M3.5.0,M10.5.0/3");
+    assert_int_equal(zones_generation(6 * minute), generation + 2);
+    assert_int_equal(schedule_next(schedule, 0, summer), summer + 7 * 60 * minute);
+    schedule_free(schedule);
+    zone_set_dir(NULL);
+    zone_drop_all();
+    assert_int_equal(dir_remove(dir, &err), 0);
+}
+
 /* ---- every zone, every change from 1990 to 2100 ---- */
 
 enum { EXPR_COUNT = 6 };
@@ -327,6 +378,75 @@ static void compare_around(
     walk.compared++;
 }
 
+/*
+ * Around each change, by document: next(t) > t, monotone, and what is like an interval has no hole
+ * but the gap itself. Another document for each change of each zone, so that all meet all.
+ */
+static const struct {
+    const char *text, *profile, *gap, *fold;
+    int64_t hole_s; /* the longest distance between two ticks; 0: not checked */
+} documents[] = {
+    {"* * * * *", NULL, NULL, NULL, 60},
+    {"*/15 * * * *", NULL, NULL, NULL, 900},
+    {"*/20 * * * * *", NULL, NULL, NULL, 20},
+    {"0 */5 * * * ?", "quartz", NULL, NULL, 300},
+    {"*/10 * * * *", "robfig", NULL, NULL, 600},
+    {"0 */5 * * *", "robfig-v1", NULL, NULL, 300},
+    {"@every 7m", NULL, NULL, NULL, 420},
+    {"@every 90m/17m", NULL, NULL, NULL, 5400},
+    {"*/30 * * * *", NULL, "skip", "second", 1800},
+    {"DTSTART:19800101T000000 RRULE:FREQ=MINUTELY;INTERVAL=5", NULL, NULL, NULL, 300},
+    {"DTSTART:19800101T023000 RRULE:FREQ=DAILY", NULL, NULL, NULL, 0},
+    {"15 0,2,23 * * *", NULL, "next", "second", 0},
+    {"15 0,2,23 * * *", NULL, "next", "both", 0},
+    {"15 0,2,23 * * *", NULL, "skip", "first", 0},
+    {"15 0,2,23 * * *", NULL, "skip", "second", 0},
+    {"0 15 0,2,23 ? * 1-7", "quartz", NULL, NULL, 0},
+    {"15 0,2,23 * * *", "robfig", NULL, NULL, 0},
+    {"H H(0-3) * * *", NULL, NULL, NULL, 0},
+    {"5-55/10 1,2 L * +1-5", NULL, NULL, NULL, 0},
+};
+
+static struct schedule *make_document(size_t which, const char *zone)
+{
+    struct err err = ERR_INIT;
+    json_t *doc CLEANUP(json_decrefp) = json_pack("{s:s,s:s,s:s*,s:{s:s*,s:s*}}", "cron",
+        documents[which].text, "time_zone", zone, "profile", documents[which].profile, "dst", "gap",
+        documents[which].gap, "fold", documents[which].fold);
+    struct schedule *schedule = schedule_parse(doc, "key", &err);
+    if (schedule == NULL) {
+        fail_msg("%s: %s", documents[which].text, err.msg);
+    }
+    return schedule;
+}
+
+/* The real time that the wall clock skips at `change` is nothing: a gap makes no hole. */
+static void check_document(size_t which, const struct zone *zone, const char *name, int64_t change)
+{
+    struct schedule *schedule = make_document(which, name);
+    int64_t hole = documents[which].hole_s;
+    int64_t at = (change - 3 * 3600) * US_PER_S, end = (change + 4 * 3600) * US_PER_S;
+    /* Where the offset is no multiple of the step the ticks before and after do not fit together;
+     * then the distance at the change may be anything up to twice the step. */
+    bool is_even =
+        hole == 0 || (zone_offset(zone, change - 1) - zone_offset(zone, change)) % hole == 0;
+    int64_t limit = is_even ? hole : 2 * hole;
+    for (int n = 0; n < 60 && at < end; n++) {
+        int64_t next = schedule_next(schedule, 0, at);
+        if (next <= at || schedule_next(schedule, 0, next - 1) != next ||
+            schedule_next(schedule, 0, at + (next - at) / 2) != next) {
+            fail_msg("%s '%s': not monotone at %lld", name, documents[which].text, (long long)at);
+        }
+        if (hole != 0 && next - at > limit * US_PER_S) {
+            fail_msg("%s '%s': a hole after %lld", name, documents[which].text, (long long)at);
+        }
+        /* Dense ones: only what is near the change. */
+        bool is_far = next < (change - 1800) * US_PER_S || next > (change + 1800) * US_PER_S;
+        at = hole != 0 && hole < 120 && is_far ? next + 1200 * US_PER_S : next;
+    }
+    schedule_free(schedule);
+}
+
 static void check_change(struct schedule *const *schedules, int64_t change)
 {
     static const int64_t asked[] = {-86400, -3600, -1, 0, 1799, 3600};
@@ -364,6 +484,9 @@ static void check_zone(const char *name)
         /* By brute force only a sample, another one in each zone. */
         if (walk.changes % 7 == 0) {
             compare_around(zone, schedules, change);
+        }
+        if (walk.changes % 3 == 0) {
+            check_document((size_t)(walk.changes / 3) % ARRAY_LEN(documents), zone, name, change);
         }
         walk.changes++;
         zone_span_at(zone, change, &span);
@@ -423,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_broken_files),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_utc_needs_no_files),
+        cmocka_unit_test(test_a_replaced_file_is_noticed),
         cmocka_unit_test(test_every_zone),
     };
     return cmocka_run_group_tests(tests, NULL, drop_zones);
