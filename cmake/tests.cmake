@@ -53,3 +53,8 @@ add_executable(engine_driver tests/property/engine_driver.c tests/property/world
 target_link_libraries(engine_driver PRIVATE ${RONDO_ALL_MODULES})
 target_link_options(engine_driver PRIVATE -Wl,--wrap=timer_start_ms -Wl,--wrap=fault_hit)
 rondo_flags(engine_driver)
+
+# Schedules by line, for tests/differential/run.
+add_executable(cron_driver tests/differential/cron_driver.c)
+target_link_libraries(cron_driver PRIVATE cron base)
+rondo_flags(cron_driver)

@@ -41,7 +41,7 @@ struct cron {
     bool day_is_star : 1;
     bool dow_is_star : 1;
     bool dow_is_and : 1;  /* "+fri": both day fields must match */
-    bool is_interval : 1; /* second, minute or hour begins with a star: every real instant counts */
+    bool is_interval : 1; /* second, minute or hour has a star: every real instant counts */
 };
 
 /*

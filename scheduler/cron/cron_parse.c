@@ -59,6 +59,7 @@ struct parser {
     enum field_kind kind;
     const char *item, *item_end; /* the list element being read, for messages */
     const char *at;
+    bool has_star; /* an element of the field begins with a star */
     uint64_t bits; /* what the field has collected; years go to cron->years instead */
     struct err *err;
 };
@@ -440,14 +441,23 @@ static int parse_item(struct parser *p)
     return 0;
 }
 
+/* "H/n" is a star that begins elsewhere. */
+static bool is_star_item(const struct parser *p, const char *item, const char *end)
+{
+    if (item == end) {
+        return false;
+    }
+    return *item == '*' || *item == '?' || (is_quartz(p) && *item == '/') ||
+           (!is_quartz(p) && end - item > 2 && (*item | 0x20) == 'h' && item[1] == '/');
+}
+
 static int parse_field(struct parser *p, enum field_kind kind, const char *from, const char *end)
 {
     p->kind = kind;
     p->def = kind == FIELD_DOW && is_quartz(p) ? &quartz_dow : &field_defs[kind];
     p->bits = 0;
-    /* "H/n" is a star that begins elsewhere. */
-    bool is_star = *from == '*' || *from == '?' || (is_quartz(p) && *from == '/') ||
-                   (!is_quartz(p) && end - from > 2 && (*from | 0x20) == 'h' && from[1] == '/');
+    p->has_star = false;
+    bool is_star = is_star_item(p, from, end);
     if (kind == FIELD_DAY || kind == FIELD_DOW) {
         p->any_day_fields += end - from == 1 && *from == '?';
     }
@@ -462,6 +472,7 @@ static int parse_field(struct parser *p, enum field_kind kind, const char *from,
     for (const char *item = from; !is_any_year; item = p->item_end + 1) {
         const char *comma = memchr(item, ',', (size_t)(end - item));
         p->item = p->at = item;
+        p->has_star |= is_star_item(p, item, end);
         p->item_end = comma != NULL ? comma : end;
         if ((is_quartz(p) && check_quartz_item(p, from, end) != 0) || parse_item(p) != 0) {
             return -1;
@@ -495,7 +506,7 @@ static int parse_field(struct parser *p, enum field_kind kind, const char *from,
     case FIELD_YEAR:
         break;
     }
-    if (kind <= FIELD_HOUR && is_star) {
+    if (kind <= FIELD_HOUR && p->has_star) {
         cron->is_interval = true;
     }
     return 0;

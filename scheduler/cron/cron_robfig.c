@@ -35,7 +35,8 @@ struct field {
     const char *item; /* what is being read, for messages */
     size_t item_len;
     uint64_t bits;
-    bool is_star;
+    bool is_star;  /* for the day rule */
+    bool has_star; /* an element begins with one */
     struct err *err;
 };
 
@@ -98,6 +99,7 @@ static int range(struct field *f, const char *text, size_t len)
     if (step_text != NULL && memchr(step_text, '/', (size_t)(end - step_text)) != NULL) {
         return complain(f, "too many slashes");
     }
+    f->has_star |= is_star;
     if (!is_star) {
         if (number_or_name(f, text, low_len, &from) != 0) {
             return -1;
@@ -141,7 +143,7 @@ static int range(struct field *f, const char *text, size_t len)
 static int read_field(struct field *f, const char *text, size_t len)
 {
     f->bits = 0;
-    f->is_star = false;
+    f->is_star = f->has_star = false;
     for (const char *at = text, *end = text + len; at < end; at++) {
         size_t item_len = strcspn(at, ", \t");
         if (item_len > (size_t)(end - at)) {
@@ -218,7 +220,7 @@ static int read_fields(struct cron *cron, struct field *f, const char *fields)
             return -1;
         }
         store(cron, which, f);
-        cron->is_interval |= which <= HOUR && (*at[i] == '*' || *at[i] == '?');
+        cron->is_interval |= which <= HOUR && f->has_star;
     }
     return 0;
 }

@@ -54,7 +54,7 @@ struct part_style {
     enum dst_fold fold;
     const char *zone_name; /* the field beside the text; NULL or "" when absent */
     const char *hash_key;  /* or NULL */
-    bool zone_is_default; /* a text may name another zone than zone_name */
+    bool zone_is_default;  /* a text may name another zone than zone_name */
     bool is_one_of_several;
 };
 void part_style_of_profile(struct part_style *style, enum cron_profile profile);

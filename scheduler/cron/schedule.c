@@ -4,12 +4,12 @@
  * interval; and what a clock change did to it.
  *
  * The law at clock changes (contrib/docs/schedules.md): an expression whose second, minute or
- * hour begins with a star is an interval and fires at every real instant whose wall time
- * matches. Any other is fixed: it fires at the first instant at which the wall clock reaches or
- * passes a matching wall time. Said this way gaps and folds of any size need no case of their
- * own: a time that is skipped is passed at the end of the gap, a time that is shown twice is
- * reached the first time. The other choices (skip the gap; the second or both of a fold) are
- * made of the same two walks.
+ * hour has a star, in front or in its list, is an interval and fires at every real instant whose
+ * wall time matches. Any other is fixed: it fires at the first instant at which the wall clock
+ * reaches or passes a matching wall time. Said this way gaps and folds of any size need no case
+ * of their own: a time that is skipped is passed at the end of the gap, a time that is shown
+ * twice is reached the first time. The other choices (skip the gap; the second or both of a fold)
+ * are made of the same two walks.
  */
 #include "cron/internal.h"
 

@@ -33,8 +33,8 @@ struct zone_file {
 struct zone {
     char name[ZONE_NAME_MAX];
     struct zone_file file; /* all 0: none */
-    int32_t first_offset; /* before the first change */
-    bool has_rule;        /* after the last change */
+    int32_t first_offset;  /* before the first change */
+    bool has_rule;         /* after the last change */
     struct posix_tz rule;
     size_t count;
     struct zone_change *changes;
