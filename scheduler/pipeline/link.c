@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOP_ITEM "-loop-item"
+
 /* The DAG being linked, and where. */
 struct linker {
     struct draft *d;
@@ -110,11 +112,26 @@ static void warn_of_type(
     }
 }
 
+/*
+ * The SDK declares the items of a list whose items it knows nothing of (-> list) as texts, and
+ * lets them be passed to inputs of every kind.
+ */
+static void read_item(struct draft_binding *b, const struct param_def *from)
+{
+    size_t len = strlen(b->def.source), end = strlen(LOOP_ITEM);
+    bool is_item = len > end && strcmp(b->def.source + len - end, LOOP_ITEM) == 0;
+    if (is_item && from->type == VALUE_STRING && b->def.selector == NULL && b->def.param != NULL &&
+        b->def.param->type != VALUE_STRING) {
+        b->def.selector = "parseJson(string_value)";
+    }
+}
+
 static void link_component_input(struct linker *l, struct draft_binding *b, const struct path *path)
 {
     const struct component *dag = &l->c->def;
     const struct param_def *from = component_param_in(dag, b->def.source);
     if (from != NULL) {
+        read_item(b, from);
         warn_of_type(l, b, from->type, path);
         return;
     }

@@ -9,7 +9,7 @@ from typing import Dict, List
 import pytest
 
 from corpus import place
-from language import Language, dsl, join, make_dicts, make_list, number, say, shell, show_list, states, write
+from language import Language, double, dsl, join, make_dicts, make_list, number, say, shell, show_list, states, write
 from rondo_testing import Daemon
 
 kubernetes = pytest.importorskip("kfp.kubernetes")
@@ -172,3 +172,27 @@ def test_environments_count_in_the_cache(language):
     assert words == {"variable": "set 1", "variable-2": "mapped 1", "variable-3": "set 2", "variable-4": "mapped 2"}
     again = states(language.run(environments))
     assert {again[p] for p in words} == {"CACHED"}
+
+
+@dsl.container_component
+def make_any(text: str, out: dsl.OutputPath(list)):
+    return shell('printf %s "$1" > "$2"', text, out)
+
+
+@dsl.pipeline(name="items of any kind")
+def any_items(word: str = "w"):
+    with dsl.ParallelFor(make_any(text='[1, 2]').output) as item:
+        number(value=item)
+        with dsl.If(word == "w"):
+            double(value=item)
+            say(text=f"{item}")
+    with dsl.ParallelFor(make_any(text='[[1, "a"], []]').output) as item:
+        show_list(items=item)
+
+
+def test_items_of_a_list_of_anything(language):
+    run = language.run(any_items)
+    def given(name, key):
+        return [run.inputs(p)[key] for p in sorted(run.tasks) if p.endswith(f"/{name}")]
+    assert given("number", "value") == [1, 2] and given("double", "value") == [1, 2]
+    assert given("show-list", "items") == [[1, "a"], []] and texts(run) == ["1", "2"]
