@@ -2,6 +2,7 @@
 /* iCalendar text to events, by libical; and what they cover. */
 #include "cron/calendar.h"
 
+#include "cron/ical_time.h"
 #include "cron/internal.h"
 #include "cron/rule.h"
 
@@ -13,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <libical/ical.h>
 
 #define DAY_S INT64_C(86400)
 #define SUMMARY_MAX 80
@@ -68,18 +67,12 @@ static int read_moment(
     const struct reader *r, icalproperty *property, struct icaltimetype time, struct moment *out)
 {
     icalparameter *tzid = icalproperty_get_first_parameter(property, ICAL_TZID_PARAMETER);
-    struct civil c = {.year = time.year, .month = time.month, .day = time.day};
-    if (icaltime_is_null_time(time) || !icaltime_is_valid_time(time) || time.year < 1 ||
-        time.year > CRON_YEAR_MAX) {
+    int64_t wall;
+    if (!wall_of_ical(time, &wall)) {
         return err_set(r->err, ERR_INVALID, "%s is not a date or time such as 20260101T090000Z",
             icalproperty_kind_to_string(icalproperty_isa(property)));
     }
-    if (!time.is_date) {
-        c.hour = time.hour;
-        c.minute = time.minute;
-        c.second = time.second;
-    }
-    *out = (struct moment){civil_to_s(&c), time.is_date, r->zone};
+    *out = (struct moment){wall, time.is_date, r->zone};
     if (icaltime_is_utc(time)) {
         out->zone = zone_get("UTC", r->err);
     } else if (tzid != NULL) {
@@ -141,23 +134,23 @@ static int read_dates(const struct reader *r, icalcomponent *event, icalproperty
     return 0;
 }
 
-static int64_t until_of(
-    const struct reader *r, const struct icalrecurrencetype *recur, const struct moment *start)
+/* CRON_NEVER when there is no UNTIL. */
+static int read_until(const struct reader *r, const struct icalrecurrencetype *recur,
+    const struct moment *start, int64_t *out)
 {
     struct icaltimetype until = recur->until;
-    (void)r;
+    int64_t at;
+    *out = CRON_NEVER;
     if (icaltime_is_null_time(until)) {
-        return CRON_NEVER;
+        return 0;
     }
-    struct civil c = {.year = until.year, .month = until.month, .day = until.day};
-    if (until.is_date) {
-        return civil_to_s(&c) + DAY_S - 1;
+    if (!wall_of_ical(until, &at)) {
+        return err_set(
+            r->err, ERR_INVALID, "RRULE: UNTIL is not a date or time such as 20260101T090000Z");
     }
-    c.hour = until.hour;
-    c.minute = until.minute;
-    c.second = until.second;
-    int64_t at = civil_to_s(&c);
-    return icaltime_is_utc(until) ? at + zone_offset(start->zone, at) : at;
+    bool is_utc = !until.is_date && icaltime_is_utc(until);
+    *out = until.is_date ? at + DAY_S - 1 : is_utc ? at + zone_offset(start->zone, at) : at;
+    return 0;
 }
 
 static int read_start(const struct reader *r, icalcomponent *event, struct moment *start)
@@ -183,7 +176,9 @@ static struct rule *read_rule(const struct reader *r, icalcomponent *event,
     if (p != NULL) {
         recur = icalproperty_get_rrule(p);
         parts.recur = &recur;
-        parts.until = until_of(r, &recur, start);
+        if (read_until(r, &recur, start, &parts.until) != 0) {
+            return NULL;
+        }
         if (icalcomponent_get_next_property(event, ICAL_RRULE_PROPERTY) != NULL) {
             err_set(r->err, ERR_INVALID, "more than one RRULE; make an event or schedule of each");
             return NULL;

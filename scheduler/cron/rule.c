@@ -7,6 +7,7 @@
 #include "cron/rule.h"
 
 #include "cron/cron.h"
+#include "cron/ical_time.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -15,8 +16,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-#include <libical/ical.h>
 
 #define DAY_S INT64_C(86400)
 #define WINDOW_SIZE 32
@@ -62,17 +61,6 @@ static struct icaltimetype to_ical(int64_t wall)
     return t;
 }
 
-static int64_t from_ical(struct icaltimetype t)
-{
-    struct civil c = {.year = t.year, .month = t.month, .day = t.day};
-    if (!t.is_date) {
-        c.hour = t.hour;
-        c.minute = t.minute;
-        c.second = t.second;
-    }
-    return civil_to_s(&c);
-}
-
 /* Expands the rule from `wall` on. */
 static void fill_window(struct rule *rule, int64_t wall)
 {
@@ -96,10 +84,10 @@ static void fill_window(struct rule *rule, int64_t wall)
     }
     while (wall <= limit && rule->window_count < WINDOW_SIZE) {
         struct icaltimetype next = icalrecur_iterator_next(walk);
-        if (icaltime_is_null_time(next)) {
+        int64_t at;
+        if (icaltime_is_null_time(next) || !wall_of_ical(next, &at)) {
             break;
         }
-        int64_t at = from_ical(next);
         int64_t last = rule->window_count > 0 ? rule->window[rule->window_count - 1] : wall - 1;
         if (at > last && at <= limit) {
             rule->window[rule->window_count++] = at;
