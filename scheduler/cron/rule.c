@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recurrences. libical reads the RRULE; rules up to weekly without BYSETPOS are then cron's bit
- * sets plus a stride, because libical walks them step by step, for minutes when nothing matches.
- * Only rules by month and year, and BYSETPOS, are walked by libical, in windows with an end.
+ * Recurrences. libical reads the RRULE; most are then cron's bit sets plus a stride, because
+ * libical walks them step by step, for minutes when nothing matches, and allocates. BYSETPOS picks
+ * from what the bit sets give in a period (libical's own counts days only, not times of day). What
+ * bit sets cannot say (BYWEEKNO, BYYEARDAY, the second-last Monday, the 100th weekday of a year)
+ * is walked by libical, in windows with an end.
  */
 #include "cron/rule.h"
 
@@ -21,15 +23,22 @@
 #define WINDOW_SIZE 32
 /* Strides tried before giving up: 27 years of days, a week of minutes. */
 #define STRIDES_MAX 10000
+/* Periods without a tick before giving up, with BYSETPOS; and what may be in one period. */
+#define PERIODS_MAX 2000
+#define PERIOD_MAX 10000
+#define WALL_MAX INT64_C(253402300799) /* the year 9999 */
 /* How far ahead libical looks; it knows no years beyond 2582 anyway. */
 #define WINDOW_YEARS 100
 
 struct rule {
     int64_t start, until; /* wall seconds, inclusive; until CRON_NEVER: no end */
     bool has_recur, is_simple, is_interval;
-    /* is_simple: what matches, and which units of how many seconds from the start on */
+    /* is_simple: what matches, in which of the units from the start's on */
     struct cron cron;
-    int64_t unit_s, unit_shift_s, stride;
+    int64_t unit_s, unit_shift_s; /* unit_s 0: the unit is unit_months long */
+    int64_t unit_months, stride;
+    int *positions; /* BYSETPOS, or NULL */
+    size_t position_count;
     /* else: what libical walks, and what it gave for [window_from, window_to] */
     struct icalrecurrencetype *recur;
     int64_t *window;
@@ -124,11 +133,71 @@ static int64_t next_by_libical(struct rule *rule, int64_t wall)
 
 static int64_t unit_of(const struct rule *rule, int64_t wall)
 {
+    if (rule->unit_s == 0) {
+        struct civil c;
+        civil_from_s(wall, &c);
+        return floor_div((int64_t)c.year * 12 + c.month - 1, rule->unit_months);
+    }
     return floor_div(wall - rule->unit_shift_s, rule->unit_s);
+}
+
+static int64_t unit_start(const struct rule *rule, int64_t unit)
+{
+    if (rule->unit_s == 0) {
+        int64_t month = unit * rule->unit_months;
+        const struct civil c = {
+            .year = (int)floor_div(month, 12), .month = (int)(month % 12) + 1, .day = 1};
+        return civil_to_s(&c);
+    }
+    return unit * rule->unit_s + rule->unit_shift_s;
+}
+
+/* BYSETPOS: the first of the chosen ones of [from, end) at or after `wall`. */
+static int64_t pick(const struct rule *rule, int64_t from, int64_t end, int64_t wall)
+{
+    int count = 0, index = 0;
+    for (int64_t at = from; (at = cron_next_wall(&rule->cron, at)) < end; at++) {
+        count++;
+    }
+    for (int64_t at = from; (at = cron_next_wall(&rule->cron, at)) < end; at++) {
+        index++;
+        for (size_t i = 0; i < rule->position_count && at >= wall; i++) {
+            int position = rule->positions[i];
+            if (index == (position > 0 ? position : count + 1 + position)) {
+                return at;
+            }
+        }
+    }
+    return CRON_NEVER;
+}
+
+static int64_t next_picked(const struct rule *rule, int64_t wall)
+{
+    int64_t unit = unit_of(rule, wall);
+    int64_t beyond = (unit - unit_of(rule, rule->start)) % rule->stride;
+    unit += beyond == 0 ? 0 : rule->stride - beyond;
+    for (int n = 0; n < PERIODS_MAX; n++, unit += rule->stride) {
+        int64_t from = unit_start(rule, unit);
+        if (from > rule->until || from > WALL_MAX) {
+            break;
+        }
+        int64_t at = pick(rule, from, unit_start(rule, unit + 1), wall);
+        if (at != CRON_NEVER) {
+            return at <= rule->until ? at : CRON_NEVER;
+        }
+    }
+    return CRON_NEVER;
 }
 
 static int64_t next_simple(const struct rule *rule, int64_t wall)
 {
+    if (rule->positions != NULL) {
+        return next_picked(rule, wall);
+    }
+    if (rule->stride == 1) {
+        wall = cron_next_wall(&rule->cron, wall);
+        return wall > rule->until ? CRON_NEVER : wall;
+    }
     int64_t first = unit_of(rule, rule->start);
     for (int n = 0; n < STRIDES_MAX; n++) {
         wall = cron_next_wall(&rule->cron, wall);
@@ -140,7 +209,7 @@ static int64_t next_simple(const struct rule *rule, int64_t wall)
         if (beyond == 0) {
             return wall;
         }
-        wall = (unit + rule->stride - beyond) * rule->unit_s + rule->unit_shift_s;
+        wall = unit_start(rule, unit + rule->stride - beyond);
     }
     return CRON_NEVER;
 }
@@ -228,40 +297,113 @@ static bool has_by(const short *by)
     return by[0] != ICAL_RECURRENCE_ARRAY_MAX;
 }
 
-/* Bit sets for SECONDLY to WEEKLY. */
-static void make_simple(struct rule *rule, const struct icalrecurrencetype *recur)
+static void set_weekdays(struct cron *cron, const struct icalrecurrencetype *recur)
 {
-    static const int64_t units[] = {1, 60, 3600, DAY_S, 7 * DAY_S};
-    struct cron *cron = &rule->cron;
-    struct civil c;
-    civil_from_s(rule->start, &c);
-    enum { SECONDLY, MINUTELY, HOURLY, DAILY, WEEKLY } freq = (int)recur->freq;
-    rule->is_simple = true;
-    rule->unit_s = units[freq];
-    rule->stride = recur->interval > 0 ? recur->interval : 1;
-    cron->dow_is_and = true;
-    cron->seconds = by_bits(recur->by_second, ICAL_BY_SECOND_SIZE,
-        freq >= MINUTELY ? UINT64_C(1) << c.second : UINT64_MAX >> 4);
-    cron->minutes = by_bits(recur->by_minute, ICAL_BY_MINUTE_SIZE,
-        freq >= HOURLY ? UINT64_C(1) << c.minute : UINT64_MAX >> 4);
-    cron->hours = (uint32_t)(by_bits(recur->by_hour, ICAL_BY_HOUR_SIZE,
-                                 freq >= DAILY ? UINT64_C(1) << c.hour : 0xffffff) &
-                             0xffffff);
-    cron->months = (uint16_t)(by_bits(recur->by_month, ICAL_BY_MONTH_SIZE, 0x1ffe) & 0x1ffe);
-    cron->days = 0xfffffffe;
-    if (has_by(recur->by_month_day)) {
-        set_days(cron, recur);
+    cron->dow = 0;
+    for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
+        int day = (int)icalrecurrencetype_day_day_of_week(recur->by_day[i]);
+        int nth = icalrecurrencetype_day_position(recur->by_day[i]);
+        uint8_t bit = (uint8_t)(1U << (day - 1)); /* libical's Sunday is 1 */
+        if (nth == 0) {
+            cron->dow |= bit;
+            continue;
+        }
+        *(nth < 0 ? &cron->dow_last : &cron->dow_nth[nth - 1]) |= bit;
+        cron->has_special_days = true;
     }
-    cron->dow = (uint8_t)(freq == WEEKLY ? 1U << c.weekday : 0x7fU);
-    if (has_by(recur->by_day)) {
-        cron->dow = 0;
-        for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX;
-             i++) {
-            int day = (int)icalrecurrencetype_day_day_of_week(recur->by_day[i]);
-            cron->dow |= (uint8_t)(1U << (day - 1)); /* libical's Sunday is 1 */
+}
+
+/* Can bit sets say it? */
+static bool is_simple(const struct icalrecurrencetype *recur)
+{
+    if (has_by(recur->by_year_day) || has_by(recur->by_week_no)) {
+        return false;
+    }
+    for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
+        int nth = icalrecurrencetype_day_position(recur->by_day[i]);
+        /* Without BYMONTH the weekdays of a yearly rule are counted through the year. */
+        bool is_of_year = recur->freq == ICAL_YEARLY_RECURRENCE && !has_by(recur->by_month);
+        if (nth < -1 || nth > 5 || (nth != 0 && is_of_year)) {
+            return false;
         }
     }
-    if (freq == WEEKLY) {
+    return true;
+}
+
+/* What the start says where the rule says nothing: day, weekday and month. */
+static void set_dates(
+    struct cron *cron, const struct icalrecurrencetype *recur, const struct civil *start)
+{
+    bool has_day = has_by(recur->by_month_day), has_weekday = has_by(recur->by_day);
+    bool is_monthly = recur->freq == ICAL_MONTHLY_RECURRENCE;
+    bool is_yearly = recur->freq == ICAL_YEARLY_RECURRENCE;
+    cron->months = (uint16_t)(by_bits(recur->by_month, ICAL_BY_MONTH_SIZE, 0x1ffe) & 0x1ffe);
+    cron->days = 0xfffffffe;
+    cron->dow = 0x7f;
+    if (has_day) {
+        set_days(cron, recur);
+    }
+    if (has_weekday) {
+        set_weekdays(cron, recur);
+    } else if (recur->freq == ICAL_WEEKLY_RECURRENCE) {
+        cron->dow = (uint8_t)(1U << start->weekday);
+    } else if ((is_monthly || is_yearly) && !has_day) {
+        cron->days = UINT32_C(1) << start->day;
+        if (is_yearly && !has_by(recur->by_month)) {
+            cron->months = (uint16_t)(1U << start->month);
+        }
+    }
+}
+
+static void set_times(
+    struct cron *cron, const struct icalrecurrencetype *recur, const struct civil *start)
+{
+    cron->seconds = by_bits(recur->by_second, ICAL_BY_SECOND_SIZE,
+        recur->freq >= ICAL_MINUTELY_RECURRENCE ? UINT64_C(1) << start->second : UINT64_MAX >> 4);
+    cron->minutes = by_bits(recur->by_minute, ICAL_BY_MINUTE_SIZE,
+        recur->freq >= ICAL_HOURLY_RECURRENCE ? UINT64_C(1) << start->minute : UINT64_MAX >> 4);
+    cron->hours =
+        (uint32_t)by_bits(recur->by_hour, ICAL_BY_HOUR_SIZE,
+            recur->freq >= ICAL_DAILY_RECURRENCE ? UINT64_C(1) << start->hour : 0xffffff) &
+        0xffffff;
+}
+
+static int set_positions(struct rule *rule, const struct icalrecurrencetype *recur, struct err *err)
+{
+    static const int days[] = {1, 1, 1, 1, 7, 31, 366};
+    const struct cron *cron = &rule->cron;
+    int64_t most = (int64_t)days[recur->freq] * __builtin_popcountll(cron->seconds) *
+                   __builtin_popcountll(cron->minutes) * __builtin_popcount(cron->hours);
+    size_t count = 0;
+    while (count < ICAL_BY_SETPOS_SIZE && recur->by_set_pos[count] != ICAL_RECURRENCE_ARRAY_MAX) {
+        count++;
+    }
+    if (most > PERIOD_MAX || count > 32) {
+        return err_set(err, ERR_INVALID,
+            "RRULE: BYSETPOS with up to %lld times in a period, or more than 32 positions, is "
+            "not taken; the limit is %d",
+            (long long)most, PERIOD_MAX);
+    }
+    rule->positions = xcalloc(count, sizeof rule->positions[0]);
+    for (size_t i = 0; i < count; i++) {
+        rule->positions[rule->position_count++] = recur->by_set_pos[i];
+    }
+    return 0;
+}
+
+static void make_simple(struct rule *rule, const struct icalrecurrencetype *recur)
+{
+    static const int64_t units[] = {1, 60, 3600, DAY_S, 7 * DAY_S, 0, 0};
+    struct civil start;
+    civil_from_s(rule->start, &start);
+    rule->is_simple = true;
+    rule->unit_s = units[recur->freq];
+    rule->unit_months = recur->freq == ICAL_YEARLY_RECURRENCE ? 12 : 1;
+    rule->stride = recur->interval;
+    rule->cron.dow_is_and = true;
+    set_times(&rule->cron, recur, &start);
+    set_dates(&rule->cron, recur, &start);
+    if (recur->freq == ICAL_WEEKLY_RECURRENCE) {
         /* Weeks begin on WKST; 1970-01-01 was a Thursday, 4. */
         int first = recur->week_start != ICAL_NO_WEEKDAY ? (int)recur->week_start - 1 : 1;
         rule->unit_shift_s = (first - 4 + 7) % 7 * DAY_S;
@@ -289,6 +431,11 @@ static int check_recur(const struct icalrecurrencetype *recur, struct err *err)
         return err_set(err, ERR_INVALID,
             "RRULE: BYYEARDAY and BYWEEKNO are taken with FREQ=YEARLY only; here write BYMONTH and "
             "BYMONTHDAY");
+    }
+    if (has_by(recur->by_set_pos) && !is_simple(recur)) {
+        return err_set(err, ERR_INVALID,
+            "RRULE: BYSETPOS is not taken together with BYWEEKNO, BYYEARDAY or weekdays counted "
+            "from the second-last or through the year");
     }
     if (recur->freq < ICAL_DAILY_RECURRENCE && has_by(recur->by_set_pos)) {
         return err_set(err, ERR_INVALID, "RRULE: BYSETPOS is taken from FREQ=DAILY on");
@@ -333,7 +480,7 @@ static int add_recur(struct rule *rule, const struct icalrecurrencetype *recur, 
     char *text = icalrecurrencetype_as_string_r(&copy);
     rule->text = xstrdup(text != NULL ? text : "");
     icalmemory_free_buffer(text);
-    if (recur->freq <= ICAL_WEEKLY_RECURRENCE && !has_by(recur->by_set_pos)) {
+    if (is_simple(recur)) {
         make_simple(rule, recur);
     } else {
         rule->recur = xmalloc(sizeof *rule->recur);
@@ -343,8 +490,12 @@ static int add_recur(struct rule *rule, const struct icalrecurrencetype *recur, 
         rule->window_from = 1;
     }
     const struct cron *cron = &rule->cron;
-    if (rule->is_simple && (cron->seconds == 0 || cron->minutes == 0 || cron->hours == 0)) {
-        return err_set(err, ERR_INVALID, "RRULE: never fires: no such time of day");
+    if (rule->is_simple &&
+        (cron->seconds == 0 || cron->minutes == 0 || cron->hours == 0 || cron->months == 0)) {
+        return err_set(err, ERR_INVALID, "RRULE: never fires: no such time of day or month");
+    }
+    if (rule->is_simple && has_by(recur->by_set_pos) && set_positions(rule, recur, err) != 0) {
+        return -1;
     }
     if (recur->count > 0) {
         end_by_count(rule, recur->count);
@@ -398,6 +549,7 @@ struct rule *rule_new(const struct rule_parts *parts, struct err *err)
 void rule_free(struct rule *rule)
 {
     if (rule != NULL) {
+        free(rule->positions);
         free(rule->recur);
         free(rule->window);
         free(rule->dates);

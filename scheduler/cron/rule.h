@@ -31,9 +31,10 @@ struct rule *rule_new(const struct rule_parts *parts, struct err *err);
 void rule_free(struct rule *rule);
 
 /*
- * The first one at or after `wall`, or CRON_NEVER. Rules by month and year, and those with
- * BYSETPOS, are expanded by libical some dozen at a time; what was expanded is kept in the rule.
- * All others are computed like cron, without allocating.
+ * The first one at or after `wall`, or CRON_NEVER. Nearly all rules are computed like cron, without
+ * allocating. Those with BYWEEKNO or BYYEARDAY, or that count weekdays from the second-last or
+ * through the year, are expanded by libical some dozen at a time, and what was expanded is kept in
+ * the rule.
  */
 int64_t rule_next_wall(struct rule *rule, int64_t wall);
 /* Comes more often than daily: counts as an interval at clock changes. */

@@ -37,7 +37,10 @@ static const struct {
     {"interval", "@every 90s", "UTC", NULL},
     {"rule, every other week", "DTSTART:20260101T090000Z RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR",
         "UTC", NULL},
-    {"rule, monthly, by libical", "DTSTART:20260101T090000Z RRULE:FREQ=MONTHLY;BYDAY=-1FR", "UTC",
+    {"rule, last Friday of every other month",
+        "DTSTART:20260101T090000Z RRULE:FREQ=MONTHLY;INTERVAL=2;BYDAY=-1FR", "UTC", NULL},
+    {"rule, last workday by BYSETPOS",
+        "DTSTART:20260101T090000Z RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "UTC",
         NULL},
 };
 

@@ -189,6 +189,20 @@ static const struct {
         "{'cron': 'DTSTART:20260101T180000Z RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1'}",
         "2026-01-01T00:00:00Z",
         {"2026-01-30T18:00:00Z", "2026-02-27T18:00:00Z", "2026-03-31T18:00:00Z"}},
+    {"RRULE: positions count times of day too",
+        "{'cron': 'DTSTART:20260101T180000Z "
+        "RRULE:FREQ=MONTHLY;BYMONTHDAY=9;BYHOUR=10,20;BYSETPOS=-1'}",
+        "2026-01-01T00:00:00Z", {"2026-01-09T20:00:00Z", "2026-02-09T20:00:00Z"}},
+    {"RRULE: positions in a year, every other one",
+        "{'cron': 'DTSTART:20260301T070000Z "
+        "RRULE:FREQ=YEARLY;INTERVAL=2;BYMONTHDAY=9,18;BYSETPOS=2'}",
+        "2026-01-01T00:00:00Z", {"2028-01-18T07:00:00Z", "2030-01-18T07:00:00Z"}},
+    {"RRULE: weeks of the year, by libical",
+        "{'cron': 'DTSTART:20260101T070000Z RRULE:FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO'}",
+        "2026-01-01T00:00:00Z", {"2026-05-11T07:00:00Z", "2027-05-17T07:00:00Z"}},
+    {"RRULE: the hundredth day of every other year, by libical",
+        "{'cron': 'DTSTART:20260101T070000Z RRULE:FREQ=YEARLY;INTERVAL=2;BYYEARDAY=100,-1'}",
+        "2026-05-01T00:00:00Z", {"2026-12-31T07:00:00Z", "2028-04-09T07:00:00Z"}},
     {"RRULE: asked far ahead",
         "{'cron': 'DTSTART:20260101T180000Z RRULE:FREQ=MONTHLY;INTERVAL=5;BYDAY=-1FR'}",
         "2030-04-01T00:00:00Z", {"2030-08-30T18:00:00Z", "2031-01-31T18:00:00Z"}},
@@ -337,6 +351,10 @@ static const struct {
         "{'cron': 'DTSTART:20260101T000000Z "
         "RRULE:FREQ=DAILY;COUNT=10001'}",
         {"COUNT"}},
+    {"positions among too many",
+        "{'cron': 'DTSTART:20260101T000000Z "
+        "RRULE:FREQ=YEARLY;BYHOUR=1,2;BYMINUTE=1,2,3,4,5,6,7,8,9,10,11,12,13,14;BYSETPOS=1'}",
+        {"BYSETPOS"}},
     {"a rule in an unknown zone",
         "{'cron': 'DTSTART;TZID=Mars/Base:20260101T000000 RRULE:FREQ=DAILY'}", {"Mars/Base"}},
     {"a rule with a name", "{'cron': 'DTSTART:20260101T000000Z SUMMARY:x'}", {"nothing else"}},
