@@ -64,20 +64,21 @@ static int nearest_weekday(int day, int first_dow, int month_len)
     return day;
 }
 
+/* Only bits that are set cost time here: a search may ask hundreds of months. */
 static uint32_t special_month_days(const struct cron *cron, int first_dow, int month_len)
 {
+    const uint32_t below = (UINT32_C(1) << (month_len - 1) << 1) - 1; /* bits 0..month_len - 1 */
     uint32_t days = 0;
-    for (int n = 0; n < month_len; n++) {
-        if ((cron->days_from_last >> n & 1) != 0) {
-            days |= UINT32_C(1) << (month_len - n);
-        }
-        if ((cron->weekday_near_last >> n & 1) != 0) {
-            /* "LW" is the last weekday; it moves back only, as the month ends there. */
-            days |= UINT32_C(1) << nearest_weekday(month_len - n, first_dow, month_len);
-        }
-        if ((cron->weekday_near >> (n + 1) & 1) != 0) {
-            days |= UINT32_C(1) << nearest_weekday(n + 1, first_dow, month_len);
-        }
+    for (uint32_t bits = cron->days_from_last & below; bits != 0; bits &= bits - 1) {
+        days |= UINT32_C(1) << (month_len - __builtin_ctz(bits));
+    }
+    for (uint32_t bits = cron->weekday_near_last & below; bits != 0; bits &= bits - 1) {
+        /* "LW" is the last weekday; it moves back only, as the month ends there. */
+        int day = month_len - __builtin_ctz(bits);
+        days |= UINT32_C(1) << nearest_weekday(day, first_dow, month_len);
+    }
+    for (uint32_t bits = cron->weekday_near & (below << 1 | 1); bits != 0; bits &= bits - 1) {
+        days |= UINT32_C(1) << nearest_weekday(__builtin_ctz(bits), first_dow, month_len);
     }
     return days;
 }
@@ -85,16 +86,15 @@ static uint32_t special_month_days(const struct cron *cron, int first_dow, int m
 static uint32_t special_week_days(const struct cron *cron, int first_dow, int month_len)
 {
     uint32_t days = 0;
-    for (int dow = 0; dow < 7; dow++) {
-        int first = 1 + (dow - first_dow + 7) % 7;
-        for (int k = 0; k < 5; k++) {
-            if ((cron->dow_nth[k] >> dow & 1) != 0 && first + 7 * k <= month_len) {
-                days |= UINT32_C(1) << (first + 7 * k);
-            }
+    for (int k = 0; k < 5; k++) {
+        for (unsigned bits = cron->dow_nth[k]; bits != 0; bits &= bits - 1) {
+            int day = 1 + (__builtin_ctz(bits) - first_dow + 7) % 7 + 7 * k;
+            days |= day <= month_len ? UINT32_C(1) << day : 0;
         }
-        if ((cron->dow_last >> dow & 1) != 0) {
-            days |= UINT32_C(1) << (first + 7 * ((month_len - first) / 7));
-        }
+    }
+    for (unsigned bits = cron->dow_last; bits != 0; bits &= bits - 1) {
+        int first = 1 + (__builtin_ctz(bits) - first_dow + 7) % 7;
+        days |= UINT32_C(1) << (first + 7 * ((month_len - first) / 7));
     }
     return days;
 }

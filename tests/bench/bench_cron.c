@@ -32,6 +32,7 @@ static const struct {
     {"yearly, Lord Howe", "0 0 1 1 *", "Australia/Lord_Howe", NULL},
     {"29 February, New York", "0 0 29 2 *", "America/New_York", NULL},
     {"29 February on a Sunday", "0 0 29 2 +0", "America/New_York", NULL},
+    {"29 February, a fifth Monday", "0 0 29 2 +mon#5", "America/New_York", NULL},
     {"29 February on a Sunday, robfig's law", "0 0 29 2 +0", "America/New_York", "skip"},
     {"stars on 29 February, New York", "* * 29 2 *", "America/New_York", NULL},
     {"interval", "@every 90s", "UTC", NULL},
