@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One judge for all: rows of (schedule id, nominal ms, received us) against what was due."""
+
+import pathlib
+import re
+import struct
+
+ROW = struct.Struct("<Iqq")
+
+# One command of the append-only file that tells of a fire, and the end of a transaction.
+RONDO = re.compile(
+    rb"\r\n(?:(EXEC)\r\n|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(\d+)-\d+\r\n\$1\r\ne\r\n\$\d+\r\n"
+    rb'\{"id":"[^"]*","type":"recurring_run\.fired"[^\r]*?"recurring_run_name":"bench (\d+)"'
+    rb'[^\r]*?"scheduled_us":(\d+))')
+BULLMQ = re.compile(
+    rb"\r\n(\d{13})-\d+\r\n\$5\r\nevent\r\n\$7\r\nwaiting\r\n\$5\r\njobId\r\n\$\d+\r\nrepeat:(\d+):(\d+)\r\n"
+    rb"(?!\$4\r\nprev\r\n\$6\r\nactive)")
+STAMPED = re.compile(rb'"tick60": ?\[(\d+), ?(\d+), ?(\d+)\]')
+
+
+def rondo_rows(data):
+    """The events of a claim count when the last of them was written: it is one transaction."""
+    together = []
+    for found in RONDO.finditer(data):
+        if not found[1]:
+            together.append((int(found[3]), int(found[4]) // 1000, int(found[2])))
+        elif together:
+            at = (max(ms for _, _, ms in together) + 1) * 1000
+            yield from ((number, nominal, at) for number, nominal, _ in together)
+            together = []
+
+
+def bullmq_rows(data):
+    for at, number, nominal in BULLMQ.findall(data):
+        yield int(number), int(nominal), (int(at) + 1) * 1000
+
+
+def stamped_rows(data):
+    for number, nominal, at in STAMPED.findall(data):
+        yield int(number), int(nominal), int(at)
+
+
+class AofRows:
+    """What Redis wrote into its append-only file: the receiver of all that hand over to Redis.
+
+    Stream ids are Redis's own clock, in ms: rounded up."""
+
+    def __init__(self, redis, parse):
+        self.redis, self.parse, self.at = redis, parse, 0
+
+    def path(self):
+        [path] = (self.redis.folder / "appendonlydir").glob("*.incr.aof")
+        return path
+
+    def skip(self):
+        """What is there already does not matter."""
+        self.at = self.path().stat().st_size
+
+    def poll(self):
+        self.redis.command("SET", "tick60", "1")  # what stands before it is whole
+        with open(self.path(), "rb") as file:
+            file.seek(self.at)
+            data = file.read(1 << 28)
+        # Up to the last whole transaction (of rondo) or command only; both begin with a line's end.
+        last = b"\r\nEXEC\r\n" if self.parse is rondo_rows else b"\r\n*"
+        end = data.rfind(last)
+        if end < 0:
+            return []
+        self.at += end + len(last) - (2 if self.parse is rondo_rows else 3)
+        return list(self.parse(data[:end + len(last)]))
+
+
+class FileRows:
+    """Rows that a driver wrote into a file."""
+
+    def __init__(self, path):
+        self.path, self.at = pathlib.Path(path), 0
+
+    def skip(self):
+        self.at = self.path.stat().st_size // ROW.size * ROW.size if self.path.exists() else 0
+
+    def poll(self):
+        if not self.path.exists():
+            return []
+        with open(self.path, "rb") as file:
+            file.seek(self.at)
+            data = file.read(1 << 28)
+        whole = len(data) // ROW.size * ROW.size
+        self.at += whole
+        return list(ROW.iter_unpack(data[:whole]))
+
+
+class Judge:
+    """Each of `count` schedules is due at each of `nominals` (ms)."""
+
+    def __init__(self, count, nominals):
+        self.count, self.first, self.step = count, nominals.start, nominals.step
+        self.slots = len(nominals)
+        self.seen = bytearray(count * self.slots)
+        self.received = 0
+        self.doubled = 0
+        self.late_us = []
+        self.received_us = []
+
+    def take(self, rows):
+        for number, nominal, received_us in rows:
+            slot, rest = divmod(nominal - self.first, self.step)
+            if rest or not 0 <= slot < self.slots or number >= self.count:
+                continue
+            at = slot * self.count + number
+            if self.seen[at]:
+                self.doubled += 1
+                continue
+            self.seen[at] = 1
+            self.received += 1
+            self.late_us.append(received_us - nominal * 1000)
+            self.received_us.append(received_us)
+
+    def received_by(self, instant_us):
+        return sum(1 for at in self.received_us if at <= instant_us)
+
+    @property
+    def expected(self):
+        return self.count * self.slots
+
+    @property
+    def lost(self):
+        return self.expected - self.received
+
+    def late_ms(self):
+        """{"p50": ms, ...}"""
+        late = sorted(self.late_us)
+        if not late:
+            return {}
+        return {name: late[min(len(late) - 1, int(share * len(late)))] / 1000 for name, share in
+                (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1))}

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of tick-60: what was measured, as tables; what rondo misses and where it loses too."""
+
+import math
+import os
+
+FRONT = """# tick-60: rondo beside its peers
+
+Written by `tests/bench/tick60/run`, which installs the peers from package registries and runs all of them, one
+after the other, in the same minutes on the same machine. Our losses stand in it too.
+
+* Machine: {cores} cores, shared by the system under test, its Redis and the harness. Its load before the first
+  measurement was {load:.1f}{busy}.
+* Redis, the same for all: {redis}, on loopback, `appendonly yes`, `appendfsync everysec`, no snapshots, no rewriting
+  of the file, `hash-max-listpack-value 1024`, empty at the start of each measurement.
+* {seconds} s after a warm-up of {warm_up} s, {runs}; then up to {drain} s for what is late.
+
+**A fire counts** when it has been handed over in the cheapest durable way that the system has. For what goes to
+Redis the receiver is Redis's append-only file: rondo's `recurring_run.fired` events and BullMQ's `waiting` events, at
+the time in the stream's id, which is Redis's own clock, rounded up to a millisecond; of a claim of rondo, which is
+one transaction, all count when its last event was written. Messages of Celery and entries of APScheduler are stamped
+just before they are pushed, in their favour. Systems that keep nothing count when their function runs, and are
+marked.
+
+*Lost*: due and not handed over when the measurement ended, skipped or waiting in a backlog. *Doubled*: handed over
+again. Lateness (p50 to max) in ms, of those that were handed over. CPU: of one core, scheduler and Redis apart. MiB:
+most that was resident in the scheduler, and used in Redis at the end. Commands and bytes: of Redis, and of its file,
+for one fire.
+
+rondo carries each run through to its end (noop executor, one step) and keeps all runs (`history-max-runs 0`), so its
+commands and bytes are those of a run's whole life, while its peers' jobs are removed when they are done. A system is
+not tried with more once it has lost more than 1 % or its p99 is over 5 s.
+"""
+
+HEAD = ["fires/s", "p50", "p99", "p99.9", "max", "lost", "doubled", "CPU", "CPU Redis", "MiB", "MiB Redis",
+        "commands", "bytes"]
+
+
+def holds(found):
+    """Not more than 1 % lost, and p99 at most 5 s."""
+    return "unfit" not in found and found["lost"] <= found["expected"] / 100 and found.get("p99", math.inf) <= 5000
+
+
+def ms(value):
+    if value is None or value == math.inf:
+        return "-"
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def mib(value):
+    return f"{value / 2**20:,.0f}"
+
+
+def table(head, rows):
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head),
+            *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+class Page:
+    def __init__(self, results, meta):
+        self.results, self.meta = results, meta
+
+    def label(self, name):
+        return name if self.meta["durable"][name] else f"{name} (not durable)"
+
+    def row(self, name, first, found):
+        if "unfit" in found:
+            return [self.label(name), *first, f"({found['unfit']})", *[""] * (len(HEAD) - 1)]
+        redis = "Redis" in self.meta["hands_over"][name]
+        low_high = f" ({' to '.join(ms(late) for late in found['p99_spread'])})" if "p99_spread" in found else ""
+        return [self.label(name), *first, f"{found['rate']:,.0f}", ms(found.get("p50")),
+                ms(found.get("p99")) + low_high, ms(found.get("p99.9")), ms(found.get("max")), f"{found['lost']:,}", f"{found['doubled']:,}",
+                f"{found['cpu']:.0%}", f"{found['redis_cpu']:.0%}" if redis else "-", mib(found["rss"]),
+                mib(found["redis_memory"]) if redis else "-",
+                f"{found['commands']:.1f}" if redis and found["commands"] else "-",
+                f"{found['bytes']:,.0f}" if redis and found["bytes"] else "-"]
+
+    def each(self, shape):
+        return table(["system", *HEAD], [self.row(name, [], found) for name, found in self.results[shape].items()])
+
+    def faults(self):
+        rows = []
+        for name, kinds in self.results["faults"].items():
+            for kind, found in kinds.items():
+                if "unfit" in found:
+                    rows.append([name, kind, f"({found['unfit']})", "", "", "", "", ""])
+                    continue
+                times = str(found["count"]) + (f", ended {found['restarts']} times" if found["restarts"] else "")
+                rows.append([name, kind, f"{found['n']:,}", times, f"{found['expected']:,}", f"{found['lost']:,}",
+                             f"{found['doubled']:,}", ms(found.get("max"))])
+        return table(["system", "fault", "N", "times", "ticks due", "lost", "doubled", "latest, ms"], rows)
+
+    def targets(self):
+        second, rows = self.results["second"].get("rondo", {}), []
+
+        def add(what, most_ms, found, key="p99"):
+            target = f"drained in {most_ms:,} ms" if key == "max" else f"p99 {most_ms} ms, none lost or doubled"
+            if not found or "unfit" in found:
+                rows.append([what, target, "not reached", "**no**"])
+                return
+            met = found.get(key, math.inf) <= most_ms and not found["lost"] + found["doubled"]
+            rows.append([what, target, f"{key} {ms(found.get(key))} ms, lost {found['lost']:,}, doubled "
+                         f"{found['doubled']:,} of {found['expected']:,}" +
+                         (f"; {found['note']}" if found.get("note") else ""), "yes" if met else "**no**"])
+
+        for n, bound in ((1000, 5), (10000, 25), (50000, 150)):
+            add(f"{n:,} due each second", bound, second.get(n))
+        add(f"{self.meta['burst']:,} due at one instant", 2000, self.results["burst"].get("rondo"), "max")
+        add(f"1,000 edits/s during {self.meta['churn']:,} due each second", 25, self.results["churn"].get("rondo"))
+        return table(["what", "target", "measured", "met"], rows)
+
+    def losses(self):
+        """Who beats us, said by ourselves."""
+        ours, lines = self.results["second"].get("rondo", {}), []
+        for n, mine in ours.items():
+            late = mine.get("p99", math.inf) if holds(mine) else math.inf
+            better = sorted((found["p99"], name) for name, many in self.results["second"].items()
+                            for at, found in many.items()
+                            if name != "rondo" and at == n and holds(found) and found["p99"] < late)
+            if better:
+                lines.append(f"* {n:,} due each second, p99: rondo " +
+                             (f"{ms(late)} ms" if late < math.inf else "does not hold it") + "; " +
+                             ", ".join(f"{self.label(name)} {ms(less)} ms" for less, name in better) + ".")
+        held = max((n for n, found in ours.items() if holds(found)), default=0)
+        for name, many in self.results["second"].items():
+            most = max((n for n, found in many.items() if holds(found)), default=0)
+            if most > held:
+                lines.append(f"* {self.label(name)} holds {most:,} due each second, rondo {held:,}.")
+        mine = self.results["burst"].get("rondo", {})
+        drained = mine["max"] if mine.get("lost") == 0 else math.inf
+        for name, found in self.results["burst"].items():
+            if name != "rondo" and found.get("lost") == 0 and found["max"] < drained:
+                lines.append(f"* {self.label(name)} drains the burst in {found['max'] / 1000:.2f} s, rondo " +
+                             (f"in {drained / 1000:.2f} s." if drained < math.inf else "not in the time given."))
+        return lines or ["Nowhere in this run."]
+
+    def text(self):
+        meta = self.meta
+        busy = "; **others were at work on it**: the measured ones went before them by priority, yet not alone"
+        lines = FRONT.format(
+            cores=os.cpu_count(), load=meta["load"], busy=busy if meta["load"] > 1 else "",
+            redis=meta["versions"]["Redis"].split(" sha")[0], seconds=meta["seconds"], warm_up=meta["warm_up"],
+            runs="1 run" if meta["runs"] == 1 else f"{meta['runs']} runs (medians; of p99 least and most too)",
+            drain=meta["drain"]).splitlines()
+        lines += ["", "## Versions", "", *table(
+            ["system", "version", "a fire is handed over as"],
+            [[name, meta["versions"][name], meta["hands_over"][name]] for name in meta["names"]] +
+            [[name, "not obtained", why] for name, why in meta["not_obtained"].items()])]
+        lines += ["## N due each second", "", *table(["system", "N", *HEAD], [
+            self.row(name, [f"{n:,}"], found) for name in meta["names"]
+            for n, found in self.results["second"].get(name, {}).items()])]
+        lines += [f"## {meta['idle']:,} idle schedules and {meta['idle_due']:,} due each second", "",
+                  f"Those that held {meta['idle_due']:,} above.", "", *self.each("idle")]
+        lines += [f"## {meta['burst']:,} due at one instant", "",
+                  "*max* is the time to drain; fires/s is the mean until then.", "", *self.each("burst")]
+        lines += [f"## 1,000 edits a second during {meta['churn']:,} fires a second", "",
+                  "Those that held as many above, and rondo in any case.", "", *self.each("churn")]
+        lines += ["## Faults", "",
+                  "Durable systems only. *kill*: `kill -9` of the scheduler every 5 s, started again after 0.2 s.",
+                  "*redis*: `kill -9` of Redis, started again after 1 s; a scheduler that ends over it is started again.",
+                  "*stop*: one of two schedulers is stopped for 10 s (SIGSTOP).", "", *self.faults()]
+        lines += ["## The targets of the design", "", *self.targets()]
+        lines += ["## Where rondo loses", "", *self.losses(), ""]
+        return "\n".join(lines)
+
+
+def render(results, meta):
+    return Page(results, meta).text()
