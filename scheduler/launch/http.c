@@ -24,14 +24,14 @@
 #include "base/util.h"
 #include "launch/command.h"
 
-enum { HEAD_MAX = 64 * 1024 };
+enum { HEAD_MAX = 64 * 1024, STATUS_REDIRECT = 307 };
 
 struct http {
     struct event_base *base;
     struct signals *signals;
     SSL_CTX *tls; /* NULL for http */
     char *host;   /* without brackets */
-    char *host_header, *prefix, *bearer, *where;
+    char *host_header, *prefix, *bearer, *where, *ca_file;
     int port;
 };
 
@@ -42,6 +42,7 @@ struct call {
     bool is_done, is_answered, is_timed_out, is_too_large, is_stopped;
     unsigned long tls_error;
     struct http_answer answer;
+    char *location; /* of a redirect */
 };
 
 static const char *const ca_bundles[] = {
@@ -125,6 +126,7 @@ struct http *http_new(const char *url, const char *token, const char *ca_file,
     struct http *h = xcalloc(1, sizeof *h);
     h->signals = signals;
     h->bearer = xasprintf("Bearer %s", token);
+    h->ca_file = ca_file != NULL ? xstrdup(ca_file) : NULL;
     h->base = event_base_new();
     if (h->base == NULL) {
         err_set(err, ERR_INTERNAL, "libevent cannot be set up");
@@ -153,6 +155,7 @@ void http_free(struct http *http)
     }
     free(http->bearer);
     free(http->where);
+    free(http->ca_file);
     free(http);
 }
 
@@ -182,6 +185,10 @@ static void on_done(struct evhttp_request *req, void *arg)
     struct err ignored;
     if (total != NULL && parse_i64(total, 0, INT64_MAX, "X-Total", &a->total, &ignored) != 0) {
         a->total = -1;
+    }
+    const char *location = evhttp_find_header(evhttp_request_get_input_headers(req), "Location");
+    if (a->status == STATUS_REDIRECT && location != NULL) {
+        call->location = xstrdup(location);
     }
     call->is_answered = true;
 }
@@ -303,8 +310,9 @@ static int no_answer(const struct call *call, long verify, struct err *err)
         call->is_timed_out ? "no answer in time" : "cannot be reached, or the connection broke");
 }
 
-int http_call(
-    struct http *http, const struct http_ask *ask, struct http_answer *out, struct err *err)
+/* location_out: where the answer sends us, if it does. */
+static int call_once(struct http *http, const struct http_ask *ask, struct http_answer *out,
+    char **location_out, struct err *err)
 {
     struct call call = {.http = http, .ask = ask};
     struct bufferevent *tls = NULL;
@@ -330,7 +338,46 @@ int http_call(
     evhttp_connection_free(conn); /* may call on_done(NULL) for a request under way */
     if (had_answer) {
         *out = call.answer;
+        *location_out = call.location;
         return 0;
     }
     return no_answer(&call, verify, err);
+}
+
+/* Another daemon carries our run on, and this one says which. Whom we trust with our token we trust
+ * with that too. */
+static int follow(const struct http *http, const struct http_ask *ask, const char *location,
+    struct http_answer *out, struct err *err)
+{
+    struct http *other =
+        http_new(location, http->bearer + strlen("Bearer "), http->ca_file, http->signals, err);
+    if (other == NULL) {
+        return err_wrap(err, "%s sends us on", http->where);
+    }
+    struct http_ask there = *ask;
+    CLEANUP(cleanup_free) char *again = NULL;
+    const char *query = strchr(ask->path, '?');
+    there.path = query != NULL ? query : ""; /* the rest is the location's own path, as prefix */
+    int rc = call_once(other, &there, out, &again, err);
+    http_free(other);
+    if (rc == 0 && again != NULL) {
+        free(out->body);
+        *out = (struct http_answer){0};
+        return err_set(
+            err, ERR_TRANSIENT, "%s: our run is on its way from daemon to daemon", http->where);
+    }
+    return rc;
+}
+
+int http_call(
+    struct http *http, const struct http_ask *ask, struct http_answer *out, struct err *err)
+{
+    CLEANUP(cleanup_free) char *location = NULL;
+    int rc = call_once(http, ask, out, &location, err);
+    if (rc != 0 || location == NULL) {
+        return rc;
+    }
+    free(out->body);
+    *out = (struct http_answer){0};
+    return follow(http, ask, location, out, err);
 }

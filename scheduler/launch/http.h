@@ -32,7 +32,8 @@ struct http_answer {
     size_t len;
     int64_t total; /* X-Total, -1 if there is none */
 };
-/* 0: an answer came, whatever its status; free its body. ERR_TRANSIENT: none came. */
+/* 0: an answer came, whatever its status; free its body. ERR_TRANSIENT: none came. A redirect (307) is
+ * followed once. */
 int http_call(
     struct http *http, const struct http_ask *ask, struct http_answer *out, struct err *err);
 

@@ -315,6 +315,56 @@ static void test_plain(void **state)
     assert_null(strstr(env, "RONDO_TOKEN")); /* the step's program does not get it */
 }
 
+/* ---- a daemon that does not carry the run on ---- */
+
+struct front {
+    struct fixture *f;
+    int port, asked;
+    int to_itself; /* so many answers send the launcher in a circle */
+};
+
+static void on_front(struct evhttp_request *req, void *arg)
+{
+    struct front *front = arg;
+    int port = front->to_itself-- > 0 ? front->port : front->f->port;
+    CLEANUP(cleanup_free)
+    char *location = xasprintf("http://127.0.0.1:%d%s", port, evhttp_request_get_uri(req));
+    front->asked++;
+    evhttp_add_header(evhttp_request_get_output_headers(req), "Location", location);
+    answer(req, 307, "", 0);
+}
+
+static void test_redirect(void **state)
+{
+    struct fixture *f = *state;
+    temp_write(&f->dir, "root/in/data", "what is read");
+    add_file(f, "inputs", "data", "/in/data");
+    set_script(f, "cat $D/pod/data > $D/seen");
+    listen_on(f, 0);
+    struct front front = {.f = f, .to_itself = 3};
+    struct evhttp *http = evhttp_new(f->base);
+    evhttp_set_gencb(http, on_front, &front);
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(http, "127.0.0.1", 0);
+    struct sockaddr_in addr;
+    socklen_t len = sizeof addr;
+    getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&addr, &len);
+    front.port = ntohs(addr.sin_port);
+    int owner = f->port;
+    f->port = front.port;
+    spawn_launcher(f, "127.0.0.1", NULL);
+    f->port = owner;
+    int code = serve(f);
+    evhttp_free(http);
+    assert_int_equal(code, 0);
+    expect_state(f, "SUCCEEDED");
+    CLEANUP(cleanup_free) char *seen = temp_read(&f->dir, "seen");
+    assert_string_equal(seen, "what is read");
+    assert_int_equal(f->bad_tokens, 0);
+    assert_int_equal(f->orders, 1);
+    assert_int_equal(f->reports, 1);
+    assert_true(front.asked >= 6); /* order, running, list, data, report; and the circle */
+}
+
 static void test_artifacts(void **state)
 {
     struct fixture *f = *state;
@@ -574,6 +624,7 @@ int main(void)
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         ROW(test_plain),
+        ROW(test_redirect),
         ROW(test_artifacts),
         ROW(test_store_refused),
         ROW(test_input_outside),
