@@ -18,6 +18,7 @@ struct executor;
 struct artifact_store;
 struct git_hooks;
 struct http_client;
+struct lease;
 struct loop;
 struct pods;
 struct scheduler;
@@ -36,11 +37,13 @@ struct api {
     struct git_hooks *git_hooks;
     struct artifact_store *artifacts;
     struct shown *shown; /* kfp/shown.h */
+    struct lease *lease;              /* who carries which shard on; NULL in tests: we do */
     struct scheduler *scheduler;      /* for /readyz; NULL in tests */
     struct http_client *http;         /* fetches package URLs; NULL: such requests are refused */
     const char *const *package_hosts; /* hosts package URLs may name; NULL-terminated */
     struct pods *pods; /* what launchers in pods call, scheduler/exec.h; NULL: steps are no pods */
     const char *executor_name;
+    const char *advertise_url; /* how other daemons reach us; may be NULL */
     const char *public_url; /* how others reach us, "http://127.0.0.1:8888" */
     const char *const
         *tokens; /* hex SHA-256 of accepted bearer tokens, NULL-terminated; may be NULL */
@@ -112,7 +115,7 @@ struct route {
 /* Every api/ file with handlers exports one table, ending with a NULL method. */
 extern const struct route routes_experiments[], routes_pipelines[], routes_runs[],
     routes_recurring_runs[], routes_health[], routes_webhooks[], routes_git[], routes_schedules[],
-    routes_details[], routes_internal[], routes_testing[];
+    routes_details[], routes_daemons[], routes_internal[], routes_testing[];
 
 /* server.c */
 struct server;

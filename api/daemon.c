@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/http_client.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/secret.h"
@@ -30,6 +32,7 @@
 #include "base/util.h"
 #include "scheduler/artifact.h"
 #include "scheduler/exec.h"
+#include "scheduler/lease.h"
 #include "scheduler/private_redis.h"
 #include "scheduler/recurring.h"
 #include "scheduler/run.h"
@@ -39,6 +42,7 @@
 
 #define DESCRIPTORS 65536
 #define TOKENS_FILE_MAX (1 << 20)
+#define INSTANCE_FILE_MAX 256
 #define SHOWN_MAX ((size_t)4 << 20)
 #define DRAIN_MS 300
 #define DRAIN_CHECK_MS 10
@@ -60,11 +64,13 @@ struct daemon {
     struct git_hooks *git_hooks;
     struct api api;
     struct server *server;
-    char *public_url;
+    char *public_url, *advertise_url;
+    char *host;
+    struct id instance;
     char **hosts, **package_hosts, **tokens;
     struct timer drain, sender_retry;
     int64_t drain_until_us;
-    bool is_stopping;
+    bool is_stopping, has_left;
     int exit_code;
 };
 
@@ -146,6 +152,36 @@ static int open_data(struct daemon *d, struct err *err)
     return 0;
 }
 
+/*
+ * Which daemon this is: the same after a restart in this folder, so that it goes on with what it
+ * had at once, and knows the local steps that it started.
+ */
+static int open_instance(struct daemon *d, struct err *err)
+{
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/instance", d->data);
+    char host[HOST_NAME_MAX + 1] = "";
+    (void)gethostname(host, sizeof host - 1);
+    d->host = xstrdup(host);
+    size_t len = 0;
+    CLEANUP(cleanup_free)
+    char *text = access(path, F_OK) == 0 ? file_read(path, INSTANCE_FILE_MAX, &len, err) : NULL;
+    if (text != NULL) {
+        text[strcspn(text, "\n")] = '\0';
+        if (!id_is_valid(text)) {
+            return err_set(err, ERR_INVALID,
+                "data: %s is not the id of a daemon (a UUID); remove it to get a new one", path);
+        }
+        memcpy(d->instance.text, text, ID_LEN + 1);
+        return 0;
+    }
+    if (err->code != ERR_NONE) {
+        return -1;
+    }
+    id_new(&d->instance);
+    CLEANUP(cleanup_free) char *line = xasprintf("%s\n", d->instance.text);
+    return file_write_atomic(path, line, strlen(line), 0600, err);
+}
+
 /* Each step and each connection takes one; many systems allow 1024 unless more are asked for. */
 static void raise_descriptors(void)
 {
@@ -180,12 +216,17 @@ static char *find_launcher(const struct settings *set)
 static void drain_step(void *owner)
 {
     struct daemon *d = owner;
-    if ((d->server != NULL && server_pending(d->server) > 0) &&
+    if ((!d->has_left || (d->server != NULL && server_pending(d->server) > 0)) &&
         clock_mono_us() < d->drain_until_us) {
         timer_start_ms(&d->drain, DRAIN_CHECK_MS);
         return;
     }
     loop_stop(d->loop);
+}
+
+static void on_left(void *owner)
+{
+    ((struct daemon *)owner)->has_left = true;
 }
 
 static void daemon_stop(struct daemon *d, int exit_code, const char *why)
@@ -200,8 +241,8 @@ static void daemon_stop(struct daemon *d, int exit_code, const char *why)
     if (d->server != NULL) {
         server_close(d->server);
     }
-    scheduler_stop(d->scheduler);
     sender_stop(d->sender);
+    scheduler_stop(d->scheduler, on_left, d);
     timer_stop(&d->sender_retry);
     d->drain_until_us = clock_mono_us() + DRAIN_MS * US_PER_MS;
     timer_start_ms(&d->drain, DRAIN_CHECK_MS);
@@ -222,11 +263,51 @@ static void on_redis_exit(void *owner, int status)
     }
 }
 
-static void on_fenced(void *owner)
+/* It carries on what was ours, and cannot see our steps. */
+static void on_displaced(void *owner)
 {
     struct daemon *d = owner;
     executor_local_abandon(&d->executor);
-    daemon_stop(d, 1, "another daemon took over");
+    daemon_stop(d, 1, "another daemon took our place");
+}
+
+/* ---- shards come and go ---- */
+
+static void on_shard_start(void *owner, unsigned shard)
+{
+    sender_shard_start(((struct daemon *)owner)->sender, shard);
+}
+
+static void on_shard_loaded(void *owner, unsigned shard)
+{
+    const struct daemon *d = owner;
+    if (d->api.pods != NULL) {
+        pods_set_ready(d->api.pods, shard, true);
+    }
+}
+
+static void on_shard_hold(void *owner, unsigned shard)
+{
+    sender_shard_hold(((struct daemon *)owner)->sender, shard);
+}
+
+static bool on_shard_is_idle(void *owner, unsigned shard)
+{
+    return sender_shard_is_idle(((struct daemon *)owner)->sender, shard);
+}
+
+static void on_shard_stop(void *owner, unsigned shard)
+{
+    const struct daemon *d = owner;
+    sender_shard_stop(d->sender, shard);
+    if (d->api.pods != NULL) {
+        pods_set_ready(d->api.pods, shard, false);
+    }
+}
+
+static void on_send_refused(void *owner, unsigned shard)
+{
+    scheduler_check(((struct daemon *)owner)->scheduler, shard);
 }
 
 /* ---- starting ---- */
@@ -257,9 +338,6 @@ static void on_scheduler_started(void *owner, const struct err *err)
         LOG_ERROR("cannot start", "error=%s", LOG_Q(err->msg));
         daemon_stop(d, 1, "start failed");
         return;
-    }
-    if (d->api.pods != NULL) {
-        pods_set_ready(d->api.pods);
     }
     start_sender(d);
 }
@@ -364,9 +442,20 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .history_max_runs = set->history_max_runs,
         .history_max_age_ms = set->history_max_age_ms,
         .claim_batch = set->claim_batch,
+        .instance = d->instance.text,
+        .host = d->host,
     };
     d->scheduler = scheduler_new(&settings);
-    scheduler_on_fenced(d->scheduler, on_fenced, d);
+    struct scheduler_listener listener = {
+        .shard_start = on_shard_start,
+        .shard_loaded = on_shard_loaded,
+        .shard_hold = on_shard_hold,
+        .shard_is_idle = on_shard_is_idle,
+        .shard_stop = on_shard_stop,
+        .displaced = on_displaced,
+        .owner = d,
+    };
+    scheduler_listen(d->scheduler, &listener);
     struct sender_settings sender = {
         .loop = d->loop,
         .store = d->store,
@@ -380,6 +469,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
     if (d->sender == NULL) {
         return -1;
     }
+    sender_on_fenced(d->sender, on_send_refused, d);
     engine_on_events(scheduler_engine(d->scheduler), on_events, d);
     ticker_on_events(scheduler_ticker(d->scheduler), on_events, d);
     struct git_hooks_settings git = {
@@ -390,6 +480,16 @@ static int make_scheduler(struct daemon *d, struct err *err)
     };
     d->git_hooks = git_hooks_new(&git);
     return 0;
+}
+
+/* Without a slash at its end: paths follow. */
+static char *url_base(const char *url)
+{
+    size_t len = strlen(url);
+    while (len > 0 && url[len - 1] == '/') {
+        len--;
+    }
+    return xstrndup(url, len);
 }
 
 static int write_port(const struct daemon *d, struct err *err)
@@ -416,6 +516,7 @@ static int make_server(struct daemon *d, struct err *err)
         .artifacts = d->artifacts,
         .shown = shown,
         .scheduler = d->scheduler,
+        .lease = scheduler_lease(d->scheduler),
         .http = d->http,
         .package_hosts = (const char *const *)d->package_hosts,
         .pods = executor_pods(&d->executor),
@@ -443,6 +544,9 @@ static int make_server(struct daemon *d, struct err *err)
                                             : xasprintf("http://%.*s:%d", host_len, set->listen,
                                                   server_port(d->server));
     d->api.public_url = d->public_url;
+    d->advertise_url = url_base(set->advertise_url != NULL ? set->advertise_url : d->public_url);
+    d->api.advertise_url = d->advertise_url;
+    lease_set_url(d->api.lease, d->advertise_url);
     if (d->api.pods != NULL) {
         pods_set_url(d->api.pods, set->internal_url != NULL ? set->internal_url : d->public_url);
     }
@@ -453,7 +557,7 @@ static int daemon_make(struct daemon *d, struct err *err)
 {
     zone_set_dir(d->set->zoneinfo);
     raise_descriptors();
-    if (open_data(d, err) != 0 || load_tokens(d, err) != 0) {
+    if (open_data(d, err) != 0 || open_instance(d, err) != 0 || load_tokens(d, err) != 0) {
         return -1;
     }
     d->loop = loop_new(err);
@@ -506,6 +610,8 @@ static void daemon_free(struct daemon *d)
     cleanup_fd(&d->lock_fd);
     free(d->data);
     free(d->public_url);
+    free(d->advertise_url);
+    free(d->host);
     list_free(d->hosts);
     list_free(d->package_hosts);
     list_free(d->tokens);

@@ -13,6 +13,7 @@
 #include "scheduler/run.h"
 
 #include "api/api.h"
+#include "api/daemons.h"
 
 #define LOG_DEFAULT (INT64_C(1) << 20)
 #define LOG_MAX (INT64_C(64) << 20)
@@ -79,6 +80,9 @@ static void handle_logs(struct api_call *call)
     int64_t max = LOG_DEFAULT;
     if (max_text != NULL && parse_i64(max_text, 1, LOG_MAX, "max_bytes", &max, &err) != 0) {
         api_fail(call, &err);
+        return;
+    }
+    if (daemons_pass_on(call, api_arg(call, "run_id"))) {
         return;
     }
     engine_logs(call->api->engine, api_arg(call, "run_id"),

@@ -83,10 +83,11 @@ int guard_host(
     if (listen != NULL && host_of(listen, strlen(listen), other) && strcmp(host, other) == 0) {
         return 0;
     }
-    if (api->public_url != NULL) {
+    const char *const urls[] = {api->public_url, api->advertise_url};
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
         size_t len;
-        const char *authority = url_authority(api->public_url, &len);
-        if (host_of(authority, len, other) && strcmp(host, other) == 0) {
+        const char *authority = urls[i] != NULL ? url_authority(urls[i], &len) : NULL;
+        if (authority != NULL && host_of(authority, len, other) && strcmp(host, other) == 0) {
             return 0;
         }
     }

@@ -40,9 +40,6 @@ static const char *waits_for(const struct api *api)
     if (api->scheduler != NULL && scheduler_waits_for(api->scheduler) != NULL) {
         return scheduler_waits_for(api->scheduler);
     }
-    if (store_epoch(api->store) == 0) {
-        return "the take-over of the shards";
-    }
     return NULL;
 }
 

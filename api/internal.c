@@ -4,6 +4,7 @@
  * What a launcher may do is decided in scheduler/exec/attempt_access.c; here is the HTTP of it.
  */
 #include "api/api.h"
+#include "api/daemons.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static int identify(struct api_call *call, struct attempt_name *out)
         api_fail(call, &err);
         return -1;
     }
-    return 0;
+    return daemons_redirect(call, out->run_id) ? -1 : 0;
 }
 
 static void handle_order(struct api_call *call)

@@ -12,6 +12,7 @@
 #include "base/store.h"
 #include "base/util.h"
 
+#include "scheduler/lease.h"
 #include "scheduler/recurring.h"
 #include "scheduler/run.h"
 #include "webhooks/webhooks.h"
@@ -130,6 +131,22 @@ static void add_sender(struct buf *out, const struct sender *sender)
         c.pending);
 }
 
+static void add_lease(struct buf *out, const struct lease *lease)
+{
+    struct lease_counts c = {0};
+    lease_counts(lease, &c);
+    const struct sample moves[] = {
+        {"{how=\"free\"}", c.taken - c.taken_over}, {"{how=\"taken_over\"}", c.taken_over}};
+    single(out, "rondo_daemons", "gauge", "Daemons alive on this Redis.", c.members);
+    single(out, "rondo_shards_held", "gauge", "Shards that this daemon carries on.", c.held);
+    metric(out, "rondo_shards_taken_total", "counter",
+        "Shards taken: that nobody held, or from a daemon that had died.", moves, ARRAY_LEN(moves));
+    single(out, "rondo_shards_given_up_total", "counter", "Shards handed to other daemons.",
+        c.given_up);
+    single(out, "rondo_shards_fenced_total", "counter",
+        "Shards found to be another daemon's while this one thought it held them.", c.fenced);
+}
+
 void metrics_handle(struct api_call *call)
 {
     const struct api *api = call->api;
@@ -137,6 +154,9 @@ void metrics_handle(struct api_call *call)
     add_process(out, api);
     if (api->engine != NULL) {
         add_engine(out, api->engine);
+    }
+    if (api->lease != NULL) {
+        add_lease(out, api->lease);
     }
     if (api->ticker != NULL) {
         add_ticker(out, api->ticker);

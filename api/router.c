@@ -18,6 +18,7 @@ static const struct route *const tables[] = {
     routes_experiments,
     routes_pipelines,
     routes_details,
+    routes_daemons,
     routes_schedules,
     routes_webhooks,
     routes_git,

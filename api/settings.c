@@ -27,6 +27,9 @@ static const struct option table[] = {
         "Address and port of the API; port 0 picks a free one and writes it to DATA/port."},
     {"public-url", OPTION_STRING, AT(public_url), NULL, 0, 0, NULL, "HTTP",
         "How others reach this daemon, for links; default http://LISTEN."},
+    {"advertise-url", OPTION_STRING, AT(advertise_url), NULL, 0, 0, NULL, "HTTP",
+        "How other daemons on this Redis and their callers reach this very daemon; default: "
+        "public-url."},
     {"allow-hosts", OPTION_LIST, AT(allow_hosts), NULL, 0, 0, NULL, "HTTP",
         "Further names accepted in the Host header, for example of an ingress."},
     {"tokens-file", OPTION_STRING, AT(tokens_file), NULL, 0, 0, NULL, "HTTP",

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joins catalogue, run engine and ticker. Starting is a chain of steps, each retried while Redis
- * is away; nothing fires before the live runs are known, so that limits count them.
+ * Joins catalogue, run engine and ticker, and starts and stops them shard by shard as the lease
+ * says. Starting is a chain of steps, each retried while Redis is away.
  */
 #include "scheduler/scheduler.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -16,22 +15,28 @@
 #include "base/store.h"
 #include "base/util.h"
 #include "scheduler/catalog.h"
+#include "scheduler/lease.h"
 #include "scheduler/recurring.h"
 #include "scheduler/run.h"
 
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 2000
-#define EPOCH_CHECK_MS 2000
 
 enum scheduler_state {
     SCHEDULER_STATE_NEW,
     SCHEDULER_STATE_CHECKING_SHARDS,
-    SCHEDULER_STATE_TAKING_OVER,
     SCHEDULER_STATE_CHECKING_REDIS,
-    SCHEDULER_STATE_LOADING_RUNS,
-    SCHEDULER_STATE_LOADING_SCHEDULES,
+    SCHEDULER_STATE_JOINING,
+    SCHEDULER_STATE_LOADING,
     SCHEDULER_STATE_RUNNING,
     SCHEDULER_STATE_STOPPED,
+};
+
+/* Our part of a shard. */
+struct part {
+    struct scheduler *s;
+    unsigned number;
+    bool is_started, is_loaded;
 };
 
 struct scheduler {
@@ -40,14 +45,14 @@ struct scheduler {
     struct catalog *catalog;
     struct engine *engine;
     struct ticker *ticker;
-    struct timer retry, epoch_check;
-    struct store_call *epoch_call;
-    uint64_t checked_connection; /* store_connections() when memory and Redis were last compared */
+    struct lease *lease;
+    struct part *parts;
+    unsigned part_count;
+    struct timer retry;
     int64_t backoff_ms;
     void (*done)(void *owner, const struct err *err);
     void *owner;
-    void (*fenced)(void *owner);
-    void *fenced_owner;
+    struct scheduler_listener listener;
 };
 
 static void scheduler_step(struct scheduler *s);
@@ -99,7 +104,7 @@ static void on_shards(void *owner, redisReply *reply, const struct err *err)
             (long long)there, ours, (long long)there);
         err = &other;
     }
-    scheduler_answered(s, err, SCHEDULER_STATE_TAKING_OVER);
+    scheduler_answered(s, err, SCHEDULER_STATE_CHECKING_REDIS);
 }
 
 static void check_shards(struct scheduler *s)
@@ -107,11 +112,6 @@ static void check_shards(struct scheduler *s)
     const char *prefix = store_catalog_prefix(s->set.store);
     store_cmd(s->set.store, NULL, NULL, "SET %sshards %u NX", prefix, store_shards(s->set.store));
     store_cmd(s->set.store, on_shards, s, "GET %sshards", prefix);
-}
-
-static void on_taken_over(void *owner, const struct err *err)
-{
-    scheduler_answered(owner, err, SCHEDULER_STATE_CHECKING_REDIS);
 }
 
 /* Say plainly what a crash of Redis could lose. Managed services refuse CONFIG: say that too. */
@@ -141,17 +141,7 @@ static void on_redis_config(void *owner, redisReply *reply, const struct err *er
             "maxmemory_policy=%s", policy);
     }
     scheduler_answered(
-        owner, err != NULL && err_is_transient(err) ? err : NULL, SCHEDULER_STATE_LOADING_RUNS);
-}
-
-static void on_runs_loaded(void *owner, const struct err *err)
-{
-    scheduler_answered(owner, err, SCHEDULER_STATE_LOADING_SCHEDULES);
-}
-
-static void on_ticker_started(void *owner, const struct err *err)
-{
-    scheduler_answered(owner, err, SCHEDULER_STATE_RUNNING);
+        owner, err != NULL && err_is_transient(err) ? err : NULL, SCHEDULER_STATE_JOINING);
 }
 
 static void scheduler_step(struct scheduler *s)
@@ -163,24 +153,15 @@ static void scheduler_step(struct scheduler *s)
     case SCHEDULER_STATE_CHECKING_SHARDS:
         check_shards(s);
         break;
-    case SCHEDULER_STATE_TAKING_OVER:
-        store_take_over(s->set.store, on_taken_over, s);
-        break;
     case SCHEDULER_STATE_CHECKING_REDIS:
         store_cmd(
             s->set.store, on_redis_config, s, "CONFIG GET appendonly appendfsync maxmemory-policy");
         break;
-    case SCHEDULER_STATE_LOADING_RUNS:
-        engine_start(s->engine, on_runs_loaded, s);
+    case SCHEDULER_STATE_JOINING:
+        lease_start(s->lease);
         break;
-    case SCHEDULER_STATE_LOADING_SCHEDULES:
-        ticker_start(s->ticker, on_ticker_started, s);
-        break;
+    case SCHEDULER_STATE_LOADING:
     case SCHEDULER_STATE_RUNNING:
-        s->checked_connection = store_connections(s->set.store);
-        timer_start_ms(&s->epoch_check, EPOCH_CHECK_MS);
-        scheduler_finish(s, NULL);
-        break;
     case SCHEDULER_STATE_STOPPED:
         break;
     }
@@ -191,56 +172,143 @@ static void scheduler_retry(void *owner)
     scheduler_step(owner);
 }
 
-/* ---- while running: are we still the owner, and is Redis what it was? ---- */
+/* ---- shards come and go ---- */
 
-static void on_owner_again(void *owner, const struct err *err)
+/* Running once all that was ours at first is loaded. */
+static void run_if_loaded(struct scheduler *s)
 {
-    struct scheduler *s = owner;
-    if (s->state != SCHEDULER_STATE_RUNNING) {
+    if (s->state != SCHEDULER_STATE_LOADING) {
         return;
     }
-    if (err != NULL) {
-        LOG_WARN("taking over again failed, trying once more", "error=%s", LOG_Q(err->msg));
-    } else {
-        /* Both have stopped what was refused meanwhile. */
-        ticker_start(s->ticker, NULL, NULL);
-        engine_look_again(s->engine);
-    }
-    timer_start_ms(&s->epoch_check, EPOCH_CHECK_MS);
-}
-
-static void on_epoch(void *owner, redisReply *reply, const struct err *err)
-{
-    struct scheduler *s = owner;
-    s->epoch_call = NULL;
-    int64_t ours = store_epoch(s->set.store), there = err == NULL ? reply_int(reply, 0) : ours;
-    if (there > ours) {
-        LOG_ERROR("another daemon took over this Redis", "epoch=%lld theirs=%lld", (long long)ours,
-            (long long)there);
-        if (s->fenced != NULL) {
-            s->fenced(s->fenced_owner);
+    for (unsigned i = 0; i < s->part_count; i++) {
+        if (s->parts[i].is_started && !s->parts[i].is_loaded) {
+            return;
         }
-        return;
     }
-    if (there < ours) {
-        LOG_ERROR("redis has lost that this daemon is its owner (an older file, or emptied?); "
-                  "taking over again",
-            "epoch=%lld found=%lld", (long long)ours, (long long)there);
-        store_take_over(s->set.store, on_owner_again, s);
-        return;
-    }
-    if (err == NULL && s->checked_connection != store_connections(s->set.store)) {
-        s->checked_connection = store_connections(s->set.store);
-        engine_look_again(s->engine);
-    }
-    timer_start_ms(&s->epoch_check, EPOCH_CHECK_MS);
+    s->state = SCHEDULER_STATE_RUNNING;
+    scheduler_finish(s, NULL);
 }
 
-static void check_epoch(void *owner)
+static void on_settled(void *owner)
 {
     struct scheduler *s = owner;
-    s->epoch_call =
-        store_cmd(s->set.store, on_epoch, s, "GET %sepoch", store_catalog_prefix(s->set.store));
+    if (s->state == SCHEDULER_STATE_JOINING) {
+        s->state = SCHEDULER_STATE_LOADING;
+        run_if_loaded(s);
+    }
+}
+
+static void on_schedules_loaded(void *owner)
+{
+    struct part *part = owner;
+    part->is_loaded = true;
+    run_if_loaded(part->s);
+}
+
+/* Nothing fires before the live runs are known, so that limits count them. */
+static void on_runs_loaded(void *owner)
+{
+    struct part *part = owner;
+    struct scheduler *s = part->s;
+    if (s->listener.shard_loaded != NULL) {
+        s->listener.shard_loaded(s->listener.owner, part->number);
+    }
+    ticker_shard_start(s->ticker, part->number, on_schedules_loaded, part);
+}
+
+static void on_shard_start(void *owner, unsigned shard)
+{
+    struct scheduler *s = owner;
+    struct part *part = &s->parts[shard];
+    part->is_started = true;
+    part->is_loaded = false;
+    engine_shard_start(s->engine, shard, on_runs_loaded, part);
+    if (s->listener.shard_start != NULL) {
+        s->listener.shard_start(s->listener.owner, shard);
+    }
+}
+
+/*
+ * Steps that only we can see would be lost with the shard, so it stays until none is running. What
+ * is under way at webhooks is left to end as well.
+ */
+static bool on_may_go(void *owner, unsigned shard)
+{
+    struct scheduler *s = owner;
+    const struct part *part = &s->parts[shard];
+    return !s->set.executor.ops->is_bound ||
+           (part->is_loaded && engine_shard_is_idle(s->engine, shard));
+}
+
+static void on_hold(void *owner, unsigned shard)
+{
+    struct scheduler *s = owner;
+    ticker_shard_stop(s->ticker, shard);
+    engine_shard_hold(s->engine, shard);
+    if (s->listener.shard_hold != NULL) {
+        s->listener.shard_hold(s->listener.owner, shard);
+    }
+}
+
+static bool on_is_quiet(void *owner, unsigned shard)
+{
+    struct scheduler *s = owner;
+    return engine_shard_is_quiet(s->engine, shard) &&
+           (s->listener.shard_is_idle == NULL ||
+               s->listener.shard_is_idle(s->listener.owner, shard));
+}
+
+static void on_shard_stop(void *owner, unsigned shard, bool is_fenced)
+{
+    struct scheduler *s = owner;
+    s->parts[shard].is_started = s->parts[shard].is_loaded = false;
+    if (s->listener.shard_stop != NULL) {
+        s->listener.shard_stop(s->listener.owner, shard);
+    }
+    ticker_shard_stop(s->ticker, shard);
+    /* When nobody is there to go on with them, our steps wait for the daemon that comes next. */
+    if (is_fenced || s->state != SCHEDULER_STATE_STOPPED || lease_has_others(s->lease)) {
+        engine_shard_stop(s->engine, shard);
+    }
+    run_if_loaded(s);
+}
+
+static void on_reconnected(void *owner, unsigned shard)
+{
+    struct scheduler *s = owner;
+    engine_shard_look(s->engine, shard);
+    ticker_shard_look(s->ticker, shard);
+}
+
+static void on_knock(void *owner, unsigned shard, const char *kind, const char *id)
+{
+    struct scheduler *s = owner;
+    if (id == NULL) {
+        engine_shard_look(s->engine, shard);
+        ticker_shard_reload(s->ticker, shard);
+    } else if (strcmp(kind, "run") == 0) {
+        engine_wake(s->engine, id);
+    } else {
+        ticker_changed(s->ticker, id);
+    }
+}
+
+static void on_displaced(void *owner)
+{
+    struct scheduler *s = owner;
+    if (s->listener.displaced != NULL) {
+        s->listener.displaced(s->listener.owner);
+    }
+}
+
+static void on_refused(void *owner, unsigned shard)
+{
+    scheduler_check(owner, shard);
+}
+
+void scheduler_check(struct scheduler *s, unsigned shard)
+{
+    lease_check(s->lease, shard);
 }
 
 /* A run ended: a firing of its recurring run may have been waiting for the slot. */
@@ -250,6 +318,37 @@ static void on_run_end(void *owner, const char *run_id, const char *recurring_ru
     (void)run_id;
     if (recurring_run_id != NULL && recurring_run_id[0] != '\0') {
         ticker_wake(s->ticker, recurring_run_id);
+    }
+}
+
+static void make_lease(struct scheduler *s)
+{
+    const struct lease_settings lease = {
+        .loop = s->set.loop,
+        .store = s->set.store,
+        .instance = s->set.instance,
+        .host = s->set.host,
+        .version = RONDO_VERSION,
+    };
+    const struct lease_owner owner = {
+        .start = on_shard_start,
+        .may_go = on_may_go,
+        .hold = on_hold,
+        .is_quiet = on_is_quiet,
+        .stop = on_shard_stop,
+        .regained = on_reconnected,
+        .reconnected = on_reconnected,
+        .knock = on_knock,
+        .settled = on_settled,
+        .displaced = on_displaced,
+        .owner = s,
+    };
+    s->lease = lease_new(&lease, &owner);
+    s->part_count = store_shards(s->set.store);
+    s->parts = xcalloc(s->part_count, sizeof *s->parts);
+    for (unsigned i = 0; i < s->part_count; i++) {
+        s->parts[i].s = s;
+        s->parts[i].number = i;
     }
 }
 
@@ -276,6 +375,8 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .cache = settings->cache,
         .cache_max_age_ms = settings->cache_max_age_ms,
         .cache_max_entries = settings->cache_max_entries,
+        .instance = settings->instance,
+        .host = settings->host,
         .volume_storage_class = settings->volume_storage_class,
         .history_max_runs = settings->history_max_runs,
         .history_max_age_ms = settings->history_max_age_ms,
@@ -290,8 +391,10 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
     };
     s->ticker = ticker_new(&ticker);
     engine_on_run_end(s->engine, on_run_end, s);
+    ticker_on_fenced(s->ticker, on_refused, s);
+    engine_on_fenced(s->engine, on_refused, s);
+    make_lease(s);
     timer_init(&s->retry, settings->loop, scheduler_retry, s);
-    timer_init(&s->epoch_check, settings->loop, check_epoch, s);
     return s;
 }
 
@@ -308,13 +411,12 @@ const char *scheduler_waits_for(const struct scheduler *s)
     switch (s->state) {
     case SCHEDULER_STATE_NEW:
     case SCHEDULER_STATE_CHECKING_SHARDS:
-    case SCHEDULER_STATE_TAKING_OVER:
     case SCHEDULER_STATE_CHECKING_REDIS:
         return "Redis";
-    case SCHEDULER_STATE_LOADING_RUNS:
-        return "loading live runs from Redis";
-    case SCHEDULER_STATE_LOADING_SCHEDULES:
-        return "loading recurring runs from Redis";
+    case SCHEDULER_STATE_JOINING:
+        return store_is_up(s->set.store) ? "other daemons: which of them are alive" : "Redis";
+    case SCHEDULER_STATE_LOADING:
+        return "loading live runs and recurring runs from Redis";
     case SCHEDULER_STATE_RUNNING:
         return store_is_up(s->set.store) ? NULL : "Redis";
     case SCHEDULER_STATE_STOPPED:
@@ -323,20 +425,23 @@ const char *scheduler_waits_for(const struct scheduler *s)
     return NULL;
 }
 
-void scheduler_on_fenced(struct scheduler *s, void (*fn)(void *owner), void *owner)
+void scheduler_listen(struct scheduler *s, const struct scheduler_listener *listener)
 {
-    s->fenced = fn;
-    s->fenced_owner = owner;
+    s->listener = *listener;
 }
 
-void scheduler_stop(struct scheduler *s)
+void scheduler_stop(struct scheduler *s, void (*done)(void *owner), void *owner)
 {
+    bool has_joined = s->state >= SCHEDULER_STATE_JOINING;
     s->state = SCHEDULER_STATE_STOPPED;
     timer_stop(&s->retry);
-    timer_stop(&s->epoch_check);
-    store_cancel(STEAL(s->epoch_call));
     ticker_stop(s->ticker);
     engine_stop(s->engine);
+    if (has_joined) {
+        lease_stop(s->lease, done, owner);
+    } else {
+        loop_defer_once(s->set.loop, done, owner);
+    }
 }
 
 void scheduler_free(struct scheduler *s)
@@ -344,13 +449,18 @@ void scheduler_free(struct scheduler *s)
     if (s == NULL) {
         return;
     }
+    lease_free(s->lease);
     ticker_free(s->ticker);
     engine_free(s->engine);
     catalog_free(s->catalog);
-    store_cancel(s->epoch_call);
     timer_done(&s->retry);
-    timer_done(&s->epoch_check);
+    free(s->parts);
     free(s);
+}
+
+struct lease *scheduler_lease(struct scheduler *s)
+{
+    return s->lease;
 }
 
 struct catalog *scheduler_catalog(struct scheduler *s)

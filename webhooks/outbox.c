@@ -39,15 +39,16 @@ static int64_t backoff_next(int64_t *backoff_ms)
 static void pump_failed(struct outbox *o, const struct err *err)
 {
     free(STEAL(o->cursor)); /* whether it was moved is not known: read it again */
+    json_decref(STEAL(o->events));
     if (err->code == ERR_CONFLICT) {
         o->pump_backoff_ms = 0;
-    } else if (err->code == ERR_DENIED) {
-        LOG_WARN("webhook outbox stops: this shard has another owner", "shard=%u", o->shard);
-        return;
     } else {
         LOG_DEBUG("webhook outbox waits", "shard=%u error=%s", o->shard, LOG_Q(err->msg));
     }
     timer_start_ms(&o->pump_retry, backoff_next(&o->pump_backoff_ms));
+    if (err->code == ERR_FENCED) {
+        sender_fenced(o->sender, o->shard);
+    }
 }
 
 static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
@@ -107,6 +108,57 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
     }
 }
 
+static void pump_read(struct outbox *o);
+
+void outbox_enqueue(struct outbox *o)
+{
+    if (o->is_unread && map_count(o->sender->subscriptions) > 0) {
+        json_decref(STEAL(o->events)); /* somebody has come: read them after all */
+        pump_read(o);
+        return;
+    }
+    CLEANUP(json_decrefp) json_t *events = STEAL(o->events);
+    struct store_args *args = store_args_new();
+    store_key(args, "%sevents_cursor", o->prefix);
+    store_arg(args, o->prefix);
+    store_arg_i(args, store_shard_epoch(o->sender->set.store, o->shard));
+    store_arg(args, o->cursor);
+    store_arg(args, o->newest);
+    store_arg_i(args, clock_now_us());
+    size_t i;
+    json_t *event;
+    json_array_foreach(events, i, event)
+    {
+        add_deliveries(o, event, args);
+    }
+    free(o->cursor);
+    o->cursor = STEAL(o->newest);
+    FAULT("webhook.enqueue.before");
+    o->pump_call =
+        store_eval(o->sender->set.store, &script_deliveries_enqueue, args, on_enqueued, o);
+}
+
+/* Asked after the events were read, so whoever was subscribed before one of them happened is known
+ * when this is what we have. */
+static void on_rev(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->rev_call = NULL;
+    if (o->events == NULL) {
+        /* There were none, or they could not be read. */
+        if (o->pump_again && !timer_is_armed(&o->pump_retry)) {
+            outbox_pump(o);
+        }
+    } else if (err != NULL) {
+        pump_failed(o, err);
+    } else if (reply_int(reply, 0) != o->sender->rev) {
+        o->waits_for_subscriptions = true;
+        sender_reload(o->sender);
+    } else {
+        outbox_enqueue(o);
+    }
+}
+
 /* XRANGE reply: [[id, [field, value, ...]], ...] */
 static void on_events(void *owner, redisReply *reply, const struct err *err)
 {
@@ -118,45 +170,34 @@ static void on_events(void *owner, redisReply *reply, const struct err *err)
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
         o->pump_backoff_ms = 0;
-        if (o->pump_again) {
-            outbox_pump(o);
-        }
         return;
     }
     const redisReply *newest = reply->element[reply->elements - 1];
-    CLEANUP(cleanup_free) char *last = xstrdup(reply_str(newest->element[0]));
-    struct store_args *args = store_args_new();
-    store_key(args, "%sevents_cursor", o->prefix);
-    store_arg(args, o->prefix);
-    store_arg_i(args, store_epoch(o->sender->set.store));
-    store_arg(args, o->cursor);
-    store_arg(args, last);
-    store_arg_i(args, clock_now_us());
-    bool is_anybody_here = map_count(o->sender->subscriptions) > 0;
-    for (size_t i = 0; is_anybody_here && i < reply->elements; i++) {
+    free(o->newest);
+    o->newest = xstrdup(reply_str(newest->element[0]));
+    o->events = json_array();
+    o->is_unread = map_count(o->sender->subscriptions) == 0; /* for nobody that we know of */
+    for (size_t i = 0; !o->is_unread && i < reply->elements; i++) {
         const redisReply *entry = reply->element[i];
         const char *text = reply_field(entry->element[1], "e");
         json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
         if (event != NULL) {
-            add_deliveries(o, event, args);
+            json_array_append_new(o->events, event);
         } else {
             LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard,
                 reply_str(entry->element[0]));
         }
-        json_decref(event);
     }
-    free(o->cursor);
-    o->cursor = STEAL(last);
-    FAULT("webhook.enqueue.before");
-    o->pump_call =
-        store_eval(o->sender->set.store, &script_deliveries_enqueue, args, on_enqueued, o);
 }
 
 static void pump_read(struct outbox *o)
 {
+    struct store *store = o->sender->set.store;
     o->pump_again = false;
-    o->pump_call = store_cmd(o->sender->set.store, on_events, o, "XRANGE %sevents (%s + COUNT %d",
-        o->prefix, o->cursor, EVENTS_PER_PUMP);
+    o->pump_call = store_cmd(store, on_events, o, "XRANGE %sevents (%s + COUNT %d", o->prefix,
+        o->cursor, EVENTS_PER_PUMP);
+    o->rev_call =
+        store_cmd(store, on_rev, o, "GET %ssubscriptions_rev", store_catalog_prefix(store));
 }
 
 static void on_cursor(void *owner, redisReply *reply, const struct err *err)
@@ -175,10 +216,10 @@ static void on_cursor(void *owner, redisReply *reply, const struct err *err)
 
 void outbox_pump(struct outbox *o)
 {
-    if (!o->sender->is_running) {
+    if (!o->sender->is_running || !o->is_ours || o->is_held) {
         return;
     }
-    if (o->pump_call != NULL) {
+    if (o->pump_call != NULL || o->rev_call != NULL || o->events != NULL) {
         o->pump_again = true;
         return;
     }
@@ -199,14 +240,14 @@ static void claim_start(struct outbox *o);
  * One claim at a time, the shards in turn: so the free places are known when one is made, and
  * neither a subscription nor the whole gets more than its share.
  */
-static void claim_next(struct sender *s)
+void outbox_claim_next(struct sender *s)
 {
     if (!s->is_running || s->claiming != NULL || s->in_flight >= s->set.max_in_flight) {
         return;
     }
     for (unsigned i = 0; i < s->outbox_count; i++) {
         struct outbox *o = &s->outboxes[(s->claim_turn + i) % s->outbox_count];
-        if (o->wants_claim) {
+        if (o->wants_claim && o->is_ours && !o->is_held) {
             s->claim_turn = o->shard + 1;
             claim_start(o);
             return;
@@ -243,10 +284,13 @@ static void on_claimed(void *owner, redisReply *reply, const struct err *err)
     o->claim_call = NULL;
     if (err == NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements >= CLAIM_HEAD) {
         claim_answered(o, reply);
-    } else if (err != NULL && err->code != ERR_DENIED) {
+    } else if (err != NULL) {
         timer_start_ms(&o->claim_timer, backoff_next(&o->claim_backoff_ms));
+        if (err->code == ERR_FENCED) {
+            sender_fenced(s, o->shard);
+        }
     }
-    claim_next(s);
+    outbox_claim_next(s);
 }
 
 static void claim_start(struct outbox *o)
@@ -258,7 +302,7 @@ static void claim_start(struct outbox *o)
     struct store_args *args = store_args_new();
     store_key(args, "%sdeliveries", o->prefix);
     store_arg(args, o->prefix);
-    store_arg_i(args, store_epoch(s->set.store));
+    store_arg_i(args, store_shard_epoch(s->set.store, o->shard));
     store_arg_i(args, now);
     store_arg_i(args, now + s->set.timeout_ms * US_PER_MS + LEASE_SLACK_US);
     store_arg_i(args, free_places < CLAIM_MAX ? free_places : CLAIM_MAX);
@@ -270,7 +314,7 @@ static void claim_start(struct outbox *o)
 void outbox_claim(struct outbox *o)
 {
     o->wants_claim = true;
-    claim_next(o->sender);
+    outbox_claim_next(o->sender);
 }
 
 /* ---- start ---- */
@@ -294,7 +338,7 @@ void outbox_start(struct outbox *o)
     struct store_args *args = store_args_new();
     store_key(args, "%sdeliveries", o->prefix);
     store_arg(args, o->prefix);
-    store_arg_i(args, store_epoch(s->set.store));
+    store_arg_i(args, store_shard_epoch(s->set.store, o->shard));
     store_arg_i(args, clock_now_us());
     o->release_call = store_eval(s->set.store, &script_deliveries_release, args, on_released, o);
 }
@@ -303,7 +347,16 @@ void outbox_stop(struct outbox *o)
 {
     store_cancel(STEAL(o->release_call));
     store_cancel(STEAL(o->pump_call));
+    store_cancel(STEAL(o->rev_call));
     store_cancel(STEAL(o->claim_call));
+    if (o->sender->claiming == o) {
+        o->sender->claiming = NULL;
+    }
     timer_stop(&o->pump_retry);
     timer_stop(&o->claim_timer);
+    json_decref(STEAL(o->events));
+    free(STEAL(o->newest));
+    free(STEAL(o->cursor));
+    o->waits_for_subscriptions = o->wants_claim = o->has_parked = o->pump_again = false;
+    o->waiting = 0;
 }

@@ -133,8 +133,11 @@ static void on_saved(void *owner, redisReply *reply, const struct err *err)
     struct post *a = owner;
     a->save_call = NULL;
     FAULT("webhook.done.after");
-    if (err != NULL && err_is_transient(err)) {
+    if (err != NULL && (err_is_transient(err) || err->code == ERR_FENCED)) {
         timer_start_ms(&a->save_retry, SAVE_RETRY_MS);
+        if (err->code == ERR_FENCED) {
+            sender_fenced(a->outbox->sender, a->outbox->shard); /* and it may go with its shard */
+        }
         return;
     }
     if (err != NULL) {
@@ -151,7 +154,7 @@ static void post_save(void *owner)
     struct store_args *args = store_args_new();
     store_key(args, "%sdeliveries", a->outbox->prefix);
     store_arg(args, a->outbox->prefix);
-    store_arg_i(args, store_epoch(s->set.store));
+    store_arg_i(args, store_shard_epoch(s->set.store, a->outbox->shard));
     store_arg(args, a->delivery);
     store_arg_i(args, clock_now_us());
     store_arg(args, map_has(s->subscriptions, a->subscription) ? a->state : "DROPPED");
@@ -175,6 +178,7 @@ static void disable(struct sender *s, struct subscription *sub, const char *why)
     char *text = jtext(record);
     struct store_args *args = store_args_new();
     store_key(args, "%ssubscriptions", store_catalog_prefix(s->set.store));
+    store_key(args, "%ssubscriptions_rev", store_catalog_prefix(s->set.store));
     store_arg(args, sub->id);
     store_arg(args, text);
     store_eval(s->set.store, &script_subscription_disable, args, NULL, NULL);
@@ -387,10 +391,28 @@ void post_add_rooms(struct sender *s, struct store_args *args)
     }
 }
 
-void post_cancel_all(struct sender *sender)
+void post_cancel_all(struct sender *sender, const struct outbox *of)
 {
-    while (sender->posts != NULL) {
-        post_free(sender->posts);
+    struct post *next;
+    for (struct post *a = sender->posts; a != NULL; a = next) {
+        next = a->next;
+        if (of != NULL && a->outbox != of) {
+            continue;
+        }
+        struct subscription *sub = map_get(sender->subscriptions, a->subscription);
+        if (sub != NULL && a->is_counted) {
+            sub->in_flight--;
+        }
+        sender->in_flight--;
+        post_free(a);
     }
-    sender->in_flight = 0;
+}
+
+bool post_is_any(const struct outbox *outbox)
+{
+    const struct post *a = outbox->sender->posts;
+    while (a != NULL && a->outbox != outbox) {
+        a = a->next;
+    }
+    return a != NULL;
 }

@@ -35,6 +35,8 @@ struct request {
     struct part *parts;                /* calls under way: one, or one per shard */
     unsigned part_count;
     struct err err;
+    void (*go)(struct request *r); /* once the subscriptions are known to be the newest */
+    bool waits_for_subscriptions;
 };
 
 struct part {
@@ -152,46 +154,152 @@ static void sender_started(struct sender *s, const struct err *err)
     }
 }
 
+/* Whatever goes on may end requests, so each time from the front. */
+static void requests_go(struct sender *s)
+{
+    struct request *r = s->requests;
+    while (r != NULL) {
+        if (!r->waits_for_subscriptions) {
+            r = r->next;
+            continue;
+        }
+        r->waits_for_subscriptions = false;
+        r->go(r);
+        r = s->requests;
+    }
+}
+
+static void take_subscription(
+    struct sender *s, struct map *old, const char *id, const redisReply *text)
+{
+    struct err bad = ERR_INIT;
+    json_t *record = json_loads(reply_str(text), 0, NULL);
+    struct subscription *sub = record != NULL ? subscription_from_record(record, &bad) : NULL;
+    json_decref(record);
+    if (sub == NULL) {
+        LOG_ERROR(
+            "webhook subscription unreadable, left alone", "id=%s error=%s", id, LOG_Q(bad.msg));
+        return;
+    }
+    const struct subscription *before = map_get(old, sub->id);
+    sub->in_flight = before != NULL ? before->in_flight : 0;
+    map_put(s->subscriptions, sub->id, sub);
+}
+
 static void on_loaded(void *owner, redisReply *reply, const struct err *err)
 {
     struct sender *s = owner;
     s->load_call = NULL;
     if (err != NULL) {
-        sender_started(s, err);
+        if (s->is_running) {
+            sender_reload(s); /* while Redis is away a command waits for it */
+        } else {
+            sender_started(s, err);
+        }
         return;
     }
+    struct map *old = s->subscriptions;
+    s->subscriptions = map_new(free_subscription);
     for (size_t i = 1; i < reply->elements; i += 2) {
-        struct err bad = ERR_INIT;
-        json_t *record = json_loads(reply_str(reply->element[i]), 0, NULL);
-        struct subscription *sub = record != NULL ? subscription_from_record(record, &bad) : NULL;
-        json_decref(record);
-        if (sub != NULL) {
-            map_put(s->subscriptions, sub->id, sub);
-        } else {
-            LOG_ERROR("webhook subscription unreadable, left alone", "id=%s error=%s",
-                reply_str(reply->element[i - 1]), LOG_Q(bad.msg));
-        }
+        take_subscription(s, old, reply_str(reply->element[i - 1]), reply->element[i]);
     }
+    map_free(old);
+    s->rev = s->loading_rev;
+    requests_go(s);
+    bool is_first = !s->is_running;
     s->is_running = true;
     for (unsigned i = 0; i < s->outbox_count; i++) {
-        outbox_start(&s->outboxes[i]);
+        struct outbox *o = &s->outboxes[i];
+        if (is_first && o->is_ours) {
+            outbox_start(o);
+        } else if (o->waits_for_subscriptions) {
+            o->waits_for_subscriptions = false;
+            outbox_enqueue(o);
+        }
     }
     sender_started(s, NULL);
+}
+
+/* The number first: they are of this one or a later one. */
+static void on_rev(void *owner, redisReply *reply, const struct err *err)
+{
+    struct sender *s = owner;
+    s->rev_call = NULL;
+    s->loading_rev = err == NULL ? reply_int(reply, 0) : -1;
+}
+
+void sender_reload(struct sender *s)
+{
+    const char *prefix = store_catalog_prefix(s->set.store);
+    if (s->load_call == NULL) {
+        s->rev_call = store_cmd(s->set.store, on_rev, s, "GET %ssubscriptions_rev", prefix);
+        s->load_call = store_cmd(s->set.store, on_loaded, s, "HGETALL %ssubscriptions", prefix);
+    }
 }
 
 void sender_start(struct sender *s, void (*done)(void *owner, const struct err *err), void *owner)
 {
     s->started = done;
     s->started_owner = owner;
-    s->load_call = store_cmd(
-        s->set.store, on_loaded, s, "HGETALL %ssubscriptions", store_catalog_prefix(s->set.store));
+    sender_reload(s);
+}
+
+void sender_shard_start(struct sender *s, unsigned shard)
+{
+    struct outbox *o = &s->outboxes[shard];
+    o->is_ours = true;
+    o->is_held = false;
+    if (s->is_running) {
+        outbox_start(o);
+    }
+}
+
+void sender_shard_hold(struct sender *s, unsigned shard)
+{
+    s->outboxes[shard].is_held = true;
+}
+
+bool sender_shard_is_idle(const struct sender *s, unsigned shard)
+{
+    const struct outbox *o = &s->outboxes[shard];
+    return o->pump_call == NULL && o->claim_call == NULL && !post_is_any(o);
+}
+
+void sender_shard_stop(struct sender *s, unsigned shard)
+{
+    struct outbox *o = &s->outboxes[shard];
+    o->is_ours = o->is_held = false;
+    post_cancel_all(s, o);
+    bool was_claiming = s->claiming == o;
+    outbox_stop(o);
+    /* Whoever waited for the places, or for this claim, may look. */
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        s->outboxes[i].wants_claim |= s->outboxes[i].has_parked;
+    }
+    if (was_claiming && s->is_running) {
+        outbox_claim_next(s);
+    }
+}
+
+void sender_on_fenced(struct sender *s, void (*fn)(void *owner, unsigned shard), void *owner)
+{
+    s->fenced = fn;
+    s->fenced_owner = owner;
+}
+
+void sender_fenced(struct sender *s, unsigned shard)
+{
+    if (s->fenced != NULL) {
+        s->fenced(s->fenced_owner, shard);
+    }
 }
 
 void sender_stop(struct sender *s)
 {
     s->is_running = false;
+    store_cancel(STEAL(s->rev_call));
     store_cancel(STEAL(s->load_call));
-    post_cancel_all(s);
+    post_cancel_all(s, NULL);
     s->claiming = NULL;
     for (unsigned i = 0; i < s->outbox_count; i++) {
         outbox_stop(&s->outboxes[i]);
@@ -210,7 +318,6 @@ void sender_free(struct sender *s)
     for (unsigned i = 0; i < s->outbox_count; i++) {
         timer_done(&s->outboxes[i].pump_retry);
         timer_done(&s->outboxes[i].claim_timer);
-        free(s->outboxes[i].cursor);
     }
     free(s->outboxes);
     map_free(s->subscriptions);
@@ -226,6 +333,17 @@ void sender_wake(struct sender *s, unsigned shard)
 }
 
 /* ---- subscriptions ---- */
+
+static struct store_args *subscription_args(struct sender *s, const char *id, const char *text)
+{
+    const char *prefix = store_catalog_prefix(s->set.store);
+    struct store_args *args = store_args_new();
+    store_key(args, "%ssubscriptions", prefix);
+    store_key(args, "%ssubscriptions_rev", prefix);
+    store_arg(args, id);
+    store_arg(args, text);
+    return args;
+}
 
 static void on_created(void *owner, redisReply *reply, const struct err *err)
 {
@@ -261,23 +379,59 @@ void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *
     json_t *record = subscription_json(r->subscription, true);
     char *text = jtext(record);
     struct part *part = request_parts(r, 1);
-    part->call = store_cmd(s->set.store, on_created, part, "HSET %ssubscriptions %s %s",
-        store_catalog_prefix(s->set.store), r->subscription->id, text);
+    part->call = store_eval(s->set.store, &script_subscription_put,
+        subscription_args(s, r->subscription->id, text), on_created, part);
     explicit_bzero(text, strlen(text));
     free(text);
     json_decref(record);
 }
 
-void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner)
+static void on_request_rev(void *owner, redisReply *reply, const struct err *err)
 {
-    struct request *r = request_new(s, done, owner);
-    const struct subscription *sub = map_get(s->subscriptions, id);
+    struct part *part = owner;
+    struct request *r = part->request;
+    part->call = NULL;
+    if (err != NULL) {
+        err_copy(&r->err, err);
+        request_end(r);
+        return;
+    }
+    free(STEAL(r->parts));
+    r->part_count = 0;
+    if (reply_int(reply, 0) == r->sender->rev) {
+        r->go(r);
+    } else {
+        r->waits_for_subscriptions = true;
+        sender_reload(r->sender);
+    }
+}
+
+/* Another daemon may have changed them. */
+static void request_begin(struct request *r, void (*go)(struct request *r))
+{
+    struct store *store = r->sender->set.store;
+    struct part *part = request_parts(r, 1);
+    r->go = go;
+    part->call = store_cmd(
+        store, on_request_rev, part, "GET %ssubscriptions_rev", store_catalog_prefix(store));
+}
+
+static void get_go(struct request *r)
+{
+    const struct subscription *sub = map_get(r->sender->subscriptions, r->id);
     if (sub == NULL) {
-        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", id);
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
     } else {
         r->rows = subscription_json(sub, false);
     }
     request_end_soon(r);
+}
+
+void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    r->id = xstrdup(id);
+    request_begin(r, get_go);
 }
 
 static int by_created(const void *a, const void *b)
@@ -287,9 +441,9 @@ static int by_created(const void *a, const void *b)
     return x->created_us < y->created_us ? -1 : x->created_us > y->created_us;
 }
 
-void subscription_all(struct sender *s, webhook_json_fn *done, void *owner)
+static void all_go(struct request *r)
 {
-    struct request *r = request_new(s, done, owner);
+    struct sender *s = r->sender;
     size_t count = map_count(s->subscriptions), n = 0;
     const struct subscription **all = xcalloc(count + 1, sizeof *all);
     struct map_iter it = {0};
@@ -304,6 +458,11 @@ void subscription_all(struct sender *s, webhook_json_fn *done, void *owner)
     }
     free(all);
     request_end_soon(r);
+}
+
+void subscription_all(struct sender *s, webhook_json_fn *done, void *owner)
+{
+    request_begin(request_new(s, done, owner), all_go);
 }
 
 static void drop_deliveries(struct sender *s, const char *id)
@@ -340,8 +499,8 @@ void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done
     struct request *r = request_new(s, done, owner);
     struct part *part = request_parts(r, 1);
     r->id = xstrdup(id);
-    part->call = store_cmd(s->set.store, on_deleted, part, "HDEL %ssubscriptions %s",
-        store_catalog_prefix(s->set.store), id);
+    part->call = store_eval(
+        s->set.store, &script_subscription_put, subscription_args(s, id, ""), on_deleted, part);
 }
 
 /* ---- deliveries ---- */
@@ -412,28 +571,35 @@ static void on_deliveries(void *owner, redisReply *reply, const struct err *err)
     request_end(r);
 }
 
-void delivery_all(
-    struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done, void *owner)
+static void deliveries_go(struct request *r)
 {
-    struct request *r = request_new(s, done, owner);
-    if (!map_has(s->subscriptions, subscription_id)) {
-        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", subscription_id);
+    struct sender *s = r->sender;
+    if (!map_has(s->subscriptions, r->id)) {
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
         request_end_soon(r);
         return;
     }
     r->rows = json_array();
-    r->max = max < LIST_MAX ? max : LIST_MAX;
     r->waiting = s->outbox_count;
     struct part *parts = request_parts(r, s->outbox_count);
     for (unsigned i = 0; i < s->outbox_count; i++) {
         struct store_args *args = store_args_new();
         store_key(args, "%sdeliveries", s->outboxes[i].prefix);
         store_arg(args, s->outboxes[i].prefix);
-        store_arg(args, subscription_id);
+        store_arg(args, r->id);
         store_arg_i(args, (int64_t)r->max);
         parts[i].call =
             store_eval(s->set.store, &script_deliveries_list, args, on_deliveries, &parts[i]);
     }
+}
+
+void delivery_all(
+    struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    r->id = xstrdup(subscription_id);
+    r->max = max < LIST_MAX ? max : LIST_MAX;
+    request_begin(r, deliveries_go);
 }
 
 void sender_counts(const struct sender *s, struct sender_counts *out)

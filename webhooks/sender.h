@@ -20,8 +20,14 @@ struct outbox {
     struct sender *sender;
     unsigned shard;
     const char *prefix;
+    bool is_ours;
+    bool is_held; /* about to be given up: what is under way ends, nothing is begun */
     /* events -> deliveries */
-    struct store_call *pump_call;
+    struct store_call *pump_call, *rev_call;
+    json_t *events; /* read, and not yet turned into deliveries; or NULL */
+    char *newest;   /* the last of them */
+    bool is_unread; /* they were not even parsed, because nobody is subscribed */
+    bool waits_for_subscriptions;
     char *cursor; /* last known; NULL: read it first */
     bool pump_again;
     struct timer pump_retry;
@@ -41,18 +47,28 @@ struct sender {
     struct outbox *outboxes;
     unsigned outbox_count;
     struct map *subscriptions; /* id -> struct subscription */
+    int64_t rev, loading_rev;  /* subscriptions_rev of these; and of those being read */
     struct post *posts;  /* under way */
     int64_t in_flight;
     struct outbox *claiming; /* its claim is under way */
     unsigned claim_turn;     /* shard that is looked at first next time */
     struct request *requests; /* of the API, under way */
     bool is_running;
-    struct store_call *load_call;
+    struct store_call *rev_call, *load_call;
+    void (*fenced)(void *owner, unsigned shard);
+    void *fenced_owner;
     void (*started)(void *owner, const struct err *err);
     void *started_owner;
     struct sender_counts counts;
 };
 
+/* sender.c: somebody changed the subscriptions: read them, then outbox_enqueue() where it waits. */
+void sender_reload(struct sender *sender);
+/* sender.c: a script says that this shard is not ours. */
+void sender_fenced(struct sender *sender, unsigned shard);
+
+/* outbox.c: make deliveries of the events that have been read. */
+void outbox_enqueue(struct outbox *outbox);
 /* outbox.c: free what a predecessor was sending, then both of the below. */
 void outbox_start(struct outbox *outbox);
 void outbox_stop(struct outbox *outbox);
@@ -60,10 +76,14 @@ void outbox_stop(struct outbox *outbox);
 void outbox_pump(struct outbox *outbox);
 /* outbox.c: look for due deliveries and start attempts, when it is this shard's turn. */
 void outbox_claim(struct outbox *outbox);
+/* outbox.c: the next of those that wait for their turn. */
+void outbox_claim_next(struct sender *sender);
 
 /* post.c: POST one delivery; fields is the HGETALL reply, borrowed for the call. */
 void post_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields);
-void post_cancel_all(struct sender *sender);
+/* Of one shard; NULL: all. */
+void post_cancel_all(struct sender *sender, const struct outbox *of);
+bool post_is_any(const struct outbox *outbox);
 bool post_is_running(const struct sender *sender, const char *delivery_id);
 /* post.c: arguments of the claim: how many each subscription may have under way. */
 void post_add_rooms(struct sender *sender, struct store_args *args);

@@ -79,12 +79,14 @@ const char *store_id_prefix(const struct store *store, const char *id);
 const char *store_catalog_prefix(const struct store *store);
 unsigned store_shards(const struct store *store);
 
-/* The fencing epoch this daemon holds; scripts that change runs take it as an argument and
- * compare with <shard prefix>epoch. 0 before store_take_over(). */
-int64_t store_epoch(const struct store *store);
-/* Become the owner of all shards: one INCR of "<catalog>epoch", then written to every shard. */
-void store_take_over(struct store *store, void (*done)(void *owner, const struct err *err),
-    void *owner);
+/*
+ * The fencing epoch that we hold of a shard; 0: it is not ours. Scripts that carry runs on and fire
+ * ticks take it as an argument and compare it with <shard prefix>epoch. Whoever leases the shard
+ * (scheduler/lease.h) sets it; nothing is written here.
+ */
+int64_t store_shard_epoch(const struct store *store, unsigned shard);
+int64_t store_id_epoch(const struct store *store, const char *id);
+void store_set_epoch(struct store *store, unsigned shard, int64_t epoch);
 
 /* Reply helpers. NULL / fallback when the shape differs. */
 const char *reply_str(const redisReply *r);              /* string or status */

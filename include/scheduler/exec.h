@@ -85,8 +85,9 @@ struct pods;
 struct pods *executor_pods(const struct executor *executor);
 /* How pods reach us, "http://rondo:8888". Before the loop runs. */
 void pods_set_url(struct pods *pods, const char *url);
-/* All live runs have been loaded: soon, an attempt that is not known here is over. */
-void pods_set_ready(struct pods *pods);
+/* All live runs of a shard have been loaded: soon, an attempt that is not known here is over. Or the
+ * shard is another daemon's. */
+void pods_set_ready(struct pods *pods, unsigned shard, bool is_ready);
 /* ERR_UNAUTHENTICATED unless it is this attempt's token; ERR_TRANSIENT while we cannot know. */
 int pods_authorize(struct pods *pods, const struct attempt_name *name, const char *token,
     struct err *err);

@@ -58,6 +58,7 @@ typedef void executor_volume_fn(void *owner, const struct err *err);
 
 struct executor_ops {
     const char *name; /* "local", "kubernetes" */
+    bool is_bound;    /* attempts live where they were started: nobody else can find them */
     void (*listen)(void *self, const struct executor_listener *listener);
     /* Paths inside the step; out is appended to. Both are pure. */
     void (*work_dir)(void *self, const struct attempt_name *name, struct buf *out);
@@ -76,6 +77,9 @@ struct executor_ops {
     void (*cancel)(void *self, const struct attempt_name *name);
     /* The engine has saved the end: pods and folders may be cleaned up. */
     void (*forget)(void *self, const struct attempt_name *name);
+    /* Another daemon carries the run on: end what only we can see (a process), leave what it finds
+     * (a pod), and say nothing more about the attempt. May be NULL. */
+    void (*let_go)(void *self, const struct attempt_name *name);
     /* The last max bytes of the attempt's output; done may come after a round trip. */
     void (*logs)(void *self, const struct attempt_name *name, int64_t max_bytes,
         void (*done)(void *owner, const char *text, size_t len, const struct err *err),

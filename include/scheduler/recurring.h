@@ -73,12 +73,30 @@ struct ticker_settings {
     int64_t claim_batch;         /* ticks per script call, per shard */
 };
 struct ticker *ticker_new(const struct ticker_settings *settings);
-/* Read what is due and go. */
+/*
+ * This shard is ours (store_shard_epoch): read what is due in it and fire. done, which may be NULL,
+ * comes once when that is known; while Redis is away that takes as long as it needs. Again for one
+ * that is started: look anew.
+ */
+void ticker_shard_start(
+    struct ticker *t, unsigned shard, void (*done)(void *owner), void *owner);
+/* Fire nothing of it any more and forget it; no done comes. A claim that was sent is carried out. */
+void ticker_shard_stop(struct ticker *t, unsigned shard);
+/* Something in it may have changed: look ahead again. */
+void ticker_shard_look(struct ticker *t, unsigned shard);
+/* The same, and what is in memory of it may be old. */
+void ticker_shard_reload(struct ticker *t, unsigned shard);
+/* All shards, for a program whose store holds them all. */
 void ticker_start(struct ticker *t, void (*done)(void *owner, const struct err *err), void *owner);
+/* All shards, and what is under way for them. */
 void ticker_stop(struct ticker *t);
 void ticker_free(struct ticker *t);
 /* A run of this recurring run ended, or its record changed: look again. */
 void ticker_wake(struct ticker *t, const char *recurring_run_id);
+/* Another daemon has changed, made or deleted it: read it anew. */
+void ticker_changed(struct ticker *t, const char *recurring_run_id);
+/* Told when a claim was refused because the shard is not ours; it is tried again. One listener. */
+void ticker_on_fenced(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner);
 /* Told when claims wrote events to a shard. One listener. */
 void ticker_on_events(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner);
 

@@ -2,7 +2,7 @@
 /*
  * Runs: their records, and the engine that carries them out. A run's records live in the shard
  * its id names (contrib/docs/storage.md); every change and the events that report it are one
- * script, guarded by the daemon's fencing epoch.
+ * script; those that carry a run on are guarded by the shard's fencing epoch.
  */
 #ifndef SCHEDULER_RUN_H
 #define SCHEDULER_RUN_H
@@ -138,21 +138,38 @@ struct engine_settings {
     bool cache;                  /* look for earlier results, and keep new ones */
     int64_t cache_max_age_ms;    /* older results are not used; 0 = for ever */
     int64_t cache_max_entries;   /* results kept; 0 = 100000 */
+    const char *instance;        /* names this daemon and its data folder, and where that is; both */
+    const char *host;            /* may be NULL: then nobody else could carry on what runs here */
     const char *volume_storage_class; /* of createpvc without one; NULL: the cluster decides */
     int64_t forget_after_ms;     /* a saved end is still remembered so long; 0: forgotten at once */
     int64_t history_max_runs;    /* finished runs kept; 0 = all */
     int64_t history_max_age_ms;  /* 0 = for ever */
 };
 struct engine *engine_new(const struct engine_settings *settings);
-/* Load all live runs and go on with them. done once they are loaded. */
+/*
+ * This shard is ours (store_shard_epoch): load its live runs and go on with them. done, which may be
+ * NULL, comes once when they are loaded, from the loop.
+ */
+void engine_shard_start(
+    struct engine *engine, unsigned shard, void (*done)(void *owner), void *owner);
+/* Begin and save nothing of it any more; saves under way finish. Only engine_shard_stop() follows. */
+void engine_shard_hold(struct engine *engine, unsigned shard);
+/* Nothing of it is being saved. */
+bool engine_shard_is_quiet(const struct engine *engine, unsigned shard);
+/* The same, and nothing is left to be saved, and no step of it runs. */
+bool engine_shard_is_idle(const struct engine *engine, unsigned shard);
+/* Another daemon carries it on: forget its runs, and have the executor let go of their steps. */
+void engine_shard_stop(struct engine *engine, unsigned shard);
+/* Redis was away and is back, maybe without what it wrote last: compare with what is in memory. */
+void engine_shard_look(struct engine *engine, unsigned shard);
+/* All shards, for a program whose store holds them all. */
 void engine_start(struct engine *engine, void (*done)(void *owner, const struct err *err),
     void *owner);
-/* This run was created or asked to end: look at it. Harmless when nothing changed. */
+/* This run was created or asked to end: look at it. Harmless when nothing changed, or when another
+ * daemon carries it on. */
 void engine_wake(struct engine *engine, const char *run_id);
 /* The answer to a write that makes runs was lost: look soon for live runs that nobody woke. */
 void engine_look_soon(struct engine *engine);
-/* Redis was away and is back, maybe without what it wrote last: compare with what is in memory. */
-void engine_look_again(struct engine *engine);
 /* run_delete(), and the executor drops what it kept of the run: logs. */
 void engine_delete(struct engine *engine, const char *run_id, run_json_fn *done, void *owner);
 /* Start nothing new; in-flight saves finish. Local processes go on and are adopted next time. */
@@ -161,6 +178,9 @@ void engine_free(struct engine *engine);
 /* Told after each successful save that ended a run (its slot is free). One listener. */
 void engine_on_run_end(struct engine *engine, void (*fn)(void *owner, const char *run_id,
     const char *recurring_run_id), void *owner);
+/* Told when a save was refused because the shard is not ours; it is tried again. One listener. */
+void engine_on_fenced(
+    struct engine *engine, void (*fn)(void *owner, unsigned shard), void *owner);
 /* Told after each save that wrote events to a shard. One listener. */
 void engine_on_events(struct engine *engine, void (*fn)(void *owner, unsigned shard), void *owner);
 /* Output of a task (its last attempt; live or kept). path NULL: all tasks, with headings. */

@@ -32,25 +32,43 @@ struct scheduler_settings {
     const char *volume_storage_class;
     int64_t history_max_runs, history_max_age_ms;
     int64_t claim_batch;
+    const char *instance; /* id of this daemon and its data folder; kept over restarts */
+    const char *host;     /* its name for people */
+};
+
+/* What else is done per shard, and what ends the daemon. Any may be NULL. */
+struct scheduler_listener {
+    void (*shard_start)(void *owner, unsigned shard); /* it is ours */
+    void (*shard_loaded)(void *owner, unsigned shard); /* its live runs are known */
+    void (*shard_hold)(void *owner, unsigned shard);  /* it is about to be given up: begin nothing */
+    bool (*shard_is_idle)(void *owner, unsigned shard); /* after that: nothing is under way */
+    void (*shard_stop)(void *owner, unsigned shard);  /* it is another one's */
+    /* Another process runs under our instance id: stop. */
+    void (*displaced)(void *owner);
+    void *owner;
 };
 
 struct scheduler *scheduler_new(const struct scheduler_settings *settings);
 /*
- * Take the shards over, load the live runs, start the ticker. Waits as long as Redis needs; done
- * is called once with NULL, or with an error that makes going on senseless.
+ * Join the daemons on this Redis, take the shards that are ours, load their live runs, fire what is
+ * due. Waits as long as Redis needs; done is called once with NULL, or with an error that makes
+ * going on senseless.
  */
 void scheduler_start(struct scheduler *s, void (*done)(void *owner, const struct err *err),
     void *owner);
 /* What it is waiting for ("Redis", "live runs", ...); NULL when all is running. */
 const char *scheduler_waits_for(const struct scheduler *s);
-/* Called when another daemon has taken over: stop. */
-void scheduler_on_fenced(struct scheduler *s, void (*fn)(void *owner), void *owner);
-/* Fire nothing and start nothing any more. */
-void scheduler_stop(struct scheduler *s);
+/* Before the start. */
+void scheduler_listen(struct scheduler *s, const struct scheduler_listener *listener);
+/* A script of somebody else's was refused because this shard is not ours: find out. */
+void scheduler_check(struct scheduler *s, unsigned shard);
+/* Fire nothing and start nothing any more, and hand all shards to others. done once, from the loop. */
+void scheduler_stop(struct scheduler *s, void (*done)(void *owner), void *owner);
 void scheduler_free(struct scheduler *s);
 
 struct catalog *scheduler_catalog(struct scheduler *s);
 struct engine *scheduler_engine(struct scheduler *s);
 struct ticker *scheduler_ticker(struct scheduler *s);
+struct lease *scheduler_lease(struct scheduler *s);
 
 #endif

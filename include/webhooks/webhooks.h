@@ -38,6 +38,17 @@ struct sender *sender_new(const struct sender_settings *settings, struct err *er
 void sender_start(struct sender *sender, void (*done)(void *owner, const struct err *err),
     void *owner);
 void sender_stop(struct sender *sender);
+/* This shard is ours (store_shard_epoch): what its events lead to is sent. Before or after the start. */
+void sender_shard_start(struct sender *sender, unsigned shard);
+/* Begin nothing more in it; what is under way ends. Only sender_shard_stop() follows. */
+void sender_shard_hold(struct sender *sender, unsigned shard);
+/* Nothing of it is under way. */
+bool sender_shard_is_idle(const struct sender *sender, unsigned shard);
+/* Another daemon goes on with it. What is under way is broken off: that one sends it again. */
+void sender_shard_stop(struct sender *sender, unsigned shard);
+/* Told when a script says that a shard is not ours; it is tried again. One listener. */
+void sender_on_fenced(
+    struct sender *sender, void (*fn)(void *owner, unsigned shard), void *owner);
 void sender_free(struct sender *sender);
 /* New events in this shard's stream. A hint; the stream is the truth. */
 void sender_wake(struct sender *sender, unsigned shard);

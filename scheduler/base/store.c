@@ -25,7 +25,6 @@
 #include "base/store_conn.h"
 #include "base/store_parts.h"
 #include "base/util.h"
-#include "base_scripts.h"
 
 #define CALLS_MAX 500000
 #define BYTES_MAX ((size_t)256 << 20)
@@ -74,14 +73,6 @@ struct known_script {
     uint64_t sent_number;
 };
 
-struct take_over {
-    void (*done)(void *owner, const struct err *err);
-    void *owner;
-    int64_t epoch;
-    unsigned waiting;
-    struct err err;
-};
-
 struct store {
     struct loop *loop;
     struct store_target target;
@@ -89,8 +80,7 @@ struct store {
     unsigned shards;
     char **shard_prefixes;
     char *catalog_prefix;
-    int64_t epoch;
-    struct take_over *take_over;
+    int64_t *epochs; /* by shard; 0: not ours */
 
     struct store_conn *conn;
     bool is_up, was_up;
@@ -633,6 +623,7 @@ struct store *store_new(struct loop *loop, const struct store_settings *settings
     store->target = target;
     store->timeout_ms = settings->command_timeout_ms > 0 ? settings->command_timeout_ms : 5000;
     store->shards = shards;
+    store->epochs = xcalloc(shards, sizeof *store->epochs);
     make_prefixes(store, settings->prefix);
     timer_init(&store->reconnect, loop, store_connect, store);
     timer_init(&store->due_timer, loop, on_due, store);
@@ -657,7 +648,7 @@ static void store_destroy(struct store *store)
     free(store->waits_for);
     free(store->listeners);
     free(store->known);
-    free(store->take_over);
+    free(store->epochs);
     store_target_done(&store->target);
     free(store);
 }
@@ -702,67 +693,21 @@ unsigned store_shards(const struct store *store)
     return store->shards;
 }
 
-/* Taking over. */
+/* What is ours. */
 
-int64_t store_epoch(const struct store *store)
+int64_t store_shard_epoch(const struct store *store, unsigned shard)
 {
-    return store->epoch;
+    assert(shard < store->shards);
+    return store->epochs[shard];
 }
 
-static void take_over_end(struct store *store, const struct err *err)
+int64_t store_id_epoch(const struct store *store, const char *id)
 {
-    struct take_over *t = STEAL(store->take_over);
-    if (err == NULL) {
-        store->epoch = t->epoch;
-    }
-    t->done(t->owner, err);
-    free(t);
+    return store->epochs[id_shard(id, store->shards)];
 }
 
-static void on_shard_taken(void *owner, redisReply *reply, const struct err *err)
+void store_set_epoch(struct store *store, unsigned shard, int64_t epoch)
 {
-    (void)reply;
-    struct store *store = owner;
-    struct take_over *t = store->take_over;
-    if (err != NULL && t->err.code == ERR_NONE) {
-        err_copy(&t->err, err);
-    }
-    if (--t->waiting > 0) {
-        return;
-    }
-    if (t->err.code == ERR_NONE) {
-        take_over_end(store, NULL);
-    } else {
-        struct err first = t->err;
-        err_wrap(&first, "take over the shards");
-        take_over_end(store, &first);
-    }
-}
-
-static void on_epoch(void *owner, redisReply *reply, const struct err *err)
-{
-    struct store *store = owner;
-    struct take_over *t = store->take_over;
-    if (err != NULL) {
-        take_over_end(store, err);
-        return;
-    }
-    t->epoch = reply_int(reply, 0);
-    t->waiting = store->shards;
-    for (unsigned i = 0; i < store->shards; i++) {
-        struct store_args *args = store_args_new();
-        store_key(args, "%sepoch", store->shard_prefixes[i]);
-        store_arg_i(args, t->epoch);
-        store_eval(store, &script_epoch_set, args, on_shard_taken, store);
-    }
-}
-
-void store_take_over(
-    struct store *store, void (*done)(void *owner, const struct err *err), void *owner)
-{
-    assert(store->take_over == NULL);
-    store->take_over = xcalloc(1, sizeof *store->take_over);
-    store->take_over->done = done;
-    store->take_over->owner = owner;
-    store_cmd(store, on_epoch, store, "INCR %sepoch", store->catalog_prefix);
+    assert(shard < store->shards);
+    store->epochs[shard] = epoch;
 }

@@ -14,7 +14,7 @@
 #include "exec/pods.h"
 #include "scheduler/order.h"
 
-/* After a restart it takes a moment until every live attempt is known here again. */
+/* After its shard came to us it takes a moment until every live attempt is known here. */
 #define PATIENCE_US (60 * US_PER_S)
 #define LAUNCHER_GRACE_S 8
 #define REPORT_DEADLINE_S 86400
@@ -50,7 +50,7 @@ static struct pod_attempt *find(struct pods *pods, const struct attempt_name *na
         return a;
     }
     bool may_come =
-        a == NULL && (pods->ready_us == 0 || clock_mono_us() - pods->ready_us < PATIENCE_US);
+        a == NULL && pods_ready_for_us(pods, name->run_id, clock_mono_us()) < PATIENCE_US;
     if (may_come) {
         err_set(err, ERR_TRANSIENT, "the daemon is reading its records; ask again");
     } else {

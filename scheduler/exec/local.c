@@ -109,8 +109,13 @@ static void tell_end(void *owner)
     struct local_attempt *a = owner;
     /* Out of the table first: the listener may start the next attempt or forget this one. */
     map_take(a->local->attempts, a->key);
-    FAULT("local.done.before");
-    local_tell_end(a);
+    if (a->is_let_go) {
+        struct attempt_name name = {a->run.text, a->task.text, a->attempt};
+        local_forget(a->local, &name);
+    } else {
+        FAULT("local.done.before");
+        local_tell_end(a);
+    }
     attempt_free(a);
 }
 
@@ -410,8 +415,13 @@ static void local_start(
     void *self, const struct attempt_name *name, const json_t *order, const json_t *container)
 {
     struct local *local = self;
-    if (attempt_find(local, name) != NULL) {
+    struct local_attempt *known = attempt_find(local, name);
+    if (known != NULL) {
         LOG_DEBUG("local step is already started", "run=%s task=%s", name->run_id, name->task_id);
+        if (known->is_let_go) { /* and it is being killed */
+            known->is_let_go = false;
+            attempt_lose(known, xstrdup("another daemon had taken its run over for a while"));
+        }
         return;
     }
     struct local_attempt *a = attempt_new(local, name, order, container);
@@ -431,6 +441,22 @@ static void local_cancel(void *self, const struct attempt_name *name)
         attempt_lose(a, xstrdup("it was canceled"));
         child_signal(a->child, SIGTERM, false);
         timer_start_ms(&a->timer, local->cancel_grace_ms + KILL_SLACK_MS);
+    }
+}
+
+/* Whoever carries the run on cannot see its processes and starts the step again. */
+static void local_let_go(void *self, const struct attempt_name *name)
+{
+    struct local_attempt *a = attempt_find(self, name);
+    if (a == NULL || a->is_let_go) {
+        return;
+    }
+    LOG_WARN("local step is ended: another daemon carries its run on", "attempt=%s", a->key);
+    a->is_let_go = true;
+    loop_defer_cancel(a->local->loop, &a->running);
+    child_forget(STEAL(a->child));
+    if (a->state != LOCAL_STATE_ENDING) {
+        attempt_clear(a);
     }
 }
 
@@ -524,8 +550,9 @@ static void local_logs(void *self, const struct attempt_name *name, int64_t max_
     loop_defer_once(local->loop, logs_run, call);
 }
 
-/* Without a report the next daemon finds the steps lost, and starts them again. */
-static void kill_all(struct local *local)
+/* Without a report the next daemon finds the steps lost, and starts them again. Those that were let
+ * go do not outlive us in any case. */
+static void kill_all(struct local *local, bool only_let_go)
 {
     for (int round = 0; round < FREE_ROUNDS; round++) {
         int left = 0;
@@ -534,7 +561,8 @@ static void kill_all(struct local *local)
         void *value;
         while (map_next(local->attempts, &it, &key, &value)) {
             struct local_attempt *a = value;
-            left += a->state == LOCAL_STATE_ENDING ? 0 : local_kill_leftovers(a);
+            bool is_wanted = a->state != LOCAL_STATE_ENDING && (a->is_let_go || !only_let_go);
+            left += is_wanted ? local_kill_leftovers(a) : 0;
         }
         if (left == 0) {
             return;
@@ -546,9 +574,7 @@ static void kill_all(struct local *local)
 static void local_free(void *self)
 {
     struct local *local = self;
-    if (local->kill_on_free) {
-        kill_all(local);
-    }
+    kill_all(local, !local->kill_on_free);
     timer_done(&local->sweep);
     local_volumes_stop(local);
     map_free(local->attempts);
@@ -563,12 +589,14 @@ static void local_free(void *self)
 
 static const struct executor_ops local_ops = {
     .name = "local",
+    .is_bound = true,
     .listen = local_listen,
     .work_dir = local_work_dir,
     .artifact_path = local_artifact_path,
     .start = local_start,
     .cancel = local_cancel,
     .forget = local_forget,
+    .let_go = local_let_go,
     .purge = local_purge,
     .logs = local_logs,
     .ignored = local_ignored,

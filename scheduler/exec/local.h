@@ -57,6 +57,7 @@ struct local_attempt {
     int64_t since_us; /* monotonic: when this state began */
     int64_t pause_ms; /* between two looks */
     bool is_canceled, is_warned;
+    bool is_let_go; /* another daemon carries the run on: all of it is killed, and nobody told */
     char owner[PROC_IDENTITY_MAX]; /* from the lock file; "" unknown */
     char *lost;                    /* why, should there be no report */
 };

@@ -98,7 +98,7 @@ static void on_saved(void *owner, redisReply *reply, const struct err *err)
     FAULT("pods.report.after");
     struct pod_attempt *a = map_get(op->pods->attempts, op->key);
     if (a != NULL) {
-        a->saving--;
+        a->saving -= a->saving > 0; /* 0: we had let go of it meanwhile */
         if (err == NULL) {
             pod_attempt_report(a, json_incref(op->report));
         } else {

@@ -187,7 +187,8 @@ static void on_listed(void *owner)
 
 /* ---- pods that nobody asks for any more ---- */
 
-/* We were killed between the save of an attempt's end and the removal of its pod. */
+/* We were killed between the save of an attempt's end and the removal of its pod. Pods of runs that
+ * other daemons carry on are theirs. */
 static void sweep(void *owner)
 {
     struct pods *pods = owner;
@@ -196,14 +197,12 @@ static void sweep(void *owner)
     void *value;
     int64_t now_us = clock_mono_us();
     timer_start_ms(&pods->sweep, SWEEP_MS);
-    if (!pods->is_listed || pods->ready_us == 0 || now_us - pods->ready_us < SWEEP_MS * US_PER_MS) {
-        return;
-    }
-    while (map_next(pods->seen, &it, &key, &value)) {
+    while (pods->is_listed && map_next(pods->seen, &it, &key, &value)) {
         const struct pod *pod = value;
         struct attempt_name name;
-        if (name_of(pod->object, &name) && pods_find(pods, &name) == NULL &&
-            !map_has(pods->farewells, key)) {
+        if (name_of(pod->object, &name) &&
+            pods_ready_for_us(pods, name.run_id, now_us) >= SWEEP_MS * US_PER_MS &&
+            pods_find(pods, &name) == NULL && !map_has(pods->farewells, key)) {
             LOG_INFO("removing a pod that nobody waits for", "pod=%s", key);
             pod_farewell(pods, &name, NULL, true);
         }
@@ -322,6 +321,14 @@ static void pods_forget(void *self, const struct attempt_name *name)
     map_remove(pods->attempts, key);
 }
 
+/* The pod stays: whoever carries the run on finds it. */
+static void pods_let_go(void *self, const struct attempt_name *name)
+{
+    struct pods *pods = self;
+    CLEANUP(cleanup_free) char *key = pods_key(name);
+    map_remove(pods->attempts, key);
+}
+
 static void pods_purge(void *self, const char *run_id)
 {
     struct pods *pods = self;
@@ -356,6 +363,7 @@ static void pods_free(void *self)
     free(pods->launcher_image);
     free(pods->service_account);
     free(pods->url);
+    free(pods->ready_us);
     free(pods);
 }
 
@@ -367,6 +375,7 @@ static const struct executor_ops pods_ops = {
     .start = pods_start,
     .cancel = pods_cancel,
     .forget = pods_forget,
+    .let_go = pods_let_go,
     .purge = pods_purge,
     .logs = pod_logs,
     .volume_create = pods_volume_create,
@@ -419,6 +428,7 @@ int executor_pods_new(
     pods->start_timeout_ms = settings->pod_start_timeout_ms;
     pods->attempts = map_new(pod_attempt_free);
     pods->seen = map_new(pod_free);
+    pods->ready_us = xcalloc(store_shards(pods->store), sizeof *pods->ready_us);
     pods->farewells = map_new(pod_farewell_free);
     timer_init(&pods->secret_retry, loop, ask_secret, pods);
     timer_init(&pods->sweep, loop, sweep, pods);
@@ -444,7 +454,13 @@ void pods_set_url(struct pods *pods, const char *url)
     pods->url = xstrndup(url, len);
 }
 
-void pods_set_ready(struct pods *pods)
+void pods_set_ready(struct pods *pods, unsigned shard, bool is_ready)
 {
-    pods->ready_us = clock_mono_us();
+    pods->ready_us[shard] = is_ready ? clock_mono_us() : 0;
+}
+
+int64_t pods_ready_for_us(const struct pods *pods, const char *run_id, int64_t now_us)
+{
+    int64_t since_us = pods->ready_us[id_shard(run_id, store_shards(pods->store))];
+    return since_us == 0 ? -1 : now_us - since_us;
 }

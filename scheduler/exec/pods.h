@@ -96,7 +96,7 @@ struct pods {
     struct timer secret_retry, sweep;
     bool is_listed; /* `seen` is complete */
     int64_t listing;
-    int64_t ready_us;      /* monotonic: when all live runs had been loaded; 0 not yet */
+    int64_t *ready_us;     /* by shard, monotonic: its live runs were loaded; 0: not ours, or not yet */
     struct map *attempts;  /* key -> struct pod_attempt */
     struct map *seen;      /* pod name -> struct pod */
     struct map *farewells; /* pod name -> struct farewell */
@@ -107,6 +107,8 @@ struct pods {
 
 /* "<run>/<task>/<attempt>", malloc'd. */
 char *pods_key(const struct attempt_name *name);
+/* For how long the live runs of this one's shard have been known; -1: they are not. */
+int64_t pods_ready_for_us(const struct pods *pods, const char *run_id, int64_t now_us);
 struct pod_attempt *pods_find(const struct pods *pods, const struct attempt_name *name);
 const json_t *pods_seen(const struct pods *pods, const char *pod);
 /* The reply of a create is news as well. */

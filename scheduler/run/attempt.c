@@ -113,6 +113,34 @@ void attempt_start(struct task *task)
     }
 }
 
+/* It runs on another machine, whose daemon does not carry the run on any more. */
+static bool is_elsewhere(const struct task *task)
+{
+    const struct engine_settings *set = &task->run->engine->set;
+    const char *instance = jget_str(task->place, "instance", NULL);
+    return set->executor.ops->is_bound && set->instance != NULL && instance != NULL &&
+           strcmp(instance, set->instance) != 0;
+}
+
+void attempt_resume(struct task *task)
+{
+    if (!is_elsewhere(task)) {
+        attempt_start(task);
+        return;
+    }
+    char *reason CLEANUP(cleanup_free) =
+        xasprintf("it ran on %s, under a daemon that does not carry it on any more",
+            jget_str(task->place, "host", "another machine"));
+    const struct attempt_result lost = {
+        .state = ATTEMPT_STATE_LOST,
+        .exit_code = -1,
+        .reason = reason,
+        .log_tail = "",
+        .ended_us = clock_now_us(),
+    };
+    attempt_on_done(task, &lost);
+}
+
 /* ---- ends ---- */
 
 /* The last lines of a log, at most so many bytes, as one line of text after another. */

@@ -172,10 +172,8 @@ static void send_shard(const struct cache_writes *writes, struct engine *engine,
     int64_t share = max / store_shards(store);
     int64_t max_age_ms = engine->set.cache_max_age_ms;
     struct store_args *args = store_args_new();
-    store_key(args, "%sepoch", prefix);
     store_key(args, "%scaches", prefix);
     store_key(args, "%scache:", prefix);
-    store_arg_i(args, store_epoch(store));
     store_arg_i(args, share > 0 ? share : 1);
     store_arg_i(args, max_age_ms > 0 ? clock_now_us() - max_age_ms * US_PER_MS : 0);
     for (const struct cache_write *w = writes->first; w != NULL; w = w->next) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The engine: which runs are in memory, who gets the next free slot, and the calls of run.h. What
- * happens inside one run is in step.c, attempt.c and save.c; reading runs in is load.c.
+ * happens inside one run is in step.c, attempt.c and save.c; reading runs in is load.c, and which
+ * shards are ours is shards.c.
  */
 #include "run/engine.h"
 #include "run/expiry.h"
@@ -17,14 +18,12 @@
 #include "base/store.h"
 #include "base/util.h"
 
-#define RELIST_MS 500
-
 /* ---- slots ---- */
 
 void engine_ring_add(struct live *run)
 {
     struct engine *engine = run->engine;
-    if (run->ring_next != NULL) {
+    if (run->ring_next != NULL || engine->shards[run->shard].is_held) {
         return;
     }
     if (engine->ring == NULL) {
@@ -58,6 +57,7 @@ void engine_slot_take(struct task *task)
 {
     task->holds_slot = true;
     task->run->engine->running++;
+    task->run->engine->shards[task->run->shard].running++;
 }
 
 void engine_fill(struct engine *engine)
@@ -87,6 +87,7 @@ void engine_slot_release(struct task *task)
     }
     task->holds_slot = false;
     engine->running--;
+    engine->shards[task->run->shard].running--;
     if (engine->ring != NULL) {
         loop_defer(engine->set.loop, &engine->fill, engine_on_fill, engine);
     }
@@ -210,7 +211,7 @@ static void nobody_on_done(void *owner UNUSED, const struct attempt_name *name U
 
 static void engine_on_look(void *owner, redisReply *reply, const struct err *err);
 
-static void engine_look(struct live *run)
+void engine_look(struct live *run)
 {
     if (run->look != NULL) {
         run->look_again = true;
@@ -250,7 +251,8 @@ static void engine_on_look(void *owner, redisReply *reply, const struct err *err
 
 void engine_wake(struct engine *engine, const char *run_id)
 {
-    if (engine->is_stopping || run_id == NULL || !id_is_valid(run_id)) {
+    if (engine->is_stopping || run_id == NULL || !id_is_valid(run_id) ||
+        !shards_has(engine, run_id)) {
         return;
     }
     struct live *run = engine_find(engine, run_id);
@@ -268,120 +270,14 @@ void engine_look_soon(struct engine *engine)
     }
 }
 
-void engine_look_again(struct engine *engine)
+void engine_fenced(struct engine *engine, unsigned shard)
 {
-    struct map_iter it = {0};
-    void *value;
-    while (map_next(engine->runs, &it, NULL, &value)) {
-        struct live *run = value;
-        if (!run_state_is_final(run->state)) {
-            engine_look(run);
-        }
+    if (engine->fenced != NULL) {
+        engine->fenced(engine->fenced_owner, shard);
     }
-    engine_look_soon(engine);
 }
 
 /* ---- start and end ---- */
-
-/* engine_start under way: the live sets of all shards are being read. */
-struct listing {
-    struct engine *engine;
-    struct shard_list {
-        struct listing *listing;
-        unsigned shard;
-        struct store_call *call;
-        struct timer retry;
-    } * shards;
-    size_t pending; /* shards and loads */
-    int64_t found;
-    void (*done)(void *owner, const struct err *err);
-    void *owner;
-};
-
-static void listing_free(struct listing *listing)
-{
-    if (listing == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < store_shards(listing->engine->set.store); i++) {
-        store_cancel(listing->shards[i].call);
-        timer_done(&listing->shards[i].retry);
-    }
-    free(listing->shards);
-    free(listing);
-}
-
-static void listing_drop_one(void *owner)
-{
-    struct engine *engine = owner;
-    struct listing *listing = engine->listing;
-    if (listing == NULL || --listing->pending > 0) {
-        return;
-    }
-    engine->listing = NULL;
-    LOG_INFO("live runs are loaded", "count=%lld", (long long)listing->found);
-    void (*done)(void *owner, const struct err *err) = listing->done;
-    void *done_owner = listing->owner;
-    listing_free(listing);
-    if (done != NULL) {
-        done(done_owner, NULL);
-    }
-}
-
-static void listing_on_ids(void *owner, redisReply *reply, const struct err *err)
-{
-    struct shard_list *list = owner;
-    struct listing *listing = list->listing;
-    list->call = NULL;
-    if (err != NULL) {
-        LOG_WARN("live runs cannot be read, trying again", "shard=%u reason=%s", list->shard,
-            LOG_Q(err->msg));
-        timer_start_ms(&list->retry, RELIST_MS);
-        return;
-    }
-    struct engine *engine = listing->engine;
-    for (size_t i = 0; i < reply->elements; i++) {
-        const char *id = reply_str(reply->element[i]);
-        if (id != NULL && id_is_valid(id) && engine_find(engine, id) == NULL) {
-            listing->pending++;
-            listing->found++;
-            load_add(engine, id, listing_drop_one, engine);
-        }
-    }
-    listing_drop_one(engine);
-}
-
-static void listing_ask(void *owner)
-{
-    struct shard_list *list = owner;
-    struct store *store = list->listing->engine->set.store;
-    list->call = store_cmd(
-        store, listing_on_ids, list, "ZRANGE %slive 0 -1", store_shard_prefix(store, list->shard));
-}
-
-void engine_start(
-    struct engine *engine, void (*done)(void *owner, const struct err *err), void *owner)
-{
-    unsigned shards = store_shards(engine->set.store);
-    struct listing *listing = xcalloc(1, sizeof(*listing));
-    listing->engine = engine;
-    listing->shards = xcalloc(shards, sizeof(*listing->shards));
-    listing->pending = shards;
-    listing->done = done;
-    listing->owner = owner;
-    engine->listing = listing;
-    for (unsigned i = 0; i < shards; i++) {
-        struct shard_list *list = &listing->shards[i];
-        list->listing = listing;
-        list->shard = i;
-        timer_init(&list->retry, engine->set.loop, listing_ask, list);
-        listing_ask(list);
-    }
-    engine->janitor = janitor_new(engine);
-    engine->overlooked = overlooked_new(engine);
-    engine->workspaces = workspaces_new(engine);
-    engine->expiry = expiry_new(engine);
-}
 
 struct engine *engine_new(const struct engine_settings *settings)
 {
@@ -389,6 +285,7 @@ struct engine *engine_new(const struct engine_settings *settings)
     engine->set = *settings;
     engine->runs = map_new(NULL);
     engine->loads = map_new(NULL);
+    shards_init(engine);
     engine->farewells = farewells_new(engine);
     struct executor_listener listener = {
         .on_running = engine_on_running,
@@ -421,8 +318,6 @@ void engine_free(struct engine *engine)
     struct executor_listener nobody = {.on_running = nobody_on_running, .on_done = nobody_on_done};
     engine->set.executor.ops->listen(engine->set.executor.self, &nobody);
     engine->is_stopping = true;
-    listing_free(engine->listing);
-    engine->listing = NULL;
     janitor_free(engine->janitor);
     deletions_leave(engine);
     overlooked_free(engine->overlooked);
@@ -430,6 +325,7 @@ void engine_free(struct engine *engine)
     workspaces_free(engine->workspaces);
     log_readers_free(engine);
     farewells_free(engine->farewells);
+    shards_done(engine);
     load_free_all(engine);
     struct map_iter it = {0};
     const char *key;
@@ -441,6 +337,7 @@ void engine_free(struct engine *engine)
     }
     map_free(engine->runs);
     loop_defer_cancel(engine->set.loop, &engine->fill);
+    free(engine->shards);
     free(engine);
 }
 
@@ -449,6 +346,12 @@ void engine_on_run_end(struct engine *engine,
 {
     engine->run_end = fn;
     engine->run_end_owner = owner;
+}
+
+void engine_on_fenced(struct engine *engine, void (*fn)(void *owner, unsigned shard), void *owner)
+{
+    engine->fenced = fn;
+    engine->fenced_owner = owner;
 }
 
 void engine_on_events(struct engine *engine, void (*fn)(void *owner, unsigned shard), void *owner)

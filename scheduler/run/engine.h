@@ -14,6 +14,21 @@ struct janitor;
 struct load;
 struct overlooked;
 
+/* What is ours of the runs' shards. */
+struct run_shard {
+    struct engine *engine;
+    unsigned number;
+    bool is_ours;   /* its runs are in memory, or on their way there */
+    bool is_held;   /* about to be given up: nothing is begun or saved any more */
+    int64_t running; /* attempts of its runs that hold a slot */
+    struct store_call *call; /* reading its live set */
+    struct timer retry;
+    size_t pending; /* that, and the loads that follow from it */
+    int64_t found;
+    void (*done)(void *owner); /* told once when they are loaded; or NULL */
+    void *owner;
+};
+
 struct engine {
     struct engine_settings set;
     struct map *runs;        /* id -> struct live */
@@ -28,10 +43,15 @@ struct engine {
     void *run_end_owner;
     void (*events)(void *owner, unsigned shard);
     void *events_owner;
+    void (*fenced)(void *owner, unsigned shard);
+    void *fenced_owner;
+    struct run_shard *shards;
+    unsigned starting; /* shards that engine_start() waits for */
+    void (*started)(void *owner, const struct err *err);
+    void *started_owner;
 
     struct load *load_first, *load_last; /* waiting for their turn */
     unsigned loads_under_way;
-    struct listing *listing; /* engine_start */
     struct janitor *janitor;
     struct deletion *deletions; /* under way */
     struct overlooked *overlooked;
@@ -52,7 +72,7 @@ void engine_slot_take(struct task *task);
 void engine_slot_release(struct task *task);
 /* Out of memory, with its timers; its attempts go on. */
 void engine_forget_run(struct live *run);
-/* A save was refused because another daemon owns the shard, or the run is gone. */
+/* The run is gone, or cannot be carried on here. */
 void engine_drop_run(struct live *run, const char *why);
 /* What Redis has of it is older than what it had confirmed: go on from there. */
 void engine_reload_run(struct live *run, const char *why);
@@ -60,11 +80,27 @@ void engine_reload_run(struct live *run, const char *why);
 void engine_run_ended(struct live *run);
 void engine_wrote_events(struct live *run);
 struct live *engine_find(struct engine *engine, const char *run_id);
+/* Has its record changed? */
+void engine_look(struct live *run);
+/* A save was refused because the shard is not ours. */
+void engine_fenced(struct engine *engine, unsigned shard);
+
+/* ---- shards.c ---- */
+
+void shards_init(struct engine *engine);
+/* Cancels what is under way. */
+void shards_done(struct engine *engine);
+/* Is the run one of ours? */
+bool shards_has(const struct engine *engine, const char *run_id);
 
 /* ---- load.c ---- */
 
 /* Read a run, compile its plan, put it into the engine. One load per run at a time. */
 void load_add(struct engine *engine, const char *run_id, void (*done)(void *owner), void *owner);
+/* Drop those of a shard; no done comes. */
+void load_drop_shard(struct engine *engine, unsigned shard);
+/* Are any of this shard under way or waiting? */
+bool load_is_busy(const struct engine *engine, unsigned shard);
 void load_free_all(struct engine *engine);
 
 /* ---- history.c ---- */

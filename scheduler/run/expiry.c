@@ -84,6 +84,17 @@ static void look_at(struct look *look, const char *run_id, int64_t at_us)
     }
 }
 
+static void expiry_drop_one(struct expiry *e)
+{
+    if (--e->pending > 0) {
+        return;
+    }
+    if (e->has_removed && e->engine->workspaces != NULL) {
+        workspaces_look(e->engine->workspaces);
+    }
+    expiry_pause(e);
+}
+
 static void on_first(void *owner, redisReply *reply, const struct err *err)
 {
     struct look *look = owner;
@@ -97,13 +108,7 @@ static void on_first(void *owner, redisReply *reply, const struct err *err)
         }
     }
     e->is_again |= err == NULL && reply->elements == 2 * AT_ONCE && e->has_removed;
-    if (--e->pending > 0) {
-        return;
-    }
-    if (e->has_removed && e->engine->workspaces != NULL) {
-        workspaces_look(e->engine->workspaces);
-    }
-    expiry_pause(e);
+    expiry_drop_one(e);
 }
 
 void expiry_look(struct expiry *e)
@@ -113,13 +118,18 @@ void expiry_look(struct expiry *e)
         return;
     }
     timer_stop(&e->timer);
-    e->pending = store_shards(store);
+    e->pending = 1;
     e->next_us = INT64_MAX;
     e->is_again = e->has_removed = false;
     for (unsigned i = 0; i < store_shards(store); i++) {
+        if (!e->engine->shards[i].is_ours) {
+            continue;
+        }
+        e->pending++;
         e->looks[i].call = store_cmd(store, on_first, &e->looks[i],
             "ZRANGE %sexpiry 0 %d WITHSCORES", store_shard_prefix(store, i), AT_ONCE - 1);
     }
+    expiry_drop_one(e);
 }
 
 static void on_timer(void *owner)

@@ -154,9 +154,12 @@ static void janitor_sweep(struct janitor *janitor)
         qsort(janitor->old, janitor->count, sizeof(*janitor->old), by_end);
     }
     janitor->pending = 1;
-    for (size_t i = 0; i < janitor->count && i < AT_ONCE; i++) {
+    for (size_t i = 0; i < janitor->count && janitor->pending <= AT_ONCE; i++) {
         if ((int64_t)i >= excess && janitor->old[i].finished_us >= before_us) {
             break;
+        }
+        if (!shards_has(janitor->engine, janitor->old[i].id)) {
+            continue; /* whoever carries its shard on deletes it */
         }
         janitor->pending++;
         engine_delete(janitor->engine, janitor->old[i].id, janitor_on_deleted, janitor);

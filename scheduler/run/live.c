@@ -426,6 +426,7 @@ void task_free(struct task *task)
     json_decref(task->out_artifacts);
     json_decref(task->executor_input);
     json_decref(task->cache);
+    json_decref(task->place);
     free(task->children);
     free(task->dependents);
     free(task->dependents_of);

@@ -14,6 +14,7 @@
  *   errand.c    what the engine does for a task by itself: cache.c, import.c, volume.c
  *   save.c      writing it all down
  *   rebuild.c   a tree from its saved records
+ *   shards.c    which shards are ours
  *   engine.c    loading runs, slots, the public calls
  *
  * One rule holds it together: nothing is done outside (start, forget, telling listeners) before
@@ -72,7 +73,8 @@ struct task {
     int64_t first_us; /* when the first attempt began; 0 none has */
     int64_t created_us, started_us, ended_us;
     char *error, *log_tail;
-    int exit_code; /* -1 unknown */
+    int exit_code;  /* -1 unknown */
+    json_t *place;  /* of a resumed attempt that is bound to the machine it runs on; or NULL */
 
     json_t *params, *artifacts;         /* resolved inputs; NULL before */
     json_t *defaulted;                  /* array of names of inputs that were not passed; or NULL */
@@ -301,6 +303,8 @@ char *run_over_time_text(const struct live *run);
 /* A slot is free: next attempt. Recorded now, started by attempt_start() after the save. */
 void attempt_begin(struct task *task);
 void attempt_start(struct task *task);
+/* It was recorded as running before its run came to us. */
+void attempt_resume(struct task *task);
 void attempt_on_done(struct task *task, const struct attempt_result *result);
 
 /* ---- retry.c ---- */

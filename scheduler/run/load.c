@@ -262,16 +262,70 @@ void load_add(struct engine *engine, const char *run_id, void (*done)(void *owne
     load_next(engine);
 }
 
+static bool is_of(const struct engine *engine, const char *id, unsigned shard)
+{
+    return id_shard(id, store_shards(engine->set.store)) == shard;
+}
+
+static void load_drop(struct load *load)
+{
+    store_cancel(load->call);
+    spec_plan_cancel(load->engine->set.catalog, load);
+    load_free(load);
+}
+
+/* Out of the queue of those that wait for their turn. */
+static void queue_drop_shard(struct engine *engine, unsigned shard)
+{
+    struct load **link = &engine->load_first;
+    engine->load_last = NULL;
+    while (*link != NULL) {
+        struct load *load = *link;
+        if (is_of(engine, load->id, shard)) {
+            *link = load->next;
+        } else {
+            engine->load_last = load;
+            link = &load->next;
+        }
+    }
+}
+
+void load_drop_shard(struct engine *engine, unsigned shard)
+{
+    queue_drop_shard(engine, shard);
+    struct map_iter it = {0};
+    const char *id;
+    void *value;
+    while (map_next(engine->loads, &it, &id, &value)) {
+        struct load *load = value;
+        if (is_of(engine, id, shard)) {
+            engine->loads_under_way -= load->is_under_way;
+            map_remove(engine->loads, id);
+            load_drop(load);
+        }
+    }
+    load_next(engine);
+}
+
+bool load_is_busy(const struct engine *engine, unsigned shard)
+{
+    struct map_iter it = {0};
+    const char *id;
+    while (map_next(engine->loads, &it, &id, NULL)) {
+        if (is_of(engine, id, shard)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void load_free_all(struct engine *engine)
 {
     struct map_iter it = {0};
     const char *key;
     void *value;
     while (map_next(engine->loads, &it, &key, &value)) {
-        struct load *load = value;
-        store_cancel(load->call);
-        spec_plan_cancel(engine->set.catalog, load);
-        load_free(load);
+        load_drop(value);
     }
     map_free(engine->loads);
 }

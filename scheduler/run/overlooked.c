@@ -36,6 +36,14 @@ static void pause_for(struct overlooked *o, uint32_t ms)
     timer_start_ms(&o->timer, (int64_t)ms + random % (ms / 4));
 }
 
+static void overlooked_drop_one(struct overlooked *o)
+{
+    if (--o->pending == 0) {
+        pause_for(o, o->is_wanted_soon ? SOON_MS : EVERY_MS);
+        o->is_wanted_soon = false;
+    }
+}
+
 static void on_live(void *owner, redisReply *reply, const struct err *err)
 {
     struct look *look = owner;
@@ -45,27 +53,29 @@ static void on_live(void *owner, redisReply *reply, const struct err *err)
     o->is_wanted_soon |= err != NULL;
     for (size_t i = 0; err == NULL && i < reply->elements; i++) {
         const char *id = reply_str(reply->element[i]);
-        if (id != NULL && id_is_valid(id) && engine_find(engine, id) == NULL &&
-            !map_has(engine->loads, id)) {
+        if (id != NULL && id_is_valid(id) && shards_has(engine, id) &&
+            engine_find(engine, id) == NULL && !map_has(engine->loads, id)) {
             LOG_INFO("a run was overlooked, going on with it", "run=%s", id);
             load_add(engine, id, NULL, NULL);
         }
     }
-    if (--o->pending == 0) {
-        pause_for(o, o->is_wanted_soon ? SOON_MS : EVERY_MS);
-        o->is_wanted_soon = false;
-    }
+    overlooked_drop_one(o);
 }
 
 static void overlooked_look(void *owner)
 {
     struct overlooked *o = owner;
     struct store *store = o->engine->set.store;
-    o->pending = store_shards(store);
+    o->pending = 1;
     for (unsigned i = 0; i < store_shards(store); i++) {
+        if (!o->engine->shards[i].is_ours) {
+            continue;
+        }
+        o->pending++;
         o->looks[i].call = store_cmd(
             store, on_live, &o->looks[i], "ZRANGE %slive 0 -1", store_shard_prefix(store, i));
     }
+    overlooked_drop_one(o);
 }
 
 struct overlooked *overlooked_new(struct engine *engine)

@@ -215,7 +215,7 @@ void run_resume_attempts(struct task *task)
 {
     if (!task_has_children(task)) {
         if (task->is_adopted && task->state == TASK_STATE_RUNNING) {
-            attempt_start(task);
+            attempt_resume(task);
         }
         return;
     }

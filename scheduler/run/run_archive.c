@@ -37,9 +37,7 @@ void run_archive_shard(
     op->owner = owner;
     const char *prefix = store_shard_prefix(store, shard);
     struct store_args *args = store_args_new();
-    store_key(args, "%sepoch", prefix);
     store_key(args, "%sexperiment:%s:runs", prefix, experiment_id);
-    store_arg_i(args, store_epoch(store));
     store_arg(args, prefix);
     store_eval(store, &script_run_archive, args, on_archived, op);
 }

@@ -140,7 +140,7 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
     store_key(args, "%sruns", prefix);
     store_key(args, "%slive", prefix);
     store_key(args, "%sexperiment:%s:runs", prefix, full.experiment_id);
-    store_arg_i(args, store_epoch(store));
+    store_arg_i(args, store_id_epoch(store, full.id));
     store_arg(args, full.id);
     store_arg(args, text);
     store_arg_i(args, now_us);
@@ -201,9 +201,7 @@ void run_set_storage(
     }
     const char *prefix = store_id_prefix(store, id);
     struct store_args *args = store_args_new();
-    store_key(args, "%sepoch", prefix);
     store_key(args, "%srun:%s", prefix, id);
-    store_arg_i(args, store_epoch(store));
     store_arg(args, id);
     store_arg(args, storage);
     store_eval(
@@ -233,7 +231,7 @@ static void run_cancel_with(void *owner, const json_t *record, const struct err 
     store_key(args, "%sepoch", prefix);
     store_key(args, "%srun:%s", prefix, op->id);
     store_key(args, "%sevents", prefix);
-    store_arg_i(args, store_epoch(op->store));
+    store_arg_i(args, store_id_epoch(op->store, op->id));
     store_arg(args, op->id);
     store_arg(args, entry);
     store_arg(args, event);
@@ -267,7 +265,6 @@ static void run_delete_with(void *owner, const json_t *record, const struct err 
     const char *prefix = store_id_prefix(op->store, op->id);
     const char *rr = jget_str(record, "recurring_run_id", "");
     struct store_args *args = store_args_new();
-    store_key(args, "%sepoch", prefix);
     store_key(args, "%srun:%s", prefix, op->id);
     store_key(args, "%srun:%s:tasks", prefix, op->id);
     store_key(args, "%sruns", prefix);
@@ -278,7 +275,6 @@ static void run_delete_with(void *owner, const json_t *record, const struct err 
     if (rr[0] != '\0') {
         store_key(args, "%srr:%s:runs", prefix, rr);
     }
-    store_arg_i(args, store_epoch(op->store));
     store_arg(args, op->id);
     store_eval(op->store, &script_run_delete, args, run_on_deleted, op);
 }

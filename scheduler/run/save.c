@@ -164,7 +164,7 @@ static struct store_args *save_args(const struct save *save)
         store_key(args, "%srr:%s", prefix, rr);
         store_key(args, "%sdue", prefix);
     }
-    store_arg_i(args, store_epoch(store));
+    store_arg_i(args, store_shard_epoch(store, run->shard));
     store_arg(args, id);
     store_arg_i(args, save->rev);
     store_arg(args, save->has_state ? run_state_name(save->state) : "");
@@ -217,9 +217,10 @@ static void save_retry(struct save *save, const struct err *err)
     uint16_t jitter;
     random_bytes(&jitter, sizeof(jitter));
     int64_t wait_ms = save->backoff_ms + save->backoff_ms * jitter / UINT16_MAX / 4;
-    /* Transient trouble is told once; anything else is a bug and told each time. */
-    if (!err_is_transient(err) || ++save->failures == 1) {
-        LOG_AT(err_is_transient(err) ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
+    /* What passes is told once; anything else is a bug and told each time. */
+    bool is_passing = err_is_transient(err) || err->code == ERR_FENCED;
+    if (!is_passing || ++save->failures == 1) {
+        LOG_AT(is_passing ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
             "run cannot be saved, trying until it can", "run=%s rev=%lld next_in_ms=%lld reason=%s",
             save->run->id.text, (long long)save->rev, (long long)wait_ms, LOG_Q(err->msg));
     }
@@ -239,7 +240,8 @@ static void save_act(struct save *save)
         farewell_add(run->engine->farewells, &name);
     }
     cache_writes_send(&save->cached, run->engine);
-    for (size_t i = 0; i < save->start_count; i++) {
+    /* In a shard that is being given up whoever comes next starts them. */
+    for (size_t i = 0; i < save->start_count && !run->engine->shards[run->shard].is_held; i++) {
         attempt_start(save->starts[i]);
     }
 }
@@ -279,12 +281,17 @@ static void save_on_reply(void *owner, redisReply *reply, const struct err *err)
     save->call = NULL;
     if (err == NULL) {
         save_done(save, reply);
-    } else if (err->code == ERR_FENCED || err->code == ERR_NOT_FOUND) {
+    } else if (err->code == ERR_NOT_FOUND) {
         engine_drop_run(save->run, err->msg);
     } else if (err->code == ERR_CONFLICT) {
         engine_reload_run(save->run, err->msg);
     } else {
+        struct engine *engine = save->run->engine;
+        unsigned shard = save->run->shard;
         save_retry(save, err);
+        if (err->code == ERR_FENCED) {
+            engine_fenced(engine, shard); /* and with it this run may go */
+        }
     }
 }
 
@@ -292,7 +299,8 @@ void save_start_if_needed(struct live *run)
 {
     bool is_needed = run->dirty.first != NULL || run->fresh.first != NULL || run->is_state_dirty ||
                      run->event_count > 0 || run->start_count > 0 || run->end_count > 0;
-    if (run->save != NULL || run->is_gone || !is_needed) {
+    if (run->save != NULL || run->is_gone || !is_needed ||
+        run->engine->shards[run->shard].is_held) {
         return;
     }
     run->save = save_new(run);

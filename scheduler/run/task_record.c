@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "run/engine.h"
 
 #define TASK_RECORD_VERSION 1
 
@@ -54,6 +55,20 @@ static void add_inputs(json_t *record, const struct task *task)
     json_object_set_new(record, "unique", json_string(task->unique.text));
 }
 
+/* A process lives and dies where it was started: say where, as long as it may be alive. */
+static void add_place(json_t *record, const struct task *task)
+{
+    const struct engine_settings *set = &task->run->engine->set;
+    if (task->role != TASK_ROLE_CONTAINER || task->state != TASK_STATE_RUNNING ||
+        !set->executor.ops->is_bound || set->instance == NULL) {
+        return;
+    }
+    json_t *place = json_object();
+    json_object_set_new(place, "instance", json_string(set->instance));
+    jset_str(place, "host", set->host);
+    json_object_set_new(record, "place", place);
+}
+
 json_t *task_to_json(const struct task *task)
 {
     json_t *record = json_object();
@@ -85,6 +100,7 @@ json_t *task_to_json(const struct task *task)
     if (task->exit_code >= 0) {
         json_object_set_new(record, "exit_code", json_integer(task->exit_code));
     }
+    add_place(record, task);
     if (task->params != NULL) {
         add_inputs(record, task);
     }
@@ -140,6 +156,8 @@ int task_from_json(struct task *task, const json_t *record, struct err *err)
     task->defaulted = json_is_array(defaulted) ? json_incref(defaulted) : NULL;
     json_t *cache = json_object_get(record, "cache");
     task->cache = json_is_object(cache) ? json_incref(cache) : NULL;
+    json_t *place = json_object_get(record, "place");
+    task->place = json_is_object(place) ? json_incref(place) : NULL;
     const char *unique = jget_str(record, "unique", "");
     if (id_is_valid(unique)) {
         memcpy(task->unique.text, unique, ID_LEN);

@@ -136,6 +136,14 @@ void workspaces_run_ended(struct workspaces *w, const struct live *run)
 
 /* ---- those that were left ---- */
 
+static void workspaces_drop_one(struct workspaces *w)
+{
+    if (--w->pending == 0) {
+        timer_start_ms(&w->timer, w->is_wanted ? 0 : EVERY_MS);
+        w->is_wanted = false;
+    }
+}
+
 static void on_orphans(void *owner, redisReply *reply, const struct err *err)
 {
     struct look *look = owner;
@@ -143,16 +151,14 @@ static void on_orphans(void *owner, redisReply *reply, const struct err *err)
     look->call = NULL;
     for (size_t i = 0; err == NULL && i < reply->elements; i++) {
         const char *id = reply_str(reply->element[i]);
-        bool is_orphan = id != NULL && id_is_valid(id) && engine_find(w->engine, id) == NULL;
+        bool is_orphan = id != NULL && id_is_valid(id) && shards_has(w->engine, id) &&
+                         engine_find(w->engine, id) == NULL;
         struct leaving *l = is_orphan ? leaving_new(w, id) : NULL;
         if (l != NULL) {
             leaving_delete(l);
         }
     }
-    if (--w->pending == 0) {
-        timer_start_ms(&w->timer, w->is_wanted ? 0 : EVERY_MS);
-        w->is_wanted = false;
-    }
+    workspaces_drop_one(w);
 }
 
 void workspaces_look(struct workspaces *w)
@@ -163,8 +169,12 @@ void workspaces_look(struct workspaces *w)
         return;
     }
     timer_stop(&w->timer);
-    w->pending = store_shards(store);
+    w->pending = 1;
     for (unsigned i = 0; i < store_shards(store); i++) {
+        if (!w->engine->shards[i].is_ours) {
+            continue;
+        }
+        w->pending++;
         const char *prefix = store_shard_prefix(store, i);
         struct store_args *args = store_args_new();
         store_key(args, "%sworkspaces", prefix);
@@ -174,6 +184,7 @@ void workspaces_look(struct workspaces *w)
         w->looks[i].call =
             store_eval(store, &script_workspace_orphans, args, on_orphans, &w->looks[i]);
     }
+    workspaces_drop_one(w);
 }
 
 static void on_timer(void *owner)

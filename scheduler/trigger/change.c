@@ -80,7 +80,7 @@ static struct store_args *set_args(struct recurring_op *op, int64_t now_us)
     store_key(args, "%srr:%s", prefix, op->id.text);
     store_key(args, "%sdue", prefix);
     store_key(args, "%srr_counts", prefix);
-    store_arg_i(args, store_epoch(op->t->set.store));
+    store_arg_i(args, store_id_epoch(op->t->set.store, op->id.text));
     store_arg(args, op->id.text);
     store_arg_i(args, op->enabled ? 1 : 0);
     store_arg_i(args, now_us);
@@ -180,7 +180,7 @@ void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done,
     store_key(args, "%srrs", prefix);
     store_key(args, "%sdue", prefix);
     store_key(args, "%srr_counts", prefix);
-    store_arg_i(args, store_epoch(t->set.store));
+    store_arg_i(args, store_id_epoch(t->set.store, id));
     store_arg(args, id);
     FAULT("recurring.change.before");
     op->call = store_eval(t->set.store, &script_rr_delete, args, on_deleted, op);

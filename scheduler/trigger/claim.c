@@ -185,7 +185,7 @@ static void claim_failed(struct claim *claim, const struct err *err)
         shard_place(s, claim->ticks[i].e);
     }
     if (err->code == ERR_FENCED) {
-        ticker_fenced(s->t, err);
+        shard_fenced(s, err);
     } else {
         /* If it was done all the same and another slot is due at the next try, nobody wakes its
          * runs. */
@@ -260,7 +260,7 @@ static void claim_send(struct claim *claim)
     char history[96];
     snprintf(
         history, sizeof(history), "[{\"at_us\":%" PRId64 ",\"state\":\"PENDING\"}]", claim->now_us);
-    store_arg_i(args, store_epoch(s->t->set.store));
+    store_arg_i(args, store_shard_epoch(s->t->set.store, s->number));
     store_arg_i(args, claim->now_us);
     store_arg(args, history);
     struct buf text;

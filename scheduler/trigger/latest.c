@@ -48,7 +48,7 @@ static void latest_write_error(struct tick_shard *s, struct tick_entry *e, const
     struct store_args *args = store_args_new();
     store_key(args, "%sepoch", s->prefix);
     store_key(args, "%srr:%s", s->prefix, e->id.text);
-    store_arg_i(args, store_epoch(s->t->set.store));
+    store_arg_i(args, store_shard_epoch(s->t->set.store, s->number));
     store_arg_i(args, e->index + 1);
     store_arg(args, err->msg);
     store_eval(s->t->set.store, &script_rr_error, args, NULL, NULL);

@@ -156,7 +156,7 @@ void recurring_create(
     store_key(args, "%srrs", prefix);
     store_key(args, "%sdue", prefix);
     store_key(args, "%srr_counts", prefix);
-    store_arg_i(args, store_epoch(t->set.store));
+    store_arg_i(args, store_id_epoch(t->set.store, op->id.text));
     store_arg(args, op->id.text);
     store_arg(args, text);
     store_arg_i(args, req->is_enabled ? 1 : 0);

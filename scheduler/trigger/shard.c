@@ -36,8 +36,20 @@ static void shard_forget(struct tick_shard *s, struct tick_entry *e)
     tick_entry_free(e);
 }
 
+void shard_start(struct tick_shard *s, void (*done)(void *owner), void *owner)
+{
+    s->started = done;
+    s->started_owner = owner;
+    s->is_ours = true;
+    s->is_known = false; /* again: the next look counts */
+    s->scan_wanted = true;
+    ticker_poke(s->t);
+}
+
 void shard_stop(struct tick_shard *s)
 {
+    s->is_ours = false;
+    s->started = NULL;
     store_cancel(STEAL(s->scan_call));
     store_cancel(STEAL(s->load_call));
     claim_cancel(STEAL(s->claim));
@@ -54,7 +66,8 @@ void shard_stop(struct tick_shard *s)
     s->to_load_count = s->loading = 0;
     s->loaded_until_us = INT64_MIN;
     s->beyond_us = INT64_MAX;
-    s->is_known = s->was_cut = false;
+    s->is_known = s->was_cut = s->scan_wanted = false;
+    s->recurring_runs = s->enabled = 0;
     s->backoff_ms = RETRY_MIN_MS;
 }
 
@@ -68,10 +81,6 @@ void shard_done(struct tick_shard *s)
 
 void shard_back_off(struct tick_shard *s, const struct err *err, const char *what)
 {
-    if (s->t->started != NULL) {
-        ticker_start_failed(s->t, err);
-        return;
-    }
     LOG_WARN("recurring runs wait", "shard=%02x what=%s retry_ms=%lld error=%s", s->number, what,
         (long long)s->backoff_ms, LOG_Q(err->msg));
     timer_start_ms(&s->retry, ticker_jitter_ms(s->backoff_ms));
@@ -83,8 +92,19 @@ void shard_worked(struct tick_shard *s)
     s->backoff_ms = RETRY_MIN_MS;
 }
 
+void shard_fenced(struct tick_shard *s, const struct err *err)
+{
+    shard_back_off(s, err, "claim");
+    if (s->t->on_fenced != NULL) {
+        s->t->on_fenced(s->t->on_fenced_owner, s->number);
+    }
+}
+
 void shard_load(struct tick_shard *s, const char *id)
 {
+    if (!s->is_ours) {
+        return;
+    }
     if (s->to_load_count == s->to_load_cap) {
         s->to_load_cap = s->to_load_cap == 0 ? 16 : s->to_load_cap * 2;
         s->to_load = xreallocarray(s->to_load, s->to_load_cap, sizeof(*s->to_load));
@@ -97,7 +117,7 @@ void shard_load(struct tick_shard *s, const char *id)
 
 void shard_note(struct tick_shard *s, const char *id, int64_t next_us)
 {
-    if (!s->t->is_running || next_us <= 0) {
+    if (!s->is_ours || next_us <= 0) {
         return;
     }
     if (next_us <= s->loaded_until_us) {
@@ -188,6 +208,10 @@ static void shard_on_scanned(void *owner, redisReply *reply, const struct err *e
     s->enabled = reply_int(reply->element[4], 0);
     s->is_known = true;
     ticker_poke(s->t);
+    void (*started)(void *) = STEAL(s->started);
+    if (started != NULL) {
+        started(s->started_owner);
+    }
 }
 
 static void shard_scan(struct tick_shard *s, int64_t now_us)
@@ -281,6 +305,9 @@ static void shard_check_clock(struct tick_shard *s, int64_t now_us)
 
 void shard_step(struct tick_shard *s, int64_t now_us)
 {
+    if (!s->is_ours) {
+        return;
+    }
     shard_check_clock(s, now_us);
     if (timer_is_armed(&s->retry)) {
         return;
@@ -303,7 +330,7 @@ void shard_step(struct tick_shard *s, int64_t now_us)
 
 int64_t shard_wakes_at(const struct tick_shard *s)
 {
-    if (timer_is_armed(&s->retry)) {
+    if (!s->is_ours || timer_is_armed(&s->retry)) {
         return INT64_MAX;
     }
     int64_t at = INT64_MAX;

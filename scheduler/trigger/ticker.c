@@ -40,38 +40,19 @@ static void ticker_arm(struct ticker *t)
     }
 }
 
-static void ticker_started_if_known(struct ticker *t)
-{
-    if (t->started == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < t->shard_count; i++) {
-        if (!t->shards[i].is_known) {
-            return;
-        }
-    }
-    LOG_INFO("ticker started", "shards=%u due_soon=%zu", t->shard_count, map_count(t->entries));
-    void (*started)(void *, const struct err *) = STEAL(t->started);
-    started(t->started_owner, NULL);
-}
-
 static void ticker_step(void *owner)
 {
     struct ticker *t = owner;
-    if (!t->is_running) {
-        return;
-    }
     int64_t now_us = clock_now_us();
     for (unsigned i = 0; i < t->shard_count; i++) {
         shard_step(&t->shards[i], now_us);
     }
     ticker_arm(t);
-    ticker_started_if_known(t);
 }
 
 void ticker_poke(struct ticker *t)
 {
-    if (t->is_running && !t->step.is_queued_) {
+    if (!t->step.is_queued_) {
         loop_defer(t->set.loop, &t->step, ticker_step, t);
     }
 }
@@ -79,11 +60,15 @@ void ticker_poke(struct ticker *t)
 static void ticker_sweep(void *owner)
 {
     struct ticker *t = owner;
+    bool any = false;
     for (unsigned i = 0; i < t->shard_count; i++) {
-        t->shards[i].scan_wanted = true;
+        t->shards[i].scan_wanted |= t->shards[i].is_ours;
+        any |= t->shards[i].is_ours;
     }
-    ticker_poke(t);
-    timer_start_ms(&t->sweep, ticker_jitter_ms(SWEEP_MS));
+    if (any) {
+        ticker_poke(t);
+        timer_start_ms(&t->sweep, ticker_jitter_ms(SWEEP_MS));
+    }
 }
 
 struct ticker *ticker_new(const struct ticker_settings *settings)
@@ -108,22 +93,61 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
     return t;
 }
 
+void ticker_shard_start(struct ticker *t, unsigned shard, void (*done)(void *owner), void *owner)
+{
+    shard_start(&t->shards[shard], done, owner);
+    if (!timer_is_armed(&t->sweep)) {
+        timer_start_ms(&t->sweep, ticker_jitter_ms(SWEEP_MS));
+    }
+}
+
+void ticker_shard_stop(struct ticker *t, unsigned shard)
+{
+    shard_stop(&t->shards[shard]);
+}
+
+void ticker_shard_look(struct ticker *t, unsigned shard)
+{
+    t->shards[shard].scan_wanted |= t->shards[shard].is_ours;
+    ticker_poke(t);
+}
+
+void ticker_shard_reload(struct ticker *t, unsigned shard)
+{
+    struct map_iter it = {0};
+    const char *id;
+    while (map_next(t->entries, &it, &id, NULL)) {
+        if (ticker_shard(t, id) == &t->shards[shard]) {
+            shard_load(&t->shards[shard], id); /* takes the place of the one that is there */
+        }
+    }
+    ticker_shard_look(t, shard);
+}
+
+static void ticker_on_shard_started(void *owner)
+{
+    struct ticker *t = owner;
+    if (--t->starting > 0) {
+        return;
+    }
+    void (*started)(void *, const struct err *) = STEAL(t->started);
+    if (started != NULL) {
+        started(t->started_owner, NULL);
+    }
+}
+
 void ticker_start(struct ticker *t, void (*done)(void *owner, const struct err *err), void *owner)
 {
     t->started = done;
     t->started_owner = owner;
-    t->is_running = true;
-    t->is_fenced = false;
+    t->starting = t->shard_count;
     for (unsigned i = 0; i < t->shard_count; i++) {
-        t->shards[i].scan_wanted = true;
+        ticker_shard_start(t, i, ticker_on_shard_started, t);
     }
-    timer_start_ms(&t->sweep, ticker_jitter_ms(SWEEP_MS));
-    ticker_poke(t);
 }
 
 void ticker_stop(struct ticker *t)
 {
-    t->is_running = false;
     t->started = NULL;
     loop_defer_cancel(t->set.loop, &t->step);
     timer_stop(&t->timer);
@@ -132,26 +156,6 @@ void ticker_stop(struct ticker *t)
     for (unsigned i = 0; i < t->shard_count; i++) {
         shard_stop(&t->shards[i]);
     }
-}
-
-void ticker_start_failed(struct ticker *t, const struct err *err)
-{
-    void (*started)(void *, const struct err *) = t->started;
-    void *owner = t->started_owner;
-    ticker_stop(t);
-    if (started != NULL) {
-        started(owner, err);
-    }
-}
-
-void ticker_fenced(struct ticker *t, const struct err *err)
-{
-    if (t->is_fenced) {
-        return;
-    }
-    t->is_fenced = true;
-    LOG_ERROR("ticker stops: another daemon owns the recurring runs", "error=%s", LOG_Q(err->msg));
-    ticker_stop(t);
 }
 
 void ticker_free(struct ticker *t)
@@ -174,7 +178,7 @@ void ticker_free(struct ticker *t)
 
 void ticker_wake(struct ticker *t, const char *recurring_run_id)
 {
-    if (!t->is_running || !id_is_valid(recurring_run_id)) {
+    if (!id_is_valid(recurring_run_id)) {
         return;
     }
     /* One that waits is not in memory. One that is there goes on by itself: its own calls tell
@@ -182,6 +186,28 @@ void ticker_wake(struct ticker *t, const char *recurring_run_id)
     if (!map_has(t->entries, recurring_run_id)) {
         shard_load(ticker_shard(t, recurring_run_id), recurring_run_id);
     }
+}
+
+void ticker_changed(struct ticker *t, const char *recurring_run_id)
+{
+    if (!id_is_valid(recurring_run_id)) {
+        return;
+    }
+    struct tick_shard *s = ticker_shard(t, recurring_run_id);
+    struct tick_entry *e = map_get(t->entries, recurring_run_id);
+    if (e != NULL && e->state != TICK_STATE_READY) {
+        e->must_reload = true;
+    } else if (e != NULL) {
+        shard_drop(s, e);
+    }
+    shard_load(s, recurring_run_id);
+    ticker_shard_look(t, s->number); /* how many there are may have changed too */
+}
+
+void ticker_on_fenced(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner)
+{
+    t->on_fenced = fn;
+    t->on_fenced_owner = owner;
 }
 
 void ticker_on_events(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner)
@@ -195,6 +221,9 @@ void ticker_counts(const struct ticker *t, struct ticker_counts *out)
     *out = t->counts;
     out->recurring_runs = out->enabled = 0;
     for (unsigned i = 0; i < t->shard_count; i++) {
+        if (!t->shards[i].is_ours) {
+            continue;
+        }
         out->recurring_runs += t->shards[i].recurring_runs;
         out->enabled += t->shards[i].enabled;
     }

@@ -46,7 +46,10 @@ struct tick_shard {
     size_t loaded;           /* entries in memory, in the heap or not */
     int64_t loaded_until_us; /* all that are due until here are loaded or being loaded */
     int64_t beyond_us;       /* when the first one after that is due; INT64_MAX: none */
+    bool is_ours;
     bool scan_wanted, was_cut, is_known; /* is_known: the first look has succeeded */
+    void (*started)(void *owner);        /* told once when it is known; or NULL */
+    void *started_owner;
     struct store_call *scan_call, *load_call;
     struct id *to_load;
     size_t to_load_count, to_load_cap;
@@ -67,12 +70,14 @@ struct ticker {
     struct timer timer; /* wall clock: the earliest of everything */
     struct timer sweep;
     struct deferred step;
-    bool is_running, is_fenced;
+    unsigned starting; /* shards that ticker_start() waits for */
     size_t loaded_max; /* of one shard in memory at once; the others wait in Redis */
     void (*started)(void *owner, const struct err *err);
     void *started_owner;
     void (*on_events)(void *owner, unsigned shard);
     void *on_events_owner;
+    void (*on_fenced)(void *owner, unsigned shard);
+    void *on_fenced_owner;
     struct ticker_counts counts;
     struct latest *latest; /* look-ups under way */
     struct recurring_op *ops;
@@ -80,10 +85,7 @@ struct ticker {
 
 /* Look at all shards at the bottom of this turn of the loop. */
 void ticker_poke(struct ticker *t);
-/* Another daemon owns the shards: fire nothing any more. */
-void ticker_fenced(struct ticker *t, const struct err *err);
 struct tick_shard *ticker_shard(struct ticker *t, const char *id);
-void ticker_start_failed(struct ticker *t, const struct err *err);
 /* Random, in [ms/2, ms]. */
 int64_t ticker_jitter_ms(int64_t ms);
 
@@ -91,7 +93,9 @@ int64_t ticker_jitter_ms(int64_t ms);
 
 void shard_init(struct tick_shard *s, struct ticker *t, unsigned number);
 void shard_done(struct tick_shard *s);
-/* Cancel what is under way and forget everything loaded. */
+/* It is ours: look ahead in it. */
+void shard_start(struct tick_shard *s, void (*done)(void *owner), void *owner);
+/* Cancel what is under way and forget everything loaded. Harmless when it is not ours. */
 void shard_stop(struct tick_shard *s);
 /* Scan, load, claim: whatever is possible and due now. */
 void shard_step(struct tick_shard *s, int64_t now_us);
@@ -108,6 +112,8 @@ void shard_place(struct tick_shard *s, struct tick_entry *e);
 /* A call failed in a way that may pass: wait before the next one. */
 void shard_back_off(struct tick_shard *s, const struct err *err, const char *what);
 void shard_worked(struct tick_shard *s);
+/* It is not ours any more: whoever leases it is told, and decides; meanwhile it waits. */
+void shard_fenced(struct tick_shard *s, const struct err *err);
 /* Its next due tick has to wait for `after_ms`. */
 void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms);
 

@@ -24,6 +24,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/private_redis.h"
 #include "scheduler/recurring.h"
+#include "tests/support/take_over.h"
 #include "tests/support/temp_dir.h"
 
 #define UNDER_WAY_MAX 500
@@ -204,7 +205,7 @@ int main(int argc, char **argv)
     stop_if(&err);
     timer_init(&b.tick, b.loop, on_tick, &b);
     on_tick(&b);
-    store_take_over(b.store, on_done, &b);
+    take_over(b.store, on_done, &b);
     bench_wait(&b);
     b.catalog = catalog_new(b.loop, b.store);
     bench_start_ticker(&b, batch);

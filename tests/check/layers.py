@@ -6,7 +6,7 @@
      4   webhooks                     scheduler.c
      3              trigger           exec
      2                     run                     own programs:  launch, api/cli
-     1   cron       pipeline      artifact      kube      catalog (on pipeline)
+     1   cron   pipeline   artifact   kube   lease        catalog (on pipeline)
      0   base
 
 A file includes files of its own module and of lower layers, never of its own layer's other
@@ -24,6 +24,7 @@ RANK = {
     "pipeline": 1,
     "artifact": 1,
     "kube": 1,
+    "lease": 1,
     "catalog": 1.5,  # keeps compiled pipelines
     "run": 2,
     "trigger": 3,
@@ -50,6 +51,7 @@ CONTRACTS = {
     "catalog.h": "catalog",
     "exec.h": "exec",
     "executor.h": "run",
+    "lease.h": "lease",
     "order.h": "order",
     "plan.h": "pipeline",
     "preview.h": "run",

@@ -295,16 +295,18 @@ def test_huge_metadata_stays_out_of_events(redis):
         daemon.stop()
 
 
-def test_second_daemon_with_a_folder_of_its_own(redis, journal):
-    """It cannot adopt the first one's local steps; those end with the first one."""
-    with running(redis=redis.url) as first:
+def test_second_daemon_with_a_folder_of_its_own(redis, journal, tmp_path):
+    """It cannot adopt the first one's local steps; those end when the first one hands over."""
+    root = {"artifact_root": f"file://{tmp_path}/artifacts"}
+    with running(redis=redis.url, settings=root) as first:
         run = first.create_run(journal.spec(seconds=600, tasks=1))["run_id"]
         wait_begun(journal, run, "step-1")
         (pid,) = journal.pids(run, "step-1")
-        with running(redis=redis.url) as second:
-            assert first.wait_exit(30) == 1
-            assert "another daemon took over" in first.log()
-            wait_for(lambda: not is_alive(pid), 5, "the end of the first one's step")
+        with running(redis=redis.url, settings=root) as second:
+            first.stop()
+            assert not is_alive(pid)
+            wait_for(lambda: len(journal.pids(run, "step-1")) == 2, 30, "the step to begin anew")
             second.post(f"/apis/v2beta1/runs/{run}:terminate")
             second.wait_run(run, "FAILED")
+            assert journal.counts("double") == {}
             second.stop()

@@ -43,6 +43,7 @@
 #include "scheduler/run.h"
 #include "tests/property/world.h"
 #include "tests/support/redis_fixture.h"
+#include "tests/support/take_over.h"
 
 #define STUCK_US (10 * US_PER_S)
 #define ANSWER_MAX ((size_t)256 * 1024 * 1024)
@@ -249,7 +250,9 @@ static void turn(struct worker *w, bool block)
         worker_step(w);
         if (store_connections(w->store) != w->connections) {
             w->connections = store_connections(w->store);
-            engine_look_again(w->engine);
+            for (unsigned i = 0; i < store_shards(w->store); i++) {
+                engine_shard_look(w->engine, i);
+            }
         }
     }
 }
@@ -288,7 +291,7 @@ static void worker_init(struct worker *w, const struct redis_fixture *redis, str
     }
     timer_init(&w->tick, w->loop, on_tick, w);
     on_tick(w);
-    CALL(w, store_take_over(w->store, on_started, w));
+    CALL(w, take_over(w->store, on_started, w));
     w->catalog = catalog_new(w->loop, w->store);
     w->executor = world_executor_new(w->loop, world, &w->face);
     the_worker = w;

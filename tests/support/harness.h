@@ -24,6 +24,7 @@
 #include "base/store.h"
 #include "base/util.h"
 #include "tests/support/redis_fixture.h"
+#include "tests/support/take_over.h"
 #include "tests/support/temp_dir.h"
 
 #define HARNESS_LIMIT_US (60 * US_PER_S)
@@ -127,7 +128,7 @@ static inline void harness_take_over(struct harness *h)
 {
     h->answered = 0;
     err_clear(&h->err);
-    store_take_over(h->store, harness_on_owner, h);
+    take_over(h->store, harness_on_owner, h);
     harness_wait(h, &h->answered);
     if (h->err.code != ERR_NONE) {
         fail_msg("%s", h->err.msg);

@@ -596,46 +596,19 @@ static void a_password_is_given_and_a_wrong_one_waits(void **state)
 
 /* Taking over. */
 
-struct taken {
-    int times;
-    enum err_code code;
-};
-
-static void on_taken(void *owner, const struct err *err)
-{
-    struct taken *taken = owner;
-    taken->times++;
-    taken->code = err != NULL ? err->code : ERR_NONE;
-}
-
-static void the_later_owner_puts_out_the_earlier(void **state)
+static void epochs_are_kept_per_shard(void **state)
 {
     struct fixture *f = *state;
-    struct taken taken = {0};
-    assert_int_equal(store_epoch(f->store), 0);
-    store_take_over(f->store, on_taken, &taken);
-    assert_int_equal(taken.times, 0);
-    turn_until(f, &taken.times, 1);
-    assert_int_equal(taken.code, ERR_NONE);
-    assert_int_equal(store_epoch(f->store), 1);
-    struct store *second = open_store(f, 5000);
-    store_take_over(second, on_taken, &taken);
-    turn_until(f, &taken.times, 2);
-    assert_int_equal(store_epoch(second), 2);
-    struct seen seen = {0};
-    store_cmd(second, on_seen, &seen, "GET %sepoch", store_shard_prefix(second, 15));
-    turn_until(f, &seen.times, 1);
-    assert_string_equal(seen.text, "2");
-    store_free(second);
-
-    /* A shard that somebody later holds already is not taken back. */
-    char *key = xasprintf("SET %sepoch 99", store_shard_prefix(f->store, 7));
-    redis_fixture_do(&f->redis, key);
-    free(key);
-    store_take_over(f->store, on_taken, &taken);
-    turn_until(f, &taken.times, 3);
-    assert_int_equal(taken.code, ERR_FENCED);
-    assert_int_equal(store_epoch(f->store), 1);
+    static const char id[] = "17000000-0000-4000-8000-000000000001"; /* shard 7 of 16 */
+    assert_int_equal(store_shard_epoch(f->store, 7), 0);
+    store_set_epoch(f->store, 7, 12);
+    store_set_epoch(f->store, 15, 13);
+    assert_int_equal(store_shard_epoch(f->store, 7), 12);
+    assert_int_equal(store_id_epoch(f->store, id), 12);
+    assert_int_equal(store_shard_epoch(f->store, 15), 13);
+    assert_int_equal(store_shard_epoch(f->store, 8), 0);
+    store_set_epoch(f->store, 7, 0);
+    assert_int_equal(store_id_epoch(f->store, id), 0);
 }
 
 static void names_follow_the_shard(void **state)
@@ -692,7 +665,7 @@ int main(void)
         TEST(nonsense_is_a_lost_connection),
         TEST(urls_are_read_or_refused),
         TEST(a_password_is_given_and_a_wrong_one_waits),
-        TEST(the_later_owner_puts_out_the_earlier),
+        TEST(epochs_are_kept_per_shard),
         TEST(names_follow_the_shard),
         TEST(fields_of_a_hash_are_found),
     };

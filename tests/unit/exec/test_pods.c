@@ -250,7 +250,9 @@ static void test_report_then_forget(void **state)
     CLEANUP(cleanup_free) char *key = pod_report_key(b.pods, &name);
     assert_int_equal(harness_cmd(&b.h, "EXISTS %s", key), 1);
     /* Another one is too late. */
-    pods_set_ready(b.pods);
+    for (unsigned i = 0; i < store_shards(b.h.store); i++) {
+        pods_set_ready(b.pods, i, true);
+    }
     post_report(&b, REPORT("FAILED"));
     assert_int_equal(b.report_err.code, ERR_NOT_FOUND);
     forget_and_wait(&b);
@@ -629,7 +631,9 @@ static void test_pod_that_nobody_waits_for(void **state)
     timer_start_ms(&b.pods->sweep, 0);
     harness_pass_ms(&b.h, 50);
     assert_int_equal(b.deletes, 0); /* its run may not have been read yet */
-    b.pods->ready_us = clock_mono_us() - 3600 * US_PER_S;
+    for (unsigned i = 0; i < store_shards(b.h.store); i++) {
+        b.pods->ready_us[i] = clock_mono_us() - 3600 * US_PER_S;
+    }
     timer_start_ms(&b.pods->sweep, 0);
     harness_wait(&b.h, &b.deletes);
     bench_done(&b);

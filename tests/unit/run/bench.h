@@ -243,11 +243,18 @@ static inline void bench_on_started(void *owner, const struct err *err)
     bench_on_json(owner, NULL, err);
 }
 
+/* As the lease does. */
+static inline void bench_on_fenced(void *owner, unsigned shard)
+{
+    engine_shard_stop(((struct bench *)owner)->engine, shard);
+}
+
 static inline void bench_engine_start(struct bench *b)
 {
     b->engine = engine_new(&b->settings);
     engine_on_run_end(b->engine, bench_on_end, b);
     engine_on_events(b->engine, bench_on_events, b);
+    engine_on_fenced(b->engine, bench_on_fenced, b);
     CALL(b, engine_start(b->engine, bench_on_started, b));
     assert_string_equal(b->err.msg, "");
 }
@@ -261,7 +268,7 @@ static inline void bench_engine_crash(struct bench *b)
 
 static inline void bench_take_over(struct bench *b)
 {
-    CALL(b, store_take_over(b->store, bench_on_started, b));
+    CALL(b, take_over(b->store, bench_on_started, b));
     assert_string_equal(b->err.msg, "");
 }
 

@@ -79,7 +79,7 @@ static const json_t *artifact_of(struct bench *b, const char *path)
 
 static void await_writes(struct bench *b)
 {
-    CALL(b, store_take_over(b->store, bench_on_started, b)); /* commands are done in order */
+    CALL(b, take_over(b->store, bench_on_started, b)); /* commands are done in order */
 }
 
 static struct id run_it(struct bench *b, const char *sha)

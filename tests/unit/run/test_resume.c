@@ -217,7 +217,7 @@ static void test_fenced(void **state)
     WAIT_UNTIL(b, fake_begun(b->fake, "a") == 1);
 
     struct store *other = harness_store(&b->h);
-    CALL(b, store_take_over(other, bench_on_started, b));
+    CALL(b, take_over(other, bench_on_started, b));
     assert_true(fake_finish(b->fake, "a", SUCCEEDED));
     struct engine_counts counts = {.live_runs = 1};
     WAIT_UNTIL(b, (engine_counts(b->engine, &counts), counts.live_runs == 0));
@@ -321,7 +321,7 @@ static void test_save_twice(void **state)
         .id = id.text, .name = "r", .experiment_id = experiment_id, .spec = "x"};
     CALL(b, run_create(b->store, &req, bench_on_json, b));
     char epoch[32];
-    snprintf(epoch, sizeof(epoch), "%lld", (long long)store_epoch(b->store));
+    snprintf(epoch, sizeof(epoch), "%lld", (long long)store_id_epoch(b->store, id.text));
     save_again(b, id, 1, epoch);
     save_again(b, id, 1, epoch); /* the answer was lost */
     assert_int_equal(bench_events(b, id, "test", NULL), 1);

@@ -255,14 +255,14 @@ static void test_claim_again(void **unused)
     };
     const char *prefix = store_id_prefix(f.h.store, id.text);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        claim_once(&rows[i], store_epoch(f.h.store));
+        claim_once(&rows[i], store_id_epoch(f.h.store, id.text));
         if (claim_result != rows[i].result) {
             fail_msg("%s: %" PRId64, rows[i].name, claim_result);
         }
         assert_int_equal(harness_cmd(&f.h, "ZCARD %sruns", prefix), 1);
         assert_int_equal(harness_cmd(&f.h, "XLEN %sevents", prefix), 1);
     }
-    claim_once(&rows[0], store_epoch(f.h.store) - 1);
+    claim_once(&rows[0], store_id_epoch(f.h.store, id.text) - 1);
     assert_int_equal(f.h.err.code, ERR_FENCED);
     assert_int_equal(jget_i64(fixture_get(&f, &id), "index", 0), 1);
 }
@@ -326,9 +326,20 @@ static void test_fenced(void **unused)
     fixture_clock(&f, "2026-03-04T10:03:00.5Z");
     harness_pass_ms(&f.h, 300);
     assert_int_equal(fixture_fired(&f), 0);
-    recurring_set_enabled(f.ticker, id.text, false, fixture_on_record, &f);
-    fixture_bad(&f, ERR_FENCED, "");
     assert_int_equal(json_array_size(fixture_runs(&f, &id)), 0);
+    /* People may ask any daemon: whoever carries the shard on is told. */
+    recurring_set_enabled(f.ticker, id.text, false, fixture_on_record, &f);
+    fixture_good(&f);
+    recurring_set_enabled(f.ticker, id.text, true, fixture_on_record, &f);
+    fixture_good(&f);
+    assert_int_equal(
+        harness_cmd(&f.h, "GET %sknocks", store_id_prefix(f.h.store, id.text)), 2);
+    harness_cmd(&f.h, "LINDEX %sknocks:ids -1", store_id_prefix(f.h.store, id.text));
+    char *expected CLEANUP(cleanup_free) = xasprintf("recurring %s", id.text);
+    assert_string_equal(f.h.text, expected);
+    fixture_clock(&f, "2026-03-04T10:06:00.5Z");
+    harness_pass_ms(&f.h, 300);
+    assert_int_equal(fixture_fired(&f), 0);
     /* It comes back as the owner and goes on where it was. */
     fixture_stop_daemon(&f);
     fixture_start_daemon(&f);

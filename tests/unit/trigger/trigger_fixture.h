@@ -197,7 +197,7 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
     store_key(args, "%sfinished", prefix);
     store_key(args, "%srr:%s", prefix, rr);
     store_key(args, "%sdue", prefix);
-    store_arg_i(args, store_epoch(f->h.store));
+    store_arg_i(args, store_id_epoch(f->h.store, run_id));
     store_arg(args, run_id);
     store_arg_i(args, 1);
     store_arg(args, "SUCCEEDED");

@@ -123,6 +123,9 @@ static void start_sender(struct bench *b, int64_t timeout_ms)
     b->sender = sender_new(&settings, &err);
     assert_non_null(b->sender);
     b->answered = 0;
+    for (unsigned i = 0; i < store_shards(b->h.store); i++) {
+        sender_shard_start(b->sender, i);
+    }
     sender_start(b->sender, on_started, b);
     harness_wait(&b->h, &b->answered);
     assert_int_equal(b->answered, 1);

@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several daemons share the work on one Redis, hand it over, and take it from those that are gone."""
+
+import collections
+import contextlib
+import datetime
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from journal import Journal, leftovers, redis_cli
+from rondo_testing import Daemon, Redis, shell_spec, wait_for
+
+SHARDS = 16
+US = 1_000_000
+
+
+@pytest.fixture
+def redis():
+    with Redis() as one:
+        yield one
+
+
+@contextlib.contextmanager
+def daemons(redis, count=2, **settings):
+    """That many, started one after the other; whatever is left of them at the end goes."""
+    settings = {"executor": "noop", **settings}
+    made = [Daemon(redis=redis.url, settings=settings) for _ in range(count)]
+    try:
+        for one in made:
+            one.start()
+        yield made
+    except BaseException:
+        for one in made:
+            one.print_log()
+        raise
+    finally:
+        for one in made:
+            with contextlib.suppress(OSError):
+                if one.process is not None:
+                    one.process.send_signal(signal.SIGCONT)
+            one.kill9()
+            one.remove()
+
+
+def members(daemon):
+    return daemon.get("/apis/rondo/v1/daemons")["daemons"]
+
+
+def held(daemon):
+    """Its shards, as it sees them itself."""
+    return next(one["shards"] for one in members(daemon) if one["self"])
+
+
+def wait_shared(*some):
+    """Each has its fair share, and together they have everything."""
+    def is_shared():
+        shares = [held(one) for one in some]
+        together = sorted(sum(shares, []))
+        return together == list(range(SHARDS)) and max(map(len, shares)) <= -(-SHARDS // len(some))
+    wait_for(is_shared, 30, f"{SHARDS} shards shared by {len(some)}")
+
+
+def shard_of(ident):
+    return int(ident[:2], 16) % SHARDS
+
+
+def owners(redis):
+    return [redis.command("GET", f"rondo:{{{n:02x}}}:owner") for n in range(SHARDS)]
+
+
+# ---- what has fired ----
+
+FIRED = """
+local out = {}
+for _, key in ipairs(redis.call('KEYS', 'rondo:{*}:rr:*:runs')) do
+    local prefix, rr = key:match('^(rondo:{..}:)rr:(.*):runs$')
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+        local run = redis.call('HMGET', prefix .. 'run:' .. id, 'scheduled_us', 'created_us', 'state')
+        out[#out + 1] = {rr, id, run[1], run[2], run[3]}
+    end
+end
+return #out > 0 and cjson.encode(out) or '[]'
+"""
+
+LAST = """
+local lowest = math.huge
+for _, key in ipairs(KEYS) do
+    lowest = math.min(lowest, tonumber(redis.call('HGET', key, 'last_us')))
+end
+return string.format('%.0f', lowest)
+"""
+
+Fire = collections.namedtuple("Fire", "rr run slot_us created_us state")
+
+
+def fired(redis):
+    rows = json.loads(redis_cli(redis.socket, "EVAL", FIRED, "0"))
+    return [Fire(rr, run, int(slot), int(created), state) for rr, run, slot, created, state in rows]
+
+
+def check_fired(redis, rrs, interval_us=US):
+    """Every slot of each, from its first to its last, led to exactly one run."""
+    by_rr = collections.defaultdict(list)
+    for one in fired(redis):
+        by_rr[one.rr].append(one)
+    assert set(by_rr) == set(rrs)
+    lost = doubled = 0
+    for fires in by_rr.values():
+        slots = sorted(one.slot_us for one in fires)
+        doubled += len(slots) - len(set(slots))
+        lost += (slots[-1] - slots[0]) // interval_us + 1 - len(set(slots))
+        assert {one.state for one in fires} == {"SUCCEEDED"}
+    assert (lost, doubled) == (0, 0), f"{lost} lost, {doubled} doubled"
+    return sum(map(len, by_rr.values()))
+
+
+class Schedule:
+    """Recurring runs that are due each second, at least one of them in each shard."""
+
+    def __init__(self, daemon, count=SHARDS):
+        version = daemon.upload(json.dumps(shell_spec("true")), f"each-second-{random.random()}")
+        pipeline = daemon.get(f"/apis/v2beta1/pipelines/{version['pipeline_id']}/versions")
+        self.source = {"pipeline_id": version["pipeline_id"], "pipeline_version_id":
+                       pipeline["pipeline_versions"][0]["pipeline_version_id"]}
+        self.all = []
+        while len(self.all) < count or len({shard_of(one) for one in self.all}) < SHARDS:
+            self.all.append(self.add(daemon))
+
+    def add(self, daemon, **more):
+        return daemon.post("/apis/v2beta1/recurringruns", {
+            "display_name": "each second", "max_concurrency": "10", "mode": "ENABLE",
+            "pipeline_version_reference": self.source,
+            "trigger": {"periodic_schedule": {"interval_second": "1"}}, **more})["recurring_run_id"]
+
+    def wait_fired(self, redis, slot_us, rrs=None, timeout=30):
+        """Each has fired a slot after that one."""
+        keys = [f"rondo:{{{shard_of(one):02x}}}:rr:{one}" for one in rrs or self.all]
+        wait_for(lambda: int(redis.command("EVAL", LAST, str(len(keys)), *keys)) > slot_us, timeout,
+                 f"a fire of each after {slot_us}", step=0.1)
+
+    def stop(self, daemon, redis):
+        for one in self.all:
+            daemon.post(f"/apis/v2beta1/recurringruns/{one}:disable")
+        wait_for(lambda: not leftovers(redis.socket), 60, "the end of all runs", step=0.2)
+
+
+def now_us():
+    return time.time_ns() // 1000
+
+
+# ---- tests ----
+
+
+def test_share(redis):
+    """They share the shards; each sees both, and what one gives up the other goes on with."""
+    with daemons(redis) as (first, second):
+        wait_shared(first, second)
+        for one in (first, second):
+            seen = wait_for(
+                lambda: sorted(sum((m["shards"] for m in members(one)), [])) == list(range(SHARDS))
+                and members(one), 10, "each to see what the other has")
+            assert len(seen) == 2 and all(m["alive"] for m in seen)
+            assert {m["url"] for m in seen} == {first.url, second.url}
+            assert one.metric("rondo_shards_held") == SHARDS / 2
+            assert one.metric("rondo_daemons") == 2
+        schedule = Schedule(first)
+        schedule.wait_fired(redis, now_us())
+        assert first.metric("rondo_fires_total") > 0 and second.metric("rondo_fires_total") > 0
+        second.stop()
+        wait_shared(first)
+        schedule.wait_fired(redis, now_us())
+        second.start()
+        wait_shared(first, second)
+        schedule.wait_fired(redis, now_us())
+        schedule.stop(second, redis)
+        check_fired(redis, schedule.all)
+        for one in (first, second):
+            assert one.metric("rondo_shards_fenced_total") == 0
+        second.stop()
+        first.stop()
+
+
+def worst_late(redis, schedule, at_us, shards):
+    """How late each recurring run of these shards fired the first slot after that instant, at the most."""
+    rrs = [one for one in schedule.all if shard_of(one) in shards]
+    schedule.wait_fired(redis, at_us, rrs)
+    first = {}
+    for one in fired(redis):
+        if one.rr in rrs and one.slot_us > at_us:
+            first[one.rr] = min(one, first.get(one.rr, one), key=lambda fire: fire.slot_us)
+    return max(one.created_us - one.slot_us for one in first.values()) / US
+
+
+def taken_s(daemon, at_us):
+    """How long after that instant it took the last of the shards that were free."""
+    lines = [line for line in daemon.log().splitlines() if " shards taken " in line]
+    at = datetime.datetime.fromisoformat(lines[-1].split()[0].replace("Z", "+00:00"))
+    return at.timestamp() - at_us / US
+
+
+def test_killed(redis):
+    """kill -9: the other fires what is due next. How long that took is printed."""
+    with daemons(redis) as (first, second):
+        wait_shared(first, second)
+        schedule = Schedule(first)
+        schedule.wait_fired(redis, now_us())
+        lost = held(second)
+        at = now_us()
+        second.kill9()
+        late = worst_late(redis, schedule, at, lost)
+        print(f"kill -9: shards taken after {taken_s(first, at):.3f} s, fired {late:.3f} s late")
+        wait_shared(first)
+        assert first.metric('rondo_shards_taken_total{how="taken_over"}') == len(lost)
+        second.start()
+        wait_shared(first, second)
+        schedule.stop(first, redis)
+        check_fired(redis, schedule.all)
+        second.stop()
+        first.stop()
+
+
+def test_orderly_stop(redis):
+    """It hands over; nothing is lost, and little time."""
+    with daemons(redis) as (first, second):
+        wait_shared(first, second)
+        schedule = Schedule(first)
+        schedule.wait_fired(redis, now_us())
+        lost = held(second)
+        at = now_us()
+        second.stop()
+        late = worst_late(redis, schedule, at, lost)
+        print(f"orderly stop: shards taken after {taken_s(first, at):.3f} s, fired {late:.3f} s late")
+        second.start()
+        wait_shared(first, second)
+        schedule.stop(first, redis)
+        check_fired(redis, schedule.all)
+        assert first.metric('rondo_shards_taken_total{how="taken_over"}') == 0
+        second.stop()
+        first.stop()
+
+
+CONTENT = """
+local out = {}
+for _, key in ipairs(redis.call('KEYS', 'rondo:*')) do
+    local digest = redis.sha1hex(redis.call('DUMP', key))
+    if key ~= 'rondo:{catalog}:daemons' then
+        out[key] = digest
+    end
+end
+return cjson.encode(out)
+"""
+
+
+def test_stopped_holder_wakes_up(redis):
+    """Stopped for ten seconds with all it was about to write, it writes nothing when it goes on."""
+    with daemons(redis, redis_timeout="60s") as (first, second):
+        wait_shared(first, second)
+        schedule = Schedule(first, 4 * SHARDS)
+        schedule.wait_fired(redis, now_us())
+        for at in (0.2, 0.995):  # just before what is due, and far from it
+            time.sleep((at - time.time()) % 1)
+            os.kill(second.process.pid, signal.SIGSTOP)
+            stopped_us = now_us()
+            schedule.wait_fired(redis, stopped_us)
+            wait_for(lambda: now_us() - stopped_us > 10 * US, 20, "ten seconds")
+            # Nobody else writes, so whatever changes is the work of the one that wakes up.
+            os.kill(first.process.pid, signal.SIGSTOP)
+            seen = owners(redis)
+            before = json.loads(redis.command("EVAL", CONTENT, "0"))
+            fenced = second.log().count("shard is another daemon's now")
+            os.kill(second.process.pid, signal.SIGCONT)
+            wait_for(lambda: second.log().count("shard is another daemon's now") > fenced, 10,
+                     "it to notice", step=0.005)
+            after = json.loads(redis.command("EVAL", CONTENT, "0"))
+            assert owners(redis) == seen, "too slow: it has taken over in its turn"
+            assert after == before
+            os.kill(first.process.pid, signal.SIGCONT)
+            wait_shared(first, second)
+            schedule.wait_fired(redis, now_us())
+        schedule.stop(first, redis)
+        print(check_fired(redis, schedule.all), "fires, each slot once")
+        second.stop()
+        first.stop()
+
+
+def test_join_and_leave_storm(redis):
+    """Three come and go, in order and not, while 200 fire each second: none lost, none doubled."""
+    dice = random.Random(7)
+    with daemons(redis, 3) as some:
+        wait_shared(*some)
+        schedule = Schedule(some[0], 200)
+        schedule.wait_fired(redis, now_us())
+        for number in range(12):
+            one = some[number % 3]
+            how = dice.choice(["kill", "stop", "stall"])
+            if how == "stall":
+                os.kill(one.process.pid, signal.SIGSTOP)
+                time.sleep(dice.uniform(0.1, 1.6))
+                os.kill(one.process.pid, signal.SIGCONT)
+            else:
+                one.kill9() if how == "kill" else one.stop()
+                time.sleep(dice.uniform(0, 1.5))
+                one.start()
+        wait_shared(*some)
+        schedule.wait_fired(redis, now_us(), timeout=60)
+        schedule.stop(some[1], redis)
+        print(check_fired(redis, schedule.all), "fires of 200 each second: 0 lost, 0 doubled")
+        for one in some:
+            one.stop()
+
+
+def test_redis_restarts(redis):
+    """Redis goes and comes: nobody is put out for it."""
+    with daemons(redis, redis_timeout="1s") as (first, second):
+        wait_shared(first, second)
+        shares = held(first), held(second)
+        schedule = Schedule(first)
+        schedule.wait_fired(redis, now_us())
+        for kill in (True, False):
+            redis.kill9() if kill else redis.stop()
+            time.sleep(2.5)
+            redis.start()
+            for one in (first, second):
+                one.wait_ready()
+            schedule.wait_fired(redis, now_us(), timeout=60)
+        assert (held(first), held(second)) == shares
+        for one in (first, second):
+            assert one.metric("rondo_shards_fenced_total") == 0
+            assert one.metric('rondo_shards_taken_total{how="taken_over"}') == 0
+        schedule.stop(second, redis)
+        check_fired(redis, schedule.all)
+        second.stop()
+        first.stop()
+
+
+def test_any_daemon_may_be_asked(redis, tmp_path):
+    """Writes at the one that does not carry the shard on reach the one that does."""
+    journal = Journal(tmp_path / "journal")
+    with daemons(redis, executor="local", artifact_root=f"file://{tmp_path}/artifacts") as (first, second):
+        wait_shared(first, second)
+        theirs = set(held(second))
+        spec = shell_spec("echo printed here")
+
+        def runs_there(make):
+            """One that the second one carries on."""
+            for _ in range(200):
+                made = make()
+                if shard_of(made) in theirs:
+                    return made
+            raise AssertionError("none is in the other's shards")
+
+        run = runs_there(lambda: first.create_run(spec)["run_id"])
+        first.wait_run(run)
+        assert "printed here" in first.run_log(run) and "printed here" in second.run_log(run)
+        assert first.tasks(run)["main"]["state"] == "SUCCEEDED"
+
+        slow = runs_there(lambda: first.create_run(journal.spec(seconds=0.01, tasks=1))["run_id"])
+        first.wait_run(slow)
+        held_up = runs_there(lambda: first.create_run(shell_spec("sleep 600"))["run_id"])
+        first.post(f"/apis/v2beta1/runs/{held_up}:terminate")
+        first.wait_run(held_up, "FAILED")
+
+        schedule = Schedule(first)
+        one = runs_there(lambda: schedule.add(first))
+        schedule.wait_fired(redis, now_us(), [one])
+        first.post(f"/apis/v2beta1/recurringruns/{one}:disable")
+        seen = first.get(f"/apis/v2beta1/recurringruns/{one}")
+        assert seen["status"] == "DISABLED"
+        stopped = len([f for f in fired(redis) if f.rr == one])
+        schedule.wait_fired(redis, now_us() + US)
+        assert len([f for f in fired(redis) if f.rr == one]) <= stopped + 1
+        at = now_us()
+        first.post(f"/apis/v2beta1/recurringruns/{one}:enable")
+        schedule.wait_fired(redis, at, [one])
+        first.delete(f"/apis/v2beta1/recurringruns/{one}")
+        second.get(f"/apis/v2beta1/recurringruns/{one}", 404)
+        for rr in schedule.all:
+            first.post(f"/apis/v2beta1/recurringruns/{rr}:disable")
+        for ident in list(journal.counts("begin")):
+            assert journal.counts("begin")[ident] == 1
+        first.post(f"/apis/v2beta1/runs/{run}:archive")
+        assert second.run(run)["storage_state"] == "ARCHIVED"
+        first.delete(f"/apis/v2beta1/runs/{run}")
+        second.get(f"/apis/v2beta1/runs/{run}", 404)
+
+
+def test_runs_of_a_lost_host_go_on(redis, tmp_path):
+    """Local steps of a daemon that is gone with its host are lost, and started again elsewhere."""
+    journal = Journal(tmp_path / "journal")
+    with daemons(redis, executor="local", artifact_root=f"file://{tmp_path}/artifacts",
+                 lost_retries=1) as (first, second):
+        wait_shared(first, second)
+        theirs = set(held(second))
+        gate = tmp_path / "gate"
+        spec = shell_spec(f"echo began; while [ ! -e {gate} ]; do sleep 0.05; done; echo done")
+        runs = [first.create_run(spec)["run_id"] for _ in range(6)]
+        moved = [run for run in runs if shard_of(run) in theirs]
+        while not moved:
+            runs.append(first.create_run(spec)["run_id"])
+            moved = [run for run in runs if shard_of(run) in theirs]
+        wait_for(lambda: all(first.tasks(run).get("main", {}).get("place") for run in runs), 30,
+                 "all to run")
+        places = {run: first.tasks(run)["main"]["place"] for run in runs}
+        ids = {m["url"]: m["id"] for m in members(first)}
+        for run in runs:
+            expected = ids[second.url if run in moved else first.url]
+            assert places[run]["instance"] == expected and places[run]["host"]
+        second.kill9()
+        second.end_steps()
+        wait_for(lambda: all(first.tasks(run)["main"].get("tries") == 2 for run in moved), 30,
+                 "the lost steps to be started again")
+        gate.touch()
+        for run in runs:
+            first.wait_run(run)
+            assert first.tasks(run)["main"].get("lost", 0) == (run in moved)
+        assert first.metric('rondo_steps_finished_total{state="lost"}') == len(moved)
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_shard_stays_until_its_local_steps_have_ended(redis, tmp_path):
+    """A process cannot move: one that joins waits for it. Whoever was stalled ends its own."""
+    journal = Journal(tmp_path / "journal")
+    settings = {"executor": "local", "artifact_root": f"file://{tmp_path}/artifacts"}
+    with daemons(redis, 1, **settings) as (first,):
+        run = first.create_run(journal.spec(seconds=600, tasks=1))["run_id"]
+        wait_for(lambda: journal.pids(run, "step-1"), 30, "the step to begin")
+        (pid,) = journal.pids(run, "step-1")
+        with daemons(redis, 1, **settings) as (second,):
+            wait_for(lambda: len(held(second)) >= SHARDS / 2 - 1, 30, "the idle shards to move")
+            assert shard_of(run) in held(first) and is_alive(pid)
+            # Now it is stalled, and the other one takes everything.
+            os.kill(first.process.pid, signal.SIGSTOP)
+            wait_for(lambda: len(held(second)) == SHARDS, 30, "all shards to be taken over")
+            wait_for(lambda: len(journal.pids(run, "step-1")) == 2, 30, "the step to begin anew")
+            os.kill(first.process.pid, signal.SIGCONT)
+            wait_for(lambda: not is_alive(pid), 30, "the end of the first one's process")
+            assert is_alive(journal.pids(run, "step-1")[1])
+            second.post(f"/apis/v2beta1/runs/{run}:terminate")
+            second.wait_run(run, "FAILED")
+            second.stop()
+        first.stop()
+
+
+def test_copied_data_folder(redis, tmp_path):
+    """Two processes with one identity: the later one keeps it."""
+    with daemons(redis, 1) as (first,):
+        copy = Daemon(redis=redis.url, settings={"executor": "noop"})
+        copy.data.mkdir(parents=True, exist_ok=True)
+        (copy.data / "instance").write_text((first.data / "instance").read_text())
+        try:
+            copy.start()
+            assert first.wait_exit(30) == 1
+            assert "copy" in first.log()
+            assert held(copy) == list(range(SHARDS))
+            copy.wait_run(copy.create_run(shell_spec("true"))["run_id"])
+            copy.stop()
+        finally:
+            copy.kill9()
+            copy.remove()
