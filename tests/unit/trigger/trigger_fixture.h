@@ -195,6 +195,7 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
     store_key(args, "%sevents", prefix);
     store_key(args, "%slive", prefix);
     store_key(args, "%sfinished", prefix);
+    store_key(args, "%sexpiry", prefix);
     store_key(args, "%srr:%s", prefix, rr);
     store_key(args, "%sdue", prefix);
     store_arg_i(args, store_id_epoch(f->h.store, run_id));
@@ -208,6 +209,7 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
     store_arg(args, "");
     store_arg(args, "{}");
     store_arg(args, rr);
+    store_arg_i(args, 0);
     store_arg_i(args, 0);
     store_arg_i(args, 0);
     store_arg(args, "");
