@@ -50,7 +50,8 @@ static const struct option table[] = {
         "Connections open at once; further ones wait."},
 
     {"redis", OPTION_SECRET, AT(redis), NULL, 0, 0, NULL, "Redis",
-        "redis://[:password@]host:port[/db] or unix:/path; default: a private redis-server."},
+        "redis://[:password@]host:port[/db], unix:/path, or sentinel://host:port,host:port/master[/db]; "
+        "default: a private redis-server."},
     {"redis-timeout", OPTION_DURATION, AT(redis_timeout_ms), "5s", 100, 10 * MINUTE_MS, NULL,
         "Redis", "Deadline of one Redis command."},
     {"shards", OPTION_INT, AT(shards), "16", 1, 256, NULL, "Redis",

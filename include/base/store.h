@@ -24,7 +24,9 @@ struct store;
 struct store_call;
 
 struct store_settings {
-    const char *url;          /* redis://[[user:]password@]host[:port][/db] or unix:/path */
+    /* redis://[[user:]password@]host[:port][/db], unix:/path, or
+     * sentinel://[[user:]password@]host[:port],.../master[/db] */
+    const char *url;
     int64_t command_timeout_ms; /* default deadline */
     unsigned shards;          /* power of two, <= 256 */
     const char *prefix;       /* "rondo" */

@@ -24,6 +24,7 @@
 #include "base/secret.h"
 #include "base/store_conn.h"
 #include "base/store_parts.h"
+#include "base/store_sentinel.h"
 #include "base/util.h"
 
 #define CALLS_MAX 500000
@@ -32,6 +33,9 @@
 #define BACKOFF_LAST_MS 2000
 /* No byte from Redis for so many deadlines while it owes answers: the connection is given up. */
 #define SILENT_DEADLINES 3
+/* Then again, where sentinels may know of another one, this is soon enough to ask. */
+#define SILENT_DEADLINES_SENTINEL 1
+#define SENTINEL_TIMEOUT_MS 1000
 
 enum call_state {
     CALL_STATE_REFUSED, /* fails at the bottom of the turn */
@@ -76,6 +80,8 @@ struct known_script {
 struct store {
     struct loop *loop;
     struct store_target target;
+    struct store_target master; /* as the sentinels said last; without them nothing */
+    struct sentinel_ask *ask;   /* which one it is, under way */
     int64_t timeout_ms;
     unsigned shards;
     char **shard_prefixes;
@@ -409,7 +415,13 @@ void store_cancel(struct store_call *call)
 static void answer_error(struct store_call *call, const redisReply *reply)
 {
     struct err err = ERR_INIT;
+    struct store *store = call->store;
     store_reply_error(reply, &err);
+    if (store->target.sentinel_count > 0 && store_reply_is(reply, "READONLY")) {
+        struct err why = ERR_INIT;
+        err_set(&why, ERR_TRANSIENT, "%s is a replica now", store->master.shown);
+        store_conn_drop(store->conn, &why); /* the sentinels know who is the master */
+    }
     call_finish(call, NULL, &err);
 }
 
@@ -465,7 +477,9 @@ static void store_check_silence(struct store *store)
     int64_t since_us = store_conn_heard_us(store->conn);
     since_us = since_us > oldest->sent_us ? since_us : oldest->sent_us;
     int64_t silent_ms = (clock_mono_us() - since_us) / US_PER_MS;
-    if (silent_ms >= SILENT_DEADLINES * store->timeout_ms) {
+    bool has_others = store->target.sentinel_count > 0;
+    int64_t deadlines = has_others ? SILENT_DEADLINES_SENTINEL : SILENT_DEADLINES;
+    if (silent_ms >= deadlines * store->timeout_ms) {
         struct err err = ERR_INIT;
         err_set(&err, ERR_TRANSIENT, "Redis has been silent for %lld ms", (long long)silent_ms);
         store_conn_drop(store->conn, &err);
@@ -506,6 +520,12 @@ static void store_tell(struct store *store, bool up)
     store_leave(store);
 }
 
+/* Where we are connected to. */
+static const char *shown(const struct store *store)
+{
+    return store->master.shown != NULL ? store->master.shown : store->target.shown;
+}
+
 static void on_up(void *owner)
 {
     struct store *store = owner;
@@ -514,9 +534,9 @@ static void on_up(void *owner)
     store->attempts = 0;
     store->known_count = 0;
     if (!store->was_up) {
-        LOG_INFO("redis is there", "redis=%s", LOG_Q(store->target.shown));
+        LOG_INFO("redis is there", "redis=%s", LOG_Q(shown(store)));
     } else {
-        LOG_INFO("redis is back", "redis=%s waiting_calls=%zu", LOG_Q(store->target.shown),
+        LOG_INFO("redis is back", "redis=%s waiting_calls=%zu", LOG_Q(shown(store)),
             store->queued.count);
     }
     store->was_up = true;
@@ -571,12 +591,36 @@ static void on_down(void *owner, const struct err *reason)
     }
 }
 
-static void store_connect(void *arg)
+static void connect_to(struct store *store, const struct store_target *target)
 {
     static const struct store_conn_calls calls = {on_up, on_reply, on_down};
-    struct store *store = arg;
     int64_t timeout_ms = store->timeout_ms > 5000 ? store->timeout_ms : 5000;
-    store->conn = store_conn_start(store->loop, &store->target, &calls, store, timeout_ms);
+    store->conn = store_conn_start(store->loop, target, &calls, store, timeout_ms);
+}
+
+static void on_master(void *owner, const char *host, const char *port, const struct err *err)
+{
+    struct store *store = owner;
+    store->ask = NULL;
+    if (err != NULL) {
+        log_waiting(store, err);
+        timer_start_ms(&store->reconnect, backoff_ms(store->attempts++));
+        return;
+    }
+    store_target_done(&store->master);
+    store_target_master(&store->target, host, port, &store->master);
+    connect_to(store, &store->master);
+}
+
+static void store_connect(void *arg)
+{
+    struct store *store = arg;
+    if (store->target.sentinel_count == 0) {
+        connect_to(store, &store->target);
+    } else {
+        store->ask =
+            sentinel_ask_start(store->loop, &store->target, SENTINEL_TIMEOUT_MS, on_master, store);
+    }
 }
 
 bool store_is_up(const struct store *store)
@@ -650,6 +694,7 @@ static void store_destroy(struct store *store)
     free(store->known);
     free(store->epochs);
     store_target_done(&store->target);
+    store_target_done(&store->master);
     free(store);
 }
 
@@ -659,6 +704,7 @@ void store_free(struct store *store)
         return;
     }
     store_conn_free(STEAL(store->conn));
+    sentinel_ask_cancel(STEAL(store->ask));
     store->is_up = false;
     timer_done(&store->reconnect);
     timer_done(&store->due_timer);

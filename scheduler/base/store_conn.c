@@ -104,10 +104,19 @@ static void conn_fail(struct store_conn *conn, const char *what)
 
 /* Replies. */
 
+/* ROLE is the one greeting whose answer is a list. */
+static bool is_replica(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+           reply->element[0]->str != NULL && strcmp(reply->element[0]->str, "master") != 0;
+}
+
 static void conn_read_greeting(struct store_conn *conn, redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR) {
         conn_fail(conn, reply->str);
+    } else if (is_replica(reply)) {
+        conn_fail(conn, "it is no master (yet)");
     } else if (--conn->greetings == 0) {
         conn->state = CONN_STATE_UP;
         timer_stop(&conn->timer);
@@ -228,8 +237,15 @@ static void conn_greet(struct store_conn *conn)
     if (t->db != NULL) {
         conn_greet_with(conn, 2, (const char *[]){"SELECT", t->db});
     }
+    if (t->is_sentinel) {
+        conn_greet_with(conn, 1, (const char *[]){"PING"});
+        return;
+    }
     /* Refused while Redis is loading its data, and answered in every other state; PING is not. */
     conn_greet_with(conn, 2, (const char *[]){"ECHO", "rondo"});
+    if (t->must_be_master) {
+        conn_greet_with(conn, 1, (const char *[]){"ROLE"});
+    }
 }
 
 static void conn_try_address(struct store_conn *conn);

@@ -6,6 +6,7 @@
 #ifndef BASE_STORE_CONN_H
 #define BASE_STORE_CONN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,9 +25,18 @@ struct store_target {
     char *password; /* or NULL */
     char *db;       /* decimal, or NULL */
     char *shown;    /* for messages: never with the password */
+    /* Where Redis is, is to be asked of these (store_sentinel.h); host and port are NULL. */
+    struct store_target *sentinels;
+    size_t sentinel_count;
+    char *master;        /* its name there */
+    bool is_sentinel;    /* this is one of them */
+    bool must_be_master; /* a replica counts as not there */
 };
 int store_target_parse(const char *url, struct store_target *out, struct err *err);
 void store_target_done(struct store_target *target);
+/* The master that sentinels named: credentials and database are those of the sentinels' target. */
+void store_target_master(const struct store_target *target, const char *host, const char *port,
+    struct store_target *out);
 
 struct store_conn_calls {
     /* Connected, authenticated, and Redis answers: it is not loading its data any more. */

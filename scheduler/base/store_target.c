@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Redis URL: redis://[[user:]password@]host[:port][/db] or unix:/path. */
+/*
+ * The Redis URL: redis://[[user:]password@]host[:port][/db], unix:/path, or
+ * sentinel://[[user:]password@]host[:port],.../master[/db].
+ */
 #include "base/store_conn.h"
 
 #include <stdlib.h>
@@ -12,6 +15,8 @@
 #include "base/util.h"
 
 #define DATABASE_MAX 65535
+#define SENTINEL_PORT "26379"
+#define SENTINELS_MAX 32
 
 void store_target_done(struct store_target *target)
 {
@@ -22,6 +27,11 @@ void store_target_done(struct store_target *target)
     free(target->password);
     free(target->db);
     free(target->shown);
+    free(target->master);
+    for (size_t i = 0; i < target->sentinel_count; i++) {
+        store_target_done(&target->sentinels[i]);
+    }
+    free(target->sentinels);
     *target = (struct store_target){0};
 }
 
@@ -94,6 +104,95 @@ static int parse_tcp(CURLU *url, struct store_target *t, struct err *err)
     return 0;
 }
 
+static int parse_url(const char *text, struct store_target *t, struct err *err)
+{
+    CURLU *url = curl_url();
+    CURLUcode code = url != NULL ? curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME)
+                                 : CURLUE_OUT_OF_MEMORY;
+    int r = code == CURLUE_OK ? parse_tcp(url, t, err)
+                              : err_set(err, ERR_INVALID, "redis URL: %s", curl_url_strerror(code));
+    curl_url_cleanup(url);
+    return r;
+}
+
+/* One of "host[:port],host[:port]". */
+static int add_sentinel(struct store_target *t, const char *host, struct err *err)
+{
+    if (t->sentinel_count == SENTINELS_MAX) {
+        return err_set(err, ERR_INVALID, "redis URL: more than %d sentinels", SENTINELS_MAX);
+    }
+    CLEANUP(cleanup_free) char *url = xasprintf("redis://%s", host);
+    t->sentinels = xreallocarray(t->sentinels, t->sentinel_count + 1, sizeof(*t->sentinels));
+    struct store_target *one = &t->sentinels[t->sentinel_count++];
+    *one = (struct store_target){.is_sentinel = true};
+    if (parse_url(url, one, err) != 0) {
+        return -1;
+    }
+    const char *last = strrchr(host, ']') != NULL ? strrchr(host, ']') : host;
+    if (strchr(last, ':') == NULL) {
+        free(one->port);
+        one->port = xstrdup(SENTINEL_PORT);
+    }
+    return 0;
+}
+
+/* The parts that are the same as of a plain URL are read as one. */
+static int parse_sentinel(const char *text, struct store_target *t, struct err *err)
+{
+    const char *rest = text + strlen("sentinel://");
+    size_t hosts_len = strcspn(rest, "/");
+    CLEANUP(cleanup_free) char *authority = xstrndup(rest, hosts_len);
+    const char *path = rest[hosts_len] == '/' ? rest + hosts_len + 1 : "";
+    size_t name_len = strcspn(path, "/?");
+    if (name_len == 0 || path[name_len] == '?') {
+        return err_set(err, ERR_INVALID,
+            "redis URL: expected sentinel://[[user:]password@]host[:port],.../MASTER[/db], with "
+            "the "
+            "name of the master as the sentinels know it");
+    }
+    char *at = strrchr(authority, '@');
+    char *hosts = at != NULL ? at + 1 : authority;
+    CLEANUP(cleanup_free)
+    char *plain = xasprintf("redis://%.*smaster%s", at != NULL ? (int)(at + 1 - authority) : 0,
+        authority, path + name_len);
+    if (parse_url(plain, t, err) != 0) {
+        return -1;
+    }
+    CLEANUP(cleanup_free) char *shown = xasprintf("sentinel://%s/%s", hosts, path);
+    free(STEAL(t->host));
+    free(STEAL(t->port));
+    free(t->shown);
+    t->shown = STEAL(shown);
+    t->master = xstrndup(path, name_len);
+    char *one;
+    while ((one = strsep(&hosts, ",")) != NULL) {
+        if (add_sentinel(t, one, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static char *copy_of(const char *text)
+{
+    return text != NULL ? xstrdup(text) : NULL;
+}
+
+void store_target_master(
+    const struct store_target *target, const char *host, const char *port, struct store_target *out)
+{
+    bool is_ipv6 = strchr(host, ':') != NULL;
+    *out = (struct store_target){
+        .host = xstrdup(host),
+        .port = xstrdup(port),
+        .user = copy_of(target->user),
+        .password = copy_of(target->password),
+        .db = copy_of(target->db),
+        .shown = xasprintf("redis://%s%s%s:%s", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", port),
+        .must_be_master = true,
+    };
+}
+
 int store_target_parse(const char *text, struct store_target *out, struct err *err)
 {
     struct store_target t = {0};
@@ -104,17 +203,14 @@ int store_target_parse(const char *text, struct store_target *out, struct err *e
         r = err_set(err, ERR_INVALID,
             "redis URL: rediss: (TLS) is not supported by this build; use redis: through a tunnel "
             "or a private network");
+    } else if (str_starts(text, "sentinel://")) {
+        r = parse_sentinel(text, &t, err);
     } else if (!str_starts(text, "redis://")) {
         r = err_set(err, ERR_INVALID,
-            "redis URL: expected redis://[[user:]password@]host[:port][/db] or unix:/path");
+            "redis URL: expected redis://[[user:]password@]host[:port][/db], unix:/path, or "
+            "sentinel://host[:port],.../master");
     } else {
-        CURLU *url = curl_url();
-        CURLUcode code = url != NULL
-                             ? curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME)
-                             : CURLUE_OUT_OF_MEMORY;
-        r = code == CURLUE_OK ? parse_tcp(url, &t, err)
-                              : err_set(err, ERR_INVALID, "redis URL: %s", curl_url_strerror(code));
-        curl_url_cleanup(url);
+        r = parse_url(text, &t, err);
     }
     if (r != 0) {
         store_target_done(&t);

@@ -536,6 +536,13 @@ static void urls_are_read_or_refused(void **state)
         {"http://h", .host = NULL},
         {"unix:relative", .host = NULL},
         {"", .host = NULL},
+        {"sentinel://h", .host = NULL},
+        {"sentinel://h/", .host = NULL},
+        {"sentinel:///m", .host = NULL},
+        {"sentinel://h,/m", .host = NULL},
+        {"sentinel://h:x/m", .host = NULL},
+        {"sentinel://h/m/x", .host = NULL},
+        {"sentinel://h/m?x=y", .host = NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct store_target t;
@@ -554,6 +561,39 @@ static void urls_are_read_or_refused(void **state)
         }
         store_target_done(&t);
     }
+}
+
+static void sentinels_are_read(void **state)
+{
+    (void)state;
+    struct store_target t, master;
+    struct err err = ERR_INIT;
+    assert_int_equal(
+        store_target_parse(
+            "sentinel://me:p%40ss@one,two:7000,[::1]:7001,[::2]/the-master/3", &t, &err),
+        0);
+    static const char *const hosts[] = {"one", "two", "::1", "::2"};
+    static const char *const ports[] = {"26379", "7000", "7001", "26379"};
+    assert_int_equal(t.sentinel_count, 4);
+    for (size_t i = 0; i < t.sentinel_count; i++) {
+        assert_string_equal(t.sentinels[i].host, hosts[i]);
+        assert_string_equal(t.sentinels[i].port, ports[i]);
+        assert_null(t.sentinels[i].password);
+        assert_true(t.sentinels[i].is_sentinel);
+    }
+    assert_null(t.host);
+    assert_string_equal(t.master, "the-master");
+    assert_string_equal(t.shown, "sentinel://one,two:7000,[::1]:7001,[::2]/the-master/3");
+    store_target_master(&t, "10.0.0.7", "6380", &master);
+    assert_string_equal(master.host, "10.0.0.7");
+    assert_string_equal(master.port, "6380");
+    assert_string_equal(master.user, "me");
+    assert_string_equal(master.password, "p@ss");
+    assert_string_equal(master.db, "3");
+    assert_string_equal(master.shown, "redis://10.0.0.7:6380");
+    assert_true(master.must_be_master);
+    store_target_done(&master);
+    store_target_done(&t);
 }
 
 static void a_password_is_given_and_a_wrong_one_waits(void **state)
@@ -664,6 +704,7 @@ int main(void)
         TEST(what_waits_is_bounded),
         TEST(nonsense_is_a_lost_connection),
         TEST(urls_are_read_or_refused),
+        TEST(sentinels_are_read),
         TEST(a_password_is_given_and_a_wrong_one_waits),
         TEST(epochs_are_kept_per_shard),
         TEST(names_follow_the_shard),
