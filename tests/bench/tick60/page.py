@@ -11,8 +11,8 @@ after the other, in the same minutes on the same machine. Our losses stand in it
 
 * Machine: {cores} cores, shared by the system under test, its Redis and the harness. Its load before the first
   measurement was {load:.1f}{busy}.
-* Redis, the same for all: {redis}, on loopback, `appendonly yes`, `appendfsync everysec`, no snapshots, no rewriting
-  of the file, `hash-max-listpack-value 1024`, empty at the start of each measurement.
+* Redis, the same for all: {redis}, on loopback, `appendonly yes`, `appendfsync everysec`, no
+  snapshots, no rewriting of the file, `hash-max-listpack-value 1024`, empty at the start of each measurement.
 * {seconds} s after a warm-up of {warm_up} s, {runs}; then up to {drain} s for what is late.
 
 **A fire counts** when it has been handed over in the cheapest durable way that the system has. For what goes to
