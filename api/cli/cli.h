@@ -30,7 +30,8 @@ extern const struct command command_run, command_run_get, command_runs, command_
     command_upload, command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
     command_cron_disable, command_cron_rm, command_next, command_lint, command_compile,
     command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
-    command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen;
+    command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen,
+    command_daemons;
 
 /* ---- options of one command ---- */
 

@@ -17,7 +17,7 @@ static const struct command *const commands[] = {&command_run_get, &command_run,
     &command_cron_list, &command_cron_enable, &command_cron_disable, &command_cron_rm,
     &command_next, &command_lint, &command_compile, &command_webhook_add, &command_webhook_list,
     &command_webhook_rm, &command_webhook_deliveries, &command_git_add, &command_git_list,
-    &command_git_rm, &command_listen};
+    &command_git_rm, &command_listen, &command_daemons};
 
 static void print_help(FILE *out)
 {

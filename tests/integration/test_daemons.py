@@ -8,12 +8,13 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 
 import pytest
 
 from journal import Journal, leftovers, redis_cli
-from rondo_testing import Daemon, Redis, shell_spec, wait_for
+from rondo_testing import Daemon, Redis, bin_dir, shell_spec, wait_for
 
 SHARDS = 16
 US = 1_000_000
@@ -170,6 +171,9 @@ def test_share(redis):
             assert one.metric("rondo_daemons") == 2
         schedule = Schedule(first)
         schedule.wait_fired(redis, now_us())
+        table = subprocess.run([bin_dir() / "rondo", "--host", first.url, "daemons"], check=True,
+                               capture_output=True, text=True).stdout
+        assert all(one.url in table for one in (first, second)) and "SHARDS" in table
         assert first.metric("rondo_fires_total") > 0 and second.metric("rondo_fires_total") > 0
         second.stop()
         wait_shared(first)

@@ -21,7 +21,7 @@ import uuid
 import pytest
 import requests
 
-from rondo_testing import Daemon, ROOT, bin_dir, shell_spec, wait_for
+from rondo_testing import Daemon, ROOT, Redis, bin_dir, shell_spec, wait_for
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
@@ -899,3 +899,66 @@ def test_many_at_once(kube):
             assert len(kube.created()) == 20 == len(set(kube.created()))
         no_pods(kube)
 
+
+
+# -- several daemons --
+
+
+def shard_of(ident):
+    return int(ident[:2], 16) % 16
+
+
+def shards_of(daemon):
+    return next(one["shards"] for one in daemon.get("/apis/rondo/v1/daemons")["daemons"] if one["self"])
+
+
+@needs_switches
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_pods_move_to_another_daemon(kube, tmp_path, how):
+    """Launchers that reach the wrong daemon are sent on; pods whose daemon goes are found by the next."""
+    with Redis() as redis:
+        common = {"redis": redis.url, "artifact_root": f"file://{tmp_path}/artifacts"}
+        first = make_daemon(kube, **common)
+        second = make_daemon(kube, **common, **{"internal-url": f"http://{first.args[1]}"})
+        try:
+            first.start()
+            second.start()
+            wait_for(lambda: len(shards_of(first)) == len(shards_of(second)) == 8, 30, "the shards to be shared")
+            theirs = set(shards_of(second))
+
+            def run_there(spec):
+                for _ in range(100):
+                    run = first.create_run(spec)["run_id"]
+                    if shard_of(run) in theirs:
+                        return run
+                    first.post(f"/apis/v2beta1/runs/{run}:terminate")
+                raise AssertionError("none is in the other's shards")
+
+            # Its pods know only the first one's address.
+            run = run_there(artifact_spec("echo passed on > $0", "cat $0 > $1"))
+            first.wait_run(run)
+            assert first.tasks(run)["use"]["outputs"]["parameters"]["out"].strip() == "passed on"
+
+            moving = run_there(artifact_spec("sleep 4; echo moved > $0", "cat $0 > $1"))
+            wait_for(lambda: any(p["status"]["phase"] == "Running" for p in kube.pods()
+                                 if p["metadata"]["labels"]["rondo.dev/run-id"] == moving), 60, "its pod to run")
+            second.stop() if how == "stop" else second.kill9()
+            wait_for(lambda: len(shards_of(first)) == 16, 30, "the take-over")
+            first.wait_run(moving)
+            tasks = first.tasks(moving)
+            assert tasks["make"]["tries"] == 1 and not tasks["make"].get("lost")
+            assert tasks["use"]["outputs"]["parameters"]["out"].strip() == "moved"
+            wait_for(lambda: not any(p["metadata"]["labels"]["rondo.dev/run-id"] == moving for p in kube.pods()),
+                     60, "the removal of its pods")
+            second.start()
+            second.wait_run(second.create_run(sh("true"))["run_id"])
+            second.stop()
+            first.stop()
+        except BaseException:
+            first.print_log()
+            second.print_log()
+            raise
+        finally:
+            for one in (first, second):
+                one.kill9()
+                one.remove()
