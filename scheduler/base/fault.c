@@ -17,6 +17,9 @@
 static const char *const names[] = {
     "git.run.after",
     "git.run.before",
+    "lease.acquire.after",
+    "lease.release.after",
+    "lease.release.before",
     "local.done.before",
     "local.forget.middle",
     "local.order.after",

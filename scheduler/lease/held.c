@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "lease/inside.h"
@@ -79,6 +80,7 @@ static void on_acquired(void *owner, redisReply *reply, const struct err *err)
 {
     struct shard *s = owner;
     s->call = NULL;
+    FAULT("lease.acquire.after");
     bool is_there = err == NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3;
     if (is_there && reply_int(reply->element[0], 0) == 1) {
         taken(s, reply_int(reply->element[1], 0), reply_int(reply->element[2], 0));
@@ -110,6 +112,7 @@ static void on_released(void *owner, redisReply *reply, const struct err *err)
     struct shard *s = owner;
     (void)reply;
     (void)err; /* not released: it is found free when we are gone, or as ours and taken again */
+    FAULT("lease.release.after");
     s->call = NULL;
     s->state = SHARD_STATE_OTHER;
     s->is_known = false;
@@ -122,6 +125,7 @@ static void release(struct shard *s)
     store_cancel(STEAL(s->knock_call));
     int64_t epoch = store_shard_epoch(lease->store, s->number);
     lease->on.stop(lease->on.owner, s->number, false);
+    FAULT("lease.release.before");
     /* Behind all that was sent for it. */
     struct store_args *args = store_args_new();
     store_key(args, "%sepoch", s->prefix);

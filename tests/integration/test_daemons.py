@@ -14,7 +14,7 @@ import time
 import pytest
 
 from journal import Journal, leftovers, redis_cli
-from rondo_testing import Daemon, Redis, bin_dir, shell_spec, wait_for
+from rondo_testing import Daemon, Receiver, Redis, bin_dir, shell_spec, wait_for
 
 SHARDS = 16
 US = 1_000_000
@@ -316,6 +316,44 @@ def test_join_and_leave_storm(redis):
         print(check_fired(redis, schedule.all), "fires of 200 each second: 0 lost, 0 doubled")
         for one in some:
             one.stop()
+
+
+POINTS = [
+    "lease.acquire.after", "lease.acquire.after:5", "tick.claim.before:2", "tick.claim.after:2",
+    "tick.wake.before:3", "run.save.before:4", "run.save.after:5", "run.attempt.before_start:2",
+    "run.attempt.after_start:2", "run.end.before_save:2", "run.end.after_save:3",
+    "webhook.enqueue.before:2", "webhook.enqueue.after:2", "webhook.post.before:2", "webhook.post.after:2",
+    "webhook.done.before:2", "webhook.done.after:2"]
+
+
+def test_killed_at_each_point(redis):
+    """One of two dies wherever it hurts, now and then with a restart of Redis in between; the other
+    goes on, and every slot has one run and every end of a run one event."""
+    with Receiver() as receiver, daemons(redis, webhook_allow="127.0.0.1") as (first, second):
+        wait_shared(first, second)
+        first.post("/apis/rondo/v1/subscriptions", {"url": receiver.url, "events": ["run.finished"]})
+        schedule = Schedule(first)
+        second.stop()
+        for number, point in enumerate(POINTS):
+            second.launch(env={"RONDO_FAULT": point})
+            wait_for(lambda: second.process.poll() is not None, 30, f"the death at {point}")
+            assert second.wait_exit() == -signal.SIGKILL
+            if number % 6 == 5:
+                redis.kill9()
+                redis.start()
+        # While it hands over.
+        for point in ("lease.release.before:2", "lease.release.after"):
+            second.start(env={"RONDO_FAULT": point})
+            wait_for(lambda: held(second), 30, "its share")
+            second.process.send_signal(signal.SIGTERM)
+            assert second.wait_exit() == -signal.SIGKILL
+        schedule.wait_fired(redis, now_us(), timeout=60)
+        schedule.stop(first, redis)
+        count = check_fired(redis, schedule.all)
+        ends = [event["data"]["run_id"] for event in receiver.events("run.finished")]
+        assert set(ends) == {one.run for one in fired(redis)}
+        print(f"{count} fires, {len(ends) - len(set(ends))} webhooks sent again")
+        first.stop()
 
 
 def test_redis_restarts(redis):
