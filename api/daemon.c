@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/daemons.h"
 #include "api/kfp/shown.h"
 #include "api/settings.h"
 #include "base/clock.h"
@@ -331,6 +332,12 @@ static void start_sender(void *owner)
     sender_start(d->sender, on_sender_started, d);
 }
 
+/* Another daemon that is alive carries it on. */
+static bool is_anothers(void *owner, const char *run_id)
+{
+    return daemons_url_of_run(&((struct daemon *)owner)->api, run_id) != NULL;
+}
+
 static void on_scheduler_started(void *owner, const struct err *err)
 {
     struct daemon *d = owner;
@@ -339,6 +346,7 @@ static void on_scheduler_started(void *owner, const struct err *err)
         daemon_stop(d, 1, "start failed");
         return;
     }
+    executor_local_end_strays(&d->executor, is_anothers, d);
     start_sender(d);
 }
 

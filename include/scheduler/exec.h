@@ -41,6 +41,10 @@ int executor_local_new(struct loop *loop, const struct local_settings *settings,
 /* Somebody else carries our runs on, in a folder of his own where he cannot find our steps: kill
  * them when the executor is freed, whatever the settings say. Does nothing to other executors. */
 void executor_local_abandon(const struct executor *executor);
+/* We were away, and others have taken our runs over: end what still runs here of runs that is_anothers
+ * knows to be another daemon's. Does nothing to other executors. */
+void executor_local_end_strays(const struct executor *executor,
+    bool (*is_anothers)(void *owner, const char *run_id), void *owner);
 
 /*
  * Pods: each attempt is one pod whose name follows from the attempt's. An init container copies

@@ -460,6 +460,21 @@ static void local_let_go(void *self, const struct attempt_name *name)
     }
 }
 
+void local_end_stray(struct local *local, const struct attempt_name *name)
+{
+    struct local_attempt *a = attempt_new(local, name, NULL, NULL);
+    int lock_fd = -1;
+    struct err ignored = ERR_INIT;
+    int is_ours = lock_try(a, &lock_fd, &ignored);
+    cleanup_fd(&lock_fd);
+    if (is_ours != 0) {
+        attempt_free(a); /* nobody holds it */
+        return;
+    }
+    map_put(local->attempts, a->key, a);
+    local_let_go(local, name);
+}
+
 /* The log outlives the folder. */
 static void keep_log(const struct local *local, const struct attempt_name *name, const char *dir)
 {
@@ -611,6 +626,14 @@ void executor_local_abandon(const struct executor *executor)
 {
     if (executor->ops == &local_ops) {
         ((struct local *)executor->self)->kill_on_free = true;
+    }
+}
+
+void executor_local_end_strays(const struct executor *executor,
+    bool (*is_anothers)(void *owner, const char *run_id), void *owner)
+{
+    if (executor->ops == &local_ops) {
+        local_find_strays(executor->self, is_anothers, owner);
     }
 }
 

@@ -68,6 +68,11 @@ void local_forget(void *self, const struct attempt_name *name);
 /* local_sweep.c: now and then, old folders that nobody asks for. Stop by timer_done(). */
 void local_sweep_start(struct local *local);
 void local_sweep(void *owner);
+/* Calls local_end_stray() for each folder of a run that another daemon carries on. */
+void local_find_strays(
+    struct local *local, bool (*is_anothers)(void *owner, const char *run_id), void *owner);
+/* local.c: if something of this attempt is alive, kill it. */
+void local_end_stray(struct local *local, const struct attempt_name *name);
 
 /* local_order.c: the order as the launcher needs it, written into the attempt's folder. */
 int local_write_order(const struct local_attempt *a, const json_t *order, struct err *err);

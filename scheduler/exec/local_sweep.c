@@ -27,6 +27,9 @@ enum { AT_ONCE = 5000 };
 struct sweep {
     struct local *local;
     int seen, forgotten;
+    /* Looking for strays instead. */
+    bool (*is_anothers)(void *owner, const char *run_id);
+    void *owner;
 };
 
 /* When did it end? By its report; without one (it was lost) by its lock, unless that is held. */
@@ -54,6 +57,14 @@ static void sweep_attempt(struct sweep *s, const char *run, const char *task, co
     int64_t attempt;
     struct err ignored;
     s->seen++;
+    if (s->is_anothers != NULL) {
+        if (!map_has(s->local->attempts, key) && s->is_anothers(s->owner, run) &&
+            parse_i64(number, 0, INT32_MAX, "attempt", &attempt, &ignored) == 0) {
+            struct attempt_name name = {run, task, (int)attempt};
+            local_end_stray(s->local, &name);
+        }
+        return;
+    }
     if (parse_i64(number, 0, INT32_MAX, "attempt", &attempt, &ignored) == 0 &&
         !map_has(s->local->attempts, key) && is_old(dir)) {
         struct attempt_name name = {run, task, (int)attempt};
@@ -92,6 +103,13 @@ void local_sweep(void *owner)
         LOG_INFO("old step folders removed", "count=%d", s.forgotten);
     }
     timer_start_ms(&local->sweep, EVERY_MS);
+}
+
+void local_find_strays(
+    struct local *local, bool (*is_anothers)(void *owner, const char *run_id), void *owner)
+{
+    struct sweep s = {.local = local, .is_anothers = is_anothers, .owner = owner};
+    sweep_folder(&s, NULL, NULL);
 }
 
 void local_sweep_start(struct local *local)

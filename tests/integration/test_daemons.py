@@ -495,6 +495,32 @@ def test_shard_stays_until_its_local_steps_have_ended(redis, tmp_path):
         first.stop()
 
 
+def test_steps_that_were_left_end(redis, tmp_path):
+    """Stopped alone, it leaves its steps running for the next one in its folder. When another one has
+    come instead, they end as soon as it is back."""
+    journal = Journal(tmp_path / "journal")
+    settings = {"executor": "local", "artifact_root": f"file://{tmp_path}/artifacts"}
+    with daemons(redis, 1, **settings) as (first,):
+        run = first.create_run(journal.spec(seconds=600, tasks=1))["run_id"]
+        wait_for(lambda: journal.pids(run, "step-1"), 30, "the step to begin")
+        (pid,) = journal.pids(run, "step-1")
+        first.stop()
+        assert is_alive(pid)
+        first.start()
+        wait_for(lambda: "local step adopted" in first.log(), 30, "it to be adopted")
+        first.stop()
+        with daemons(redis, 1, **settings) as (second,):
+            wait_for(lambda: len(journal.pids(run, "step-1")) == 2, 30, "the step to begin elsewhere")
+            assert is_alive(pid)
+            first.start()
+            wait_for(lambda: not is_alive(pid), 30, "the end of what was left")
+            assert is_alive(journal.pids(run, "step-1")[1])
+            second.post(f"/apis/v2beta1/runs/{run}:terminate")
+            second.wait_run(run, "FAILED")
+            second.stop()
+        first.stop()
+
+
 def test_copied_data_folder(redis, tmp_path):
     """Two processes with one identity: the later one keeps it."""
     with daemons(redis, 1) as (first,):
