@@ -110,8 +110,12 @@ static void add_ticker(struct buf *out, const struct ticker *ticker)
     single(out, "rondo_recurring_runs", "gauge", "Recurring runs stored.", c.recurring_runs);
     single(out, "rondo_recurring_runs_enabled", "gauge", "Recurring runs that fire.", c.enabled);
     single(out, "rondo_fires_total", "counter", "Firings since the start.", c.fired);
-    single(out, "rondo_fires_waited_total", "counter", "Firings that had to wait for a free place.",
-        c.waited);
+    buf_adds(out, "# HELP rondo_ticks_total What has become of ticks since the start.\n"
+                  "# TYPE rondo_ticks_total counter\n");
+    for (int i = 0; i < TICKER_OUTCOMES; i++) {
+        buf_addf(out, "rondo_ticks_total{outcome=\"%s\"} %lld\n", ticker_outcome_name(i),
+            (long long)(i == 0 ? c.fired : c.outcomes[i]));
+    }
     single(out, "rondo_fires_failed_total", "counter", "Firings that could not create a run.",
         c.failed);
     add_lateness(out, &c);

@@ -159,6 +159,32 @@ static void on_rev(void *owner, redisReply *reply, const struct err *err)
     }
 }
 
+/* A claim's entry may report as many events as it had ticks: no more than a few at once. */
+static size_t entries_at_once(const redisReply *reply)
+{
+    size_t entries = 0, events = 0;
+    while (entries < reply->elements && events < EVENTS_PER_PUMP) {
+        events += reply->element[entries++]->element[1]->elements / 2;
+    }
+    return entries;
+}
+
+/* An entry: [id, ["e", event, "e", event ...]]. */
+static void events_read(struct outbox *o, const redisReply *entry)
+{
+    const redisReply *fields = entry->element[1];
+    for (size_t i = 1; i < fields->elements; i += 2) {
+        const char *text = reply_str(fields->element[i]);
+        json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
+        if (event != NULL) {
+            json_array_append_new(o->events, event);
+        } else {
+            LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard,
+                reply_str(entry->element[0]));
+        }
+    }
+}
+
 /* XRANGE reply: [[id, [field, value, ...]], ...] */
 static void on_events(void *owner, redisReply *reply, const struct err *err)
 {
@@ -172,21 +198,14 @@ static void on_events(void *owner, redisReply *reply, const struct err *err)
         o->pump_backoff_ms = 0;
         return;
     }
-    const redisReply *newest = reply->element[reply->elements - 1];
+    size_t entries = entries_at_once(reply);
+    const redisReply *newest = reply->element[entries - 1];
     free(o->newest);
     o->newest = xstrdup(reply_str(newest->element[0]));
     o->events = json_array();
     o->is_unread = map_count(o->sender->subscriptions) == 0; /* for nobody that we know of */
-    for (size_t i = 0; !o->is_unread && i < reply->elements; i++) {
-        const redisReply *entry = reply->element[i];
-        const char *text = reply_field(entry->element[1], "e");
-        json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
-        if (event != NULL) {
-            json_array_append_new(o->events, event);
-        } else {
-            LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard,
-                reply_str(entry->element[0]));
-        }
+    for (size_t i = 0; !o->is_unread && i < entries; i++) {
+        events_read(o, reply->element[i]);
     }
 }
 

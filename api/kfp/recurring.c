@@ -72,6 +72,7 @@ static const struct kfp_field recurring_fields[] = {
     {"experiment_id", KFP_STRING, NULL, NULL, 0},
     {"plugins_input", KFP_STRUCT, NULL, NULL, 0},
     {"time_zone", KFP_STRING, NULL, NULL, 0}, /* ours */
+    {"rondo", KFP_STRUCT, NULL, NULL, 0},     /* ours: further schedules, policies */
     {0},
 };
 static const struct kfp_message recurring_message = {recurring_fields};
@@ -162,6 +163,7 @@ static int read_request(const json_t *in, struct recurring_request *r, struct er
     r->service_account = non_empty(jget_str(in, "service_account", NULL));
     r->max_concurrency = jget_i64(in, "max_concurrency", 0);
     r->no_catchup = jget_bool(in, "no_catchup", false);
+    r->more = json_object_get(in, "rondo");
     r->is_enabled = strcmp(jget_str(in, "mode", ""), "ENABLE") == 0;
     if (r->name[0] == '\0') {
         return err_set(err, ERR_INVALID, "display_name: missing");

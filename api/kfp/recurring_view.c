@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/util.h"
 
 #include "scheduler/recurring.h"
 
@@ -39,6 +40,36 @@ static json_t *view_trigger(const json_t *record)
     json_t *trigger = json_object();
     json_object_set_new(trigger, cron[0] != '\0' ? "cron_schedule" : "periodic_schedule", schedule);
     return trigger;
+}
+
+/* What KFP has no place for; its clients skip fields they do not know. */
+static void add_rondo(json_t *out, const json_t *record)
+{
+    static const char *const members[] = {"schedules", "profile", "dst", "include", "exclude",
+        "overlap", "catchup", "buffer_max", "catchup_window_s", "max_fires", "pause_after_failures",
+        "spread_s", "skip"};
+    json_t *rondo = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        json_t *value = json_object_get(record, members[i]);
+        if (value != NULL) {
+            json_object_set(rondo, members[i], value);
+        }
+    }
+    const json_t *pause = json_object_get(record, "pause");
+    if (pause != NULL) {
+        json_t *shown = json_object();
+        jset_str(shown, "note", jget_str(pause, "note", ""));
+        jset_str(shown, "by", jget_str(pause, "by", ""));
+        view_time(shown, "since", jget_i64(pause, "since_us", 0));
+        if (jget_i64(pause, "until_us", 0) > 0) {
+            view_time(shown, "until", jget_i64(pause, "until_us", 0));
+        }
+        json_object_set_new(rondo, "pause", shown);
+    }
+    if (json_object_size(rondo) > 0) {
+        json_object_set(out, "rondo", rondo);
+    }
+    json_decref(rondo);
 }
 
 /* KFP shows neither the last nor the next fire; its clients skip fields they do not know. */
@@ -102,6 +133,7 @@ json_t *view_recurring(const json_t *record, const struct plan *plan, int64_t no
     jset_str(out, "experiment_id", jget_str(record, "experiment_id", NULL));
     jset_str(out, "time_zone", jget_str(record, "time_zone", NULL));
     json_object_set_new(out, "generation", json_integer(jget_i64(record, "generation", 0)));
+    add_rondo(out, record);
     add_times(out, record, now_us);
     return out;
 }

@@ -39,17 +39,26 @@ struct recurring_request {
     const char *time_zone;       /* or NULL */
     int64_t interval_s;
     int64_t start_us, end_us;    /* 0 = none */
-    int64_t max_concurrency;     /* 1..10 */
+    int64_t max_concurrency;     /* 1..1000000; KFP's API allows 10 */
     bool no_catchup, is_enabled;
+    /*
+     * Or NULL: further members of the doc, which replace those above. Schedules: "schedules",
+     * "profile", "dst", "include", "exclude" (scheduler/schedule.h). Policies: "overlap", "catchup",
+     * "buffer_max", "catchup_window_s", "max_fires", "pause_after_failures", "spread_s". Each is checked;
+     * contrib/docs/schedules.md has the rules.
+     */
+    const json_t *more;
 };
 
 /*
- * Record: {"v":1,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
+ * Record: {"v":2,"id","name","description","experiment_id","spec","pipeline_name","pipeline_id",
  *  "version_id","parameters","artifacts":{},"pipeline_root","service_account",
  * "cron","time_zone","interval_s",
  *  "start_us","end_us","max_concurrency","no_catchup","enabled":true,"created_us","updated_us",
- *  "generation":1,"index":0,"last_us":0,"next_us":0,"active":0,"waiting":false,"error":""}
- * next_us is the slot that fires next (0: never again).
+ *  "generation":1,"index":0,"last_us":0,"next_us":0,"active":0,"failures":0,"waiting":false,"error":""}
+ * and where there are such: "waits":[us] slots that wait for a place, "skip":n so many slots will be
+ * passed over, "pause":{"note","by","since_us","until_us"}, and the members of `more`.
+ * next_us is the slot that is looked at next (0: never again).
  */
 void recurring_create(struct ticker *t, const struct recurring_request *req,
     recurring_json_fn *done, void *owner);
@@ -61,6 +70,34 @@ void recurring_all(struct ticker *t, const char *experiment_id, recurring_json_f
     void *owner);
 void recurring_set_enabled(struct ticker *t, const char *id, bool enabled,
     recurring_json_fn *done, void *owner);
+/*
+ * Pause, until until_us (0: until it is enabled). What is due meanwhile never fires; when it goes on,
+ * the ledger gets how many those were. by: who or what asked ("" somebody).
+ */
+void recurring_pause(struct ticker *t, const char *id, const char *note, const char *by,
+    int64_t until_us, recurring_json_fn *done, void *owner);
+/* Pass over the next n slots (0: none after all). */
+void recurring_skip(struct ticker *t, const char *id, int64_t n, recurring_json_fn *done,
+    void *owner);
+/*
+ * Replace members of its doc: name, description, parameters, spec, pipeline_name, pipeline_id,
+ * version_id, pipeline_root, service_account, cron, time_zone, interval_s, start_us, end_us,
+ * max_concurrency, no_catchup and those of `more`; null takes one out. ERR_INVALID names what is wrong, and
+ * nothing is changed. A change of when it fires makes a new generation: it goes on with the first slot after
+ * now, and what waited is dropped. Runs in progress are left alone.
+ */
+void recurring_edit(struct ticker *t, const char *id, const json_t *changes,
+    recurring_json_fn *done, void *owner);
+/*
+ * Fire now, outside of the schedule: {"run_id"}. The run counts as active. overlap: "allow" (default),
+ * "skip" (ERR_PRECONDITION when as many as may be are active), "cancel_other", "terminate_other".
+ * request_id: a second call with the same one gives the same run; NULL or "": a new one.
+ */
+void recurring_fire(struct ticker *t, const char *id, const char *request_id, const char *overlap,
+    recurring_json_fn *done, void *owner);
+/* Its ledger, newest first, at most RUN_LEDGER_MAX: [{"scheduled_us","outcome","generation","at_us",
+ * "run_id"?,"detail"?{}}]. */
+void recurring_ticks(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
 void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
 /* Next `n` fire times (array of integers, us) of a record, from now. */
 json_t *recurring_preview(const json_t *record, int64_t now_us, size_t n);
@@ -100,8 +137,13 @@ void ticker_on_fenced(struct ticker *t, void (*fn)(void *owner, unsigned shard),
 /* Told when claims wrote events to a shard. One listener. */
 void ticker_on_events(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner);
 
+#define TICKER_OUTCOMES 9
+/* "fired", "waiting", "skipped-overlap" ...; outcome < TICKER_OUTCOMES. */
+const char *ticker_outcome_name(int outcome);
+
 struct ticker_counts {
-    int64_t fired, waited, failed;
+    int64_t fired, failed;
+    int64_t outcomes[TICKER_OUTCOMES]; /* ticks since the start, without those that fired */
     int64_t recurring_runs, enabled;
     double lateness_sum_s;
     int64_t lateness_buckets[12]; /* <=1ms 5ms 10ms 25ms 50ms 100ms 250ms 500ms 1s 5s 30s, more */

@@ -19,6 +19,7 @@ struct artifact_store;
 struct buf;
 struct catalog;
 struct err;
+struct id;
 struct loop;
 struct plan;
 struct store;
@@ -87,6 +88,24 @@ typedef void run_json_fn(void *owner, const json_t *record, const struct err *er
  *  "error"?}],"error":"...","storage":"AVAILABLE"|"ARCHIVED","outputs":{}}
  */
 void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner);
+/*
+ * What a claim of recurring runs creates: one field `run_id` -> text of the shard's hash `born`, which
+ * costs Redis a fifth of a whole run's records. Everybody who names the run finds it; lists have it
+ * once it has been hatched, by run_hatch() or by the first who reads it. run_born_head() adds what
+ * stands before the run's doc; detail: "-", or JSON without spaces about the tick.
+ */
+void run_born_head(struct buf *out, int64_t created_us, int64_t scheduled_us, int64_t generation,
+    const char *recurring_run_id, const char *experiment_id, const char *detail);
+/* Ticks of a recurring run that its ledger keeps. */
+#define RUN_LEDGER_MAX 50
+/* These, or with count 0 up to `any` of those that are left in the shard. done gets the ids that are
+ * there now; left: how many are still to come, in the whole shard. Safe to repeat. */
+typedef void run_hatch_fn(void *owner, const struct id *ids, size_t count, int64_t left,
+    const struct err *err);
+struct run_hatching;
+struct run_hatching *run_hatch(struct store *store, unsigned shard, const struct id *ids,
+    size_t count, size_t any, run_hatch_fn *done, void *owner);
+void run_hatch_cancel(struct run_hatching *hatching); /* NULL is fine */
 /* Record, with "tasks": [task records] when with_tasks. */
 void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *done, void *owner);
 /*

@@ -51,6 +51,8 @@ static const char *const names[] = {
     "run.create.before",
     "run.end.after_save",
     "run.end.before_save",
+    "run.hatch.after",
+    "run.hatch.before",
     "run.save.after",
     "run.save.before",
     "tick.claim.after",

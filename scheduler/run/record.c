@@ -157,6 +157,7 @@ struct store_call *record_ask(
     store_key(args, "%srun:%s:tasks", prefix, id);
     store_arg(args, id);
     store_arg(args, with_tasks ? "1" : "0");
+    store_arg(args, prefix);
     return store_eval(store, &script_run_get, args, done, owner);
 }
 

@@ -177,10 +177,47 @@ void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *
 
 static const char *const stamp_fields[] = {"rev", "state", "storage", "created_us"};
 
+/* Reading a stamp. */
+struct run_stamping {
+    struct store *store;
+    struct id id;
+    stamp_done_fn *done;
+    void *owner;
+};
+
+static void stamping_finish(
+    struct run_stamping *s, const struct stamp *stamp, const struct err *err)
+{
+    s->done(s->owner, stamp, err);
+    free(s);
+}
+
+static void stamping_on_record(void *owner, const json_t *record, const struct err *err)
+{
+    struct stamp stamp;
+    if (record != NULL) {
+        run_stamp_of(record, &stamp);
+    }
+    stamping_finish(owner, record != NULL ? &stamp : NULL, err);
+}
+
+static void stamping_on_fields(void *owner, const struct stamp *stamp, const struct err *err)
+{
+    struct run_stamping *s = owner;
+    if (err != NULL && err->code == ERR_NOT_FOUND) {
+        run_get(s->store, s->id.text, false, stamping_on_record, s); /* just born, perhaps */
+    } else {
+        stamping_finish(s, stamp, err);
+    }
+}
+
 void run_stamp(struct store *store, const char *id, stamp_done_fn *done, void *owner)
 {
+    struct run_stamping *s = xcalloc(1, sizeof(*s));
+    *s = (struct run_stamping){.store = store, .done = done, .owner = owner};
+    memcpy(s->id.text, id, ID_LEN);
     char *key CLEANUP(cleanup_free) = xasprintf("%srun:%s", store_id_prefix(store, id), id);
-    stamp_read(store, key, stamp_fields, ARRAY_LEN(stamp_fields), done, owner);
+    stamp_read(store, key, stamp_fields, ARRAY_LEN(stamp_fields), stamping_on_fields, s);
 }
 
 /* In the order of stamp_fields. */
@@ -204,6 +241,7 @@ void run_set_storage(
     store_key(args, "%srun:%s", prefix, id);
     store_arg(args, id);
     store_arg(args, storage);
+    store_arg(args, prefix);
     store_eval(
         store, &script_run_set_storage, args, run_op_on_hash, run_op_new(store, id, done, owner));
 }

@@ -4,7 +4,7 @@
 -- so a save whose answer was lost may simply be sent again.
 --
 -- KEYS: 1 epoch, 2 run:<id>, 3 run:<id>:tasks, 4 events, 5 live, 6 finished, 7 expiry,
---       and for a recurring run's: 8 rr:<id>, 9 due
+--       and for a recurring run's: 8 progress, 9 due
 -- ARGV: 1 epoch, 2 run id, 3 number of this save,
 --       4 new state or "", 5 history entries for it (joined by commas), 6 "1" when it is final,
 --       7 started_us, 8 finished_us, 9 error, 10 outputs, 11 recurring run id or "",
@@ -73,17 +73,23 @@ redis.call('ZADD', KEYS[6], ARGV[8], ARGV[2])
 if tonumber(ARGV[12]) > 0 then
     redis.call('ZADD', KEYS[7], ARGV[12], ARGV[2])
 end
-if ARGV[11] ~= '' then
-    local rr = redis.call('HMGET', KEYS[8], 'waiting', 'enabled', 'next_us', 'active')
-    local active = tonumber(rr[4] or '0')
-    if was_live and active > 0 then
-        redis.call('HSET', KEYS[8], 'active', active - 1)
+if ARGV[11] ~= '' and was_live then
+    local of = ARGV[11]
+    local rest = redis.call('HMGET', KEYS[8], of, of .. ':active', of .. ':waiting', of .. ':fails')
+    local active = tonumber(rest[2] or '0')
+    if active > 1 then
+        redis.call('HSET', KEYS[8], of .. ':active', active - 1)
+    elseif active == 1 then
+        redis.call('HDEL', KEYS[8], of .. ':active')
     end
-    if rr[1] == '1' then
-        redis.call('HSET', KEYS[8], 'waiting', 0)
-        if rr[2] == '1' and tonumber(rr[3] or '0') > 0 then
-            redis.call('ZADD', KEYS[9], rr[3], ARGV[11])
-        end
+    if rest[4] and new == 'FAILED' then
+        redis.call('HINCRBY', KEYS[8], of .. ':fails', 1)
+    elseif rest[4] and new == 'SUCCEEDED' then
+        redis.call('HSET', KEYS[8], of .. ':fails', 0)
+    end
+    if rest[3] then
+        redis.call('HDEL', KEYS[8], of .. ':waiting')
+        redis.call('ZADD', KEYS[9], rest[3], of)
     end
 end
 return {0, new}

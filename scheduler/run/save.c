@@ -161,7 +161,7 @@ static struct store_args *save_args(const struct save *save)
     store_key(args, "%sfinished", prefix);
     store_key(args, "%sexpiry", prefix);
     if (rr[0] != '\0') {
-        store_key(args, "%srr:%s", prefix, rr);
+        store_key(args, "%sprogress", prefix);
         store_key(args, "%sdue", prefix);
     }
     store_arg_i(args, store_shard_epoch(store, run->shard));

@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "scheduler/run.h"
+#include "trigger/tick.h"
 #include "trigger_scripts.h"
 
 #define CLAIM_MAX_BYTES ((size_t)4 << 20)
@@ -24,64 +25,93 @@
 #define FAILURE_MIN_MS 10000
 #define FAILURE_MAX_MS 360000
 
-enum claim_result { CLAIM_STALE, CLAIM_FIRED, CLAIM_WAITING, CLAIM_GONE, CLAIM_FAILED };
-
-struct tick {
-    struct tick_entry *e;
-    int64_t slot_us, next_us;
-    struct id run_id;
-    bool has_fired;
+enum claim_result {
+    CLAIM_STALE,
+    CLAIM_FIRED,
+    CLAIM_FULL,
+    CLAIM_GONE,
+    CLAIM_EARLY = 5,
+    CLAIM_PASSED,
+    CLAIM_FAILING,
 };
 
 struct claim {
     struct tick_shard *s;
     struct store_call *call;
-    int64_t now_us;
+    int64_t now_us, redis_us;
     size_t count;
     struct tick ticks[];
 };
 
-static void tick_prepare(struct tick *tick, struct tick_entry *e, int64_t now_us)
+static void claim_free(struct claim *claim)
 {
-    struct schedule_window window = tick_entry_window(e);
-    const struct schedule *schedule = tick_entry_schedule(e);
-    tick->e = e;
-    tick->slot_us = slot_due(schedule, &window, &e->slots, now_us);
-    tick->next_us = slot_after(schedule, &window, tick->slot_us, now_us);
-    tick->has_fired = false;
-    char name[64];
-    snprintf(name, sizeof(name), "tick/%" PRId64 "/%" PRId64, e->generation, tick->slot_us);
-    id_derive(&tick->run_id, e->id.text, name);
-    e->state = TICK_STATE_CLAIMING;
+    for (size_t i = 0; i < claim->count; i++) {
+        tick_done(&claim->ticks[i]);
+    }
+    free(claim);
 }
 
-/* Keys and arguments of one tick: two passes, because keys come first. */
-static void tick_keys(const struct tick *tick, const char *prefix, struct store_args *args)
+/* One text after another in the same buffer. */
+static void arg_text(struct store_args *args, struct buf *text)
 {
-    store_key(args, "%srr:%s", prefix, tick->e->id.text);
-    store_key(args, "%srun:%s", prefix, tick->run_id.text);
-    store_key(args, "%sexperiment:%s:runs", prefix, tick->e->experiment_id);
+    store_arg_b(args, buf_str(text), text->len);
+    buf_reset(text);
+}
+
+static void policy_args(
+    const struct tick *tick, int64_t now_us, struct buf *text, struct store_args *args)
+{
+    const struct tick_entry *e = tick->e;
+    store_arg_i(args, e->policy.pause_after_failures);
+    store_arg(args, tick->was_waiting ? "0" : "");
+    tick_also_line(tick, now_us, text);
+    arg_text(args, text);
+    if (!tick->is_waiting_in_place) {
+        progress_format(&tick->passed, text);
+    }
+    arg_text(args, text);
+    store_arg_i(args, tick->passed_due_us);
+    if (tick->mark_us > 0) {
+        store_arg_i(args, tick->mark_us);
+    } else {
+        store_arg(args, "");
+    }
+    tick_passed_lines(tick, now_us, text);
+    arg_text(args, text);
+    tick_passed_event(tick, now_us, text);
+    arg_text(args, text);
 }
 
 static void tick_args(
     const struct tick *tick, int64_t now_us, struct buf *text, struct store_args *args)
 {
     const struct tick_entry *e = tick->e;
-    int64_t index = e->index + 1;
-    store_arg(args, e->id.text);
-    store_arg_i(args, e->slots.next_us);
-    store_arg_i(args, e->generation);
-    store_arg_i(args, index);
-    store_arg_i(args, tick->slot_us);
-    store_arg_i(args, tick->next_us);
-    store_arg_i(args, e->max_concurrency);
-    store_arg(args, tick->run_id.text);
-    buf_reset(text);
-    tick_entry_run_doc(e, tick->run_id.text, index, text);
-    store_arg_b(args, text->data, text->len);
-    buf_reset(text);
-    tick_entry_event(e, tick->run_id.text, index, tick->slot_us, now_us, text);
-    store_arg_b(args, text->data, text->len);
+    int64_t index = e->progress.index + 1;
+    store_arg(args, tick->needs_policy ? "p" : "f");
+    store_arg(args, e->progress_text);
+    store_arg_i(args, tick->limit);
+    store_arg_i(args, tick->was_waiting ? 0 : tick->due_us);
+    progress_format(&tick->fired, text);
+    arg_text(args, text);
+    store_arg_i(args, tick->fired_due_us);
+    store_arg_b(args, tick->run_id.text, ID_LEN);
+    if (tick->limit == TICK_NEVER_FIRE) {
+        store_arg(args, "");
+        store_arg(args, "");
+    } else {
+        struct buf detail;
+        buf_init(&detail, 256);
+        tick_detail(e, tick->slot_us, &detail);
+        tick_entry_born(
+            e, tick->run_id.text, index, tick->slot_us, now_us, buf_str(&detail), text);
+        buf_done(&detail);
+        arg_text(args, text);
+        tick_entry_event(e, tick->run_id.text, index, tick->slot_us, now_us, text);
+        arg_text(args, text);
+    }
+    if (tick->needs_policy) {
+        policy_args(tick, now_us, text, args);
+    }
 }
 
 static void count_lateness(struct ticker_counts *counts, int64_t late_us)
@@ -99,23 +129,57 @@ static void count_lateness(struct ticker_counts *counts, int64_t late_us)
     counts->lateness_sum_s += (double)late_us / (double)US_PER_S;
 }
 
+/* One that is behind has had its turn: those that became due meanwhile come first. */
+static void entry_turn(struct tick_entry *e, int64_t now_us)
+{
+    int64_t due_us = tick_entry_due_us(e);
+    e->ready_us = due_us > now_us ? due_us : now_us;
+}
+
 static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
 {
     struct tick_entry *e = tick->e;
     tick->has_fired = true;
-    e->slots.last_us = tick->slot_us;
-    e->slots.next_us = tick->next_us;
-    /* One that is behind has had its turn: those that became due meanwhile come first. */
-    e->ready_us = tick->next_us > now_us ? tick->next_us : now_us;
-    e->index++;
+    tick_entry_advance(e, &tick->fired, progress_text(&tick->fired));
+    if (tick->was_waiting) {
+        e->is_marked = false;
+    }
+    entry_turn(e, now_us);
     e->tries = 0;
-    e->has_error = false;
     free(STEAL(e->latest));
     t->counts.fired++;
-    count_lateness(&t->counts, clock_now_us() - tick->slot_us);
+    t->counts.outcomes[TICK_SKIPPED_WINDOW] += tick->also.count;
+    count_lateness(&t->counts, clock_now_us() - tick->due_us);
     LOG_DEBUG("recurring run fired",
         "recurring_run=%s run=%s index=%" PRId64 " slot_us=%" PRId64 " late_us=%" PRId64,
-        e->id.text, tick->run_id.text, e->index, tick->slot_us, now_us - tick->slot_us);
+        e->id.text, tick->run_id.text, e->progress.index, tick->slot_us, now_us - tick->due_us);
+    if (tick->cancels_others) {
+        others_cancel(t, e, tick->run_id.text);
+    }
+}
+
+/* It waits, or is passed over. */
+static void tick_passed(struct tick *tick, int64_t now_us, struct ticker *t)
+{
+    struct tick_entry *e = tick->e;
+    if (!(tick->was_waiting && tick->is_waiting_in_place)) {
+        t->counts.outcomes[tick->outcome] += tick->passed_count;
+        t->counts.outcomes[TICK_SKIPPED_OVERLAP] += tick->replaced_us > 0 ? 1 : 0;
+    }
+    e->is_marked |= tick->mark_us > 0;
+    if (!tick->is_waiting_in_place) {
+        tick_entry_advance(e, &tick->passed, progress_text(&tick->passed));
+    }
+    entry_turn(e, now_us);
+    LOG_DEBUG("tick of a recurring run did not fire",
+        "recurring_run=%s slot_us=%" PRId64 " outcome=%s", e->id.text, tick->slot_us,
+        tick_outcome_name(tick->outcome));
+    if (tick->cancels_others) {
+        others_cancel(t, e, NULL);
+    }
+    if (tick->is_waiting_in_place && !tick->was_waiting) {
+        e->must_drop = true; /* the end of one of its runs puts it back (run_save.lua) and wakes us */
+    }
 }
 
 /* It cannot be fired, and not for lack of Redis. Later, perhaps somebody has repaired it. */
@@ -135,19 +199,21 @@ static void tick_settle(struct claim *claim, struct tick *tick, int64_t result)
     case CLAIM_FIRED:
         tick_fired(tick, claim->now_us, s->t);
         break;
-    case CLAIM_WAITING:
-        /* The end of one of its runs puts it back (run_save.lua) and wakes us. */
-        s->t->counts.waited++;
-        e->must_drop = true;
-        LOG_DEBUG("recurring run waits for a free place", "recurring_run=%s max_concurrency=%d",
-            e->id.text, e->max_concurrency);
+    case CLAIM_PASSED:
+        tick_passed(tick, claim->now_us, s->t);
+        break;
+    case CLAIM_FULL:
+        e->wants_policy = true; /* at once again */
         break;
     case CLAIM_GONE:
         e->must_drop = true;
         break;
-    case CLAIM_FAILED:
-        LOG_ERROR("recurring run cannot fire: keys of it or of its run are of another kind",
-            "recurring_run=%s run=%s", e->id.text, tick->run_id.text);
+    case CLAIM_EARLY:
+        /* Our clock is ahead of Redis's. */
+        e->ready_us = claim->now_us + (tick->due_us - claim->redis_us) + US_PER_MS;
+        break;
+    case CLAIM_FAILING:
+        recurring_pause_failing(s->t, e->id.text);
         tick_put_off(s, e);
         return;
     default:
@@ -187,30 +253,24 @@ static void claim_failed(struct claim *claim, const struct err *err)
     if (err->code == ERR_FENCED) {
         shard_fenced(s, err);
     } else {
-        /* If it was done all the same and another slot is due at the next try, nobody wakes its
-         * runs. */
-        if (s->t->set.engine != NULL) {
-            engine_look_soon(s->t->set.engine);
-        }
+        /* If it was done all the same and another slot is due at the next try, nobody tells of
+         * its runs. */
+        s->hatch_wanted = true;
         shard_back_off(s, err, "claim");
     }
 }
 
-/* The runs exist. Waking is a hint: whoever dies here finds them at the next start. */
+/* The runs exist. This is a hint: whoever dies here finds them at the next start. */
 static void claim_tell(struct claim *claim)
 {
     struct ticker *t = claim->s->t;
-    size_t fired = 0;
     for (size_t i = 0; i < claim->count; i++) {
         if (claim->ticks[i].has_fired) {
-            fired++;
             FAULT("tick.wake.before");
-            if (t->set.engine != NULL) {
-                engine_wake(t->set.engine, claim->ticks[i].run_id.text);
-            }
+            hatch_add(claim->s, &claim->ticks[i].run_id);
         }
     }
-    if (fired > 0 && t->on_events != NULL) {
+    if (t->on_events != NULL) {
         t->on_events(t->on_events_owner, claim->s->number);
     }
 }
@@ -223,13 +283,13 @@ static void claim_on_reply(void *owner, redisReply *reply, const struct err *err
     s->claim = NULL;
     FAULT("tick.claim.after");
     struct err shape = ERR_INIT;
-    if (err == NULL && (reply->type != REDIS_REPLY_ARRAY || reply->elements != claim->count)) {
+    if (err == NULL && (reply->type != REDIS_REPLY_ARRAY || reply->elements != claim->count + 1)) {
         err_set(&shape, ERR_INTERNAL, "claim.lua answered in an unknown shape");
         err = &shape;
     }
     if (err != NULL) {
         claim_failed(claim, err);
-        free(claim);
+        claim_free(claim);
         return;
     }
     shard_worked(s);
@@ -238,31 +298,32 @@ static void claim_on_reply(void *owner, redisReply *reply, const struct err *err
         s->claim_limit =
             more < (size_t)s->t->set.claim_batch ? more : (size_t)s->t->set.claim_batch;
     }
+    claim->redis_us = reply_int(reply->element[0], claim->now_us);
+    ticker_heard_clock(s->t, claim->redis_us, claim->now_us);
     for (size_t i = 0; i < claim->count; i++) {
-        tick_settle(claim, &claim->ticks[i], reply_int(reply->element[i], CLAIM_STALE));
+        tick_settle(claim, &claim->ticks[i], reply_int(reply->element[i + 1], CLAIM_STALE));
     }
     ticker_poke(s->t);
     claim_tell(claim);
-    free(claim);
+    claim_free(claim);
 }
 
 static void claim_send(struct claim *claim)
 {
     struct tick_shard *s = claim->s;
     struct store_args *args = store_args_new();
-    static const char *const fixed[] = {"epoch", "due", "runs", "live", "events"};
-    for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
-        store_key(args, "%s%s", s->prefix, fixed[i]);
+    static const char *const keys[] = {"epoch", "due", "progress", "born", "events"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        store_key(args, "%s%s", s->prefix, keys[i]);
     }
-    for (size_t i = 0; i < claim->count; i++) {
-        tick_keys(&claim->ticks[i], s->prefix, args);
-    }
-    char history[96];
-    snprintf(
-        history, sizeof(history), "[{\"at_us\":%" PRId64 ",\"state\":\"PENDING\"}]", claim->now_us);
     store_arg_i(args, store_shard_epoch(s->t->set.store, s->number));
-    store_arg_i(args, claim->now_us);
-    store_arg(args, history);
+    store_arg_i(args, clock_shift_us());
+    store_arg_i(args, (int64_t)claim->count);
+    store_arg(args, s->prefix);
+    store_arg_i(args, RUN_LEDGER_MAX);
+    for (size_t i = 0; i < claim->count; i++) {
+        store_arg_b(args, claim->ticks[i].e->id.text, ID_LEN);
+    }
     struct buf text;
     buf_init(&text, DOC_MAX_BYTES);
     for (size_t i = 0; i < claim->count; i++) {
@@ -290,15 +351,20 @@ void claim_start(struct tick_shard *s, int64_t now_us)
             break;
         }
         tick_heap_remove(&s->heap, e);
-        if (e->pipeline_id != NULL && e->latest == NULL) {
+        if (e->progress.enabled && e->pipeline_id != NULL && e->latest == NULL) {
             latest_start(s, e);
             continue;
         }
-        tick_prepare(&claim->ticks[claim->count++], e, now_us);
+        if (!e->progress.enabled) {
+            resume_start(s, e);
+            continue;
+        }
+        e->state = TICK_STATE_CLAIMING;
+        tick_plan(&claim->ticks[claim->count++], e, now_us);
         bytes += strlen(e->doc) + 1024;
     }
     if (claim->count == 0) {
-        free(claim);
+        claim_free(claim);
     } else {
         claim_send(claim);
     }
@@ -308,6 +374,6 @@ void claim_cancel(struct claim *claim)
 {
     if (claim != NULL) {
         store_cancel(claim->call);
-        free(claim);
+        claim_free(claim);
     }
 }

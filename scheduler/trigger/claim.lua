@@ -1,99 +1,107 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Claim due ticks of one shard: many recurring runs, at most one tick of each. A tick is fired
--- (the recurring run advances, its run is created, the event is written), or it waits for a free
--- place under max_concurrency, or it is not due any more. A tick that was fired by the same claim
--- before (its answer was lost) is found by its run and answered in the same way.
+-- Claim due ticks of one shard: many recurring runs, at most one tick of each. The daemon has worked
+-- out what each tick leads to, as new texts of the recurring run's progress; here it is compared
+-- and swapped, all or nothing for each. A tick is fired (the progress moves on, its run is born, the
+-- event is written), or, when as many runs as are allowed are active, what is to happen then: it waits
+-- for a free place, or is passed over. A tick that was claimed by the same call before (its answer was
+-- lost) is answered in the same way.
 --
--- Everything is read before anything is written, so what cannot be read spoils nothing; and the
--- indexes that ticks share are written once for all of them, because Redis takes longer to begin
--- a command than to add to a set.
+-- Everything is read before anything is written, and each key is read and written once for all ticks:
+-- Redis takes about ten times longer to begin a command than to carry out one more of its fields.
 --
--- KEYS: 1 epoch, 2 due, 3 runs, 4 live, 5 events,
---       then for each tick: rr:<id>, run:<id>, experiment:<id>:runs
--- ARGV: 1 epoch, 2 now_us, 3 history of a new run, then for each tick: recurring run id,
---       the next_us that was read, generation, index of this firing, slot that is fired,
---       next slot (0: never again), max_concurrency, run id, run doc, event
--- Result: for each tick 1 fired, 2 waiting, 3 gone (deleted or disabled), 0 stale (somebody
---       changed it: read it again), 4 its keys cannot be written. FENCED.
-local call, pcall = redis.call, redis.pcall
+-- KEYS: 1 epoch, 2 due, 3 progress, 4 born, 5 events
+-- ARGV: 1 epoch, 2 how far the daemon's clock was moved (us; tests), 3 number of ticks, 4 key prefix,
+--       5 ledger entries kept, then the ids of the recurring runs, then for each tick:
+--       kind: "f" or "p"; the progress that was read; runs that may be active (0: any number, -1: never
+--       fire); when it is due (us); new progress; when it is due next (us; 0 never); run id;
+--       the run to be (born.lua.in); event ("" none);
+--       and of kind "p" only: failures in a row that pause it (0: any number), mark and ledger line when fired, then
+--       for when it cannot fire: new progress ("" as it is), due (us; 0: not in `due`), mark, ledger lines, event.
+--       A mark is "" to leave `<id>:waiting` alone, "0" to take it away, else its new value.
+-- Result: {Redis's clock in us, for each tick 1 fired, 2 may not fire (kind "f": nothing is changed, ask with kind
+--       "p"), 3 gone (deleted), 0 stale (somebody changed it: read it again), 5 not due by Redis's clock,
+--       6 waits or was passed over, 7 failed too often}. FENCED.
+local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('FENCED another daemon has taken over this shard')
 end
-local now, history = ARGV[2], ARGV[3]
-local count = (#KEYS - 5) / 3
-local out, read = {}, {}
-local STALE, FIRED, WAITING, GONE, FAILED = 0, 1, 2, 3, 4
+local STALE, FIRED, FULL, GONE, EARLY, PASSED, FAILING = 0, 1, 2, 3, 5, 6, 7
+local time = call('TIME')
+local clock = tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[2])
+local count, prefix, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
+local fields = {}
 for i = 1, count do
-    local k, a = 3 + 3 * i, 10 * i - 6
-    local was = call('HMGET', KEYS[k], 'enabled', 'generation', 'next_us', 'index', 'active',
-        'waiting', 'error')
-    if not was[1] then
-        out[i] = GONE
-    elseif was[2] ~= ARGV[a + 2] or was[3] ~= ARGV[a + 1] or
-        tonumber(was[4]) + 1 ~= tonumber(ARGV[a + 3]) then
-        out[i] = call('EXISTS', KEYS[k + 1]) == 1 and FIRED or STALE
-    elseif was[1] ~= '1' then
-        out[i] = GONE
-    elseif tonumber(was[5] or 0) >= tonumber(ARGV[a + 6]) then
-        out[i] = WAITING
+    local id = ARGV[5 + i]
+    fields[2 * i - 1] = id
+    fields[2 * i] = id .. ':active'
+end
+local was = call('HMGET', KEYS[3], unpack(fields))
+
+local out = {string.format('%.0f', clock)}
+-- Arguments of the commands for all: field, value, field, value ... and score, member ...
+local progress, no_progress, due, not_due, born, events, ledger = {}, {}, {}, {}, {}, {}, {}
+local function put(list, a, b)
+    local n = #list
+    list[n + 1] = a
+    list[n + 2] = b
+end
+local function put_due(id, at)
+    if at == '0' then
+        not_due[#not_due + 1] = id
     else
-        read[i] = was
+        put(due, at, id)
+    end
+end
+local function put_mark(id, mark)
+    if mark == '0' then
+        no_progress[#no_progress + 1] = id .. ':waiting'
+    elseif mark ~= '' then
+        put(progress, id .. ':waiting', mark)
     end
 end
 
--- Arguments of the commands for all: score, member, score, member ...
-local not_due, due, created, experiments = {}, {}, {}, {}
+local a = 6 + count
 for i = 1, count do
-    local k, a = 3 + 3 * i, 10 * i - 6
-    local id, was = ARGV[a], read[i]
-    if was then
-        local rr, run, run_id = KEYS[k], KEYS[k + 1], ARGV[a + 7]
-        local slot, next_slot = ARGV[a + 4], ARGV[a + 5]
-        local done = pcall('ZADD', rr .. ':runs', now, run_id)
-        if type(done) ~= 'table' then
-            done = pcall('HSET', run, 'v', 1, 'doc', ARGV[a + 8], 'rr', id, 'state', 'PENDING',
-                'created_us', now, 'scheduled_us', slot, 'history', history, 'storage',
-                'AVAILABLE')
-            if type(done) == 'table' then
-                call('ZREM', rr .. ':runs', run_id)
-            end
-        end
-        if type(done) == 'table' then
-            out[i] = FAILED
-        else
-            local active = tonumber(was[5] or 0) + 1
-            if was[6] == '0' and was[7] == '' then
-                call('HSET', rr, 'index', ARGV[a + 3], 'last_us', slot, 'next_us', next_slot,
-                    'active', active)
-            else
-                call('HSET', rr, 'index', ARGV[a + 3], 'last_us', slot, 'next_us', next_slot,
-                    'active', active, 'waiting', 0, 'error', '')
-            end
-            if next_slot == '0' then
-                not_due[#not_due + 1] = id
-            else
-                due[#due + 1] = next_slot
-                due[#due + 1] = id
-            end
-            created[#created + 1] = now
-            created[#created + 1] = run_id
-            local runs = experiments[KEYS[k + 2]]
-            if not runs then
-                runs = {}
-                experiments[KEYS[k + 2]] = runs
-            end
-            runs[#runs + 1] = now
-            runs[#runs + 1] = run_id
-            call('XADD', KEYS[5], '*', 'e', ARGV[a + 9])
-            out[i] = FIRED
-        end
-    elseif out[i] == WAITING then
-        call('HSET', KEYS[k], 'waiting', 1)
+    local id, is_policy = ARGV[5 + i], ARGV[a] == 'p'
+    local there, active = was[2 * i - 1], tonumber(was[2 * i] or 0)
+    local limit = tonumber(ARGV[a + 2])
+    if not there then
         not_due[#not_due + 1] = id
-    elseif out[i] == GONE then
-        not_due[#not_due + 1] = id
+        out[i + 1] = GONE
+    elseif there ~= ARGV[a + 1] then
+        out[i + 1] = there == ARGV[a + 4] and limit >= 0 and FIRED or STALE
+    elseif tonumber(ARGV[a + 3]) > clock then
+        out[i + 1] = EARLY
+    elseif is_policy and ARGV[a + 9] ~= '0' and tonumber(call('HGET', KEYS[3], id .. ':fails') or 0) >=
+        tonumber(ARGV[a + 9]) then
+        out[i + 1] = FAILING
+    elseif limit == 0 or active < limit then
+        put(progress, id, ARGV[a + 4])
+        put(progress, id .. ':active', active + 1)
+        put_due(id, ARGV[a + 5])
+        put(born, ARGV[a + 6], ARGV[a + 7])
+        put(events, 'e', ARGV[a + 8])
+        if is_policy then
+            put_mark(id, ARGV[a + 10])
+            put(ledger, id, ARGV[a + 11])
+        end
+        out[i + 1] = FIRED
+    elseif not is_policy then
+        out[i + 1] = FULL
+    else
+        if ARGV[a + 12] ~= '' then
+            put(progress, id, ARGV[a + 12])
+        end
+        put_due(id, ARGV[a + 13])
+        put_mark(id, ARGV[a + 14])
+        put(ledger, id, ARGV[a + 15])
+        if ARGV[a + 16] ~= '' then
+            put(events, 'e', ARGV[a + 16])
+        end
+        out[i + 1] = PASSED
     end
+    a = a + (is_policy and 17 or 9)
 end
 
 if #not_due > 0 then
@@ -102,11 +110,23 @@ end
 if #due > 0 then
     call('ZADD', KEYS[2], unpack(due))
 end
-if #created > 0 then
-    call('ZADD', KEYS[3], unpack(created))
-    call('ZADD', KEYS[4], unpack(created))
-    for key, runs in pairs(experiments) do
-        call('ZADD', key, unpack(runs))
+if #progress > 0 then
+    call('HSET', KEYS[3], unpack(progress))
+end
+if #no_progress > 0 then
+    call('HDEL', KEYS[3], unpack(no_progress))
+end
+if #born > 0 then
+    call('HSET', KEYS[4], unpack(born))
+end
+for i = 1, #ledger, 2 do
+    local key = prefix .. 'rr:' .. ledger[i] .. ':ticks'
+    for line in ledger[i + 1]:gmatch('[^\n]+') do
+        call('LPUSH', key, line)
+        call('LTRIM', key, 0, kept - 1)
     end
+end
+if #events > 0 then
+    call('XADD', KEYS[5], '*', unpack(events))
 end
 return out

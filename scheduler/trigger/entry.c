@@ -12,11 +12,12 @@
 #include "base/json.h"
 #include "base/store.h"
 #include "base/util.h"
+#include "scheduler/run.h"
 #include "trigger/schedule_cache.h"
 
 #define ENTRY_TEXT_MAX ((size_t)64 << 20)
 
-enum field { DOC, ENABLED, WAITING, GENERATION, INDEX, LAST, ANCHOR, NEXT, FIELD_COUNT };
+enum field { DOC, PROGRESS, ACTIVE, WAITING, FAILS, FIELD_COUNT };
 
 /* Append `"key":"text"`, with a comma before it. */
 static void add_member(struct buf *out, const char *key, const char *text)
@@ -98,41 +99,54 @@ static int prepare_texts(struct tick_entry *e, const json_t *doc, struct err *er
     return 0;
 }
 
-static int64_t field_i64(const redisReply *fields, enum field field)
+/* Nothing will come of it before somebody changes it, or a run of it ends. */
+static bool entry_rests(const struct tick_entry *e)
 {
-    return reply_int(fields->element[field], 0);
+    if (!e->progress.enabled) {
+        return tick_entry_due_us(e) == 0;
+    }
+    /* OVERLAP_QUEUE waits at the slot itself, with all that come after it. */
+    bool waits = progress_more(&e->progress, "waits") != NULL;
+    return (e->is_marked && !waits) || (e->progress.next_us <= 0 && (!waits || e->is_marked));
 }
 
 struct tick_entry *tick_entry_new(
     struct schedule_cache *cache, const char *id, const redisReply *fields, struct err *err)
 {
-    if (fields->type != REDIS_REPLY_ARRAY || fields->elements != FIELD_COUNT) {
-        err_set(err, ERR_INTERNAL, "its key is not a hash");
+    if (fields->type != REDIS_REPLY_ARRAY || fields->elements != FIELD_COUNT ||
+        (fields->element[DOC]->str != NULL && fields->element[DOC]->len == 0)) {
+        err_set(err, ERR_INTERNAL, "its key is not a string");
         return NULL;
     }
-    if (fields->element[DOC]->str == NULL || field_i64(fields, ENABLED) != 1 ||
-        field_i64(fields, WAITING) != 0 || field_i64(fields, NEXT) <= 0) {
-        return NULL;
-    }
-    const redisReply *text = fields->element[DOC];
-    json_t *doc CLEANUP(json_decrefp) = jread_text(text->str, text->len, "recurring run", err);
-    if (doc == NULL) {
+    const redisReply *text = fields->element[DOC], *state = fields->element[PROGRESS];
+    if (text->str == NULL || state->str == NULL) {
         return NULL;
     }
     struct tick_entry *e = xcalloc(1, sizeof(*e));
     memcpy(e->id.text, id, ID_LEN);
-    e->slots.last_us = field_i64(fields, LAST);
-    e->slots.anchor_us = field_i64(fields, ANCHOR);
-    e->slots.next_us = e->ready_us = field_i64(fields, NEXT);
-    e->generation = field_i64(fields, GENERATION);
-    e->index = field_i64(fields, INDEX);
+    json_t *doc CLEANUP(json_decrefp) = jread_text(text->str, text->len, "recurring run", err);
+    if (doc == NULL || progress_parse(state->str, state->len, &e->progress, err) != 0 ||
+        policy_parse(doc, &e->policy, err) != 0) {
+        tick_entry_free(e);
+        return NULL;
+    }
+    json_object_set_new(doc, "id", json_string(id)); /* its key has it */
+    e->progress_text = xstrdup(state->str);
+    e->is_marked = fields->element[WAITING]->str != NULL;
+    e->wants_policy = reply_int(fields->element[ACTIVE], 0) >= e->policy.max_concurrency;
+    e->fails = reply_int(fields->element[FAILS], 0);
+    e->offset_us = policy_offset_us(&e->policy, id);
+    if (entry_rests(e)) {
+        tick_entry_free(e);
+        return NULL;
+    }
+    e->ready_us = tick_entry_due_us(e);
     struct schedule_window window;
     slot_window(doc, &window);
     e->start_us = window.start_us;
     e->end_us = window.end_us;
     e->created_us = window.created_us;
-    e->no_catchup = window.no_catchup;
-    e->max_concurrency = (int32_t)jget_i64(doc, "max_concurrency", 1);
+    e->no_catchup = e->policy.catchup == CATCHUP_LAST;
     e->schedule = schedule_cache_get(cache, doc, err);
     if (e->schedule == NULL || prepare_texts(e, doc, err) != 0) {
         tick_entry_free(e);
@@ -147,6 +161,8 @@ void tick_entry_free(struct tick_entry *e)
         return;
     }
     schedule_cache_put(e->schedule);
+    progress_done(&e->progress);
+    free(e->progress_text);
     free(e->name);
     free(e->latest);
     free(e);
@@ -167,6 +183,37 @@ const struct schedule *tick_entry_schedule(const struct tick_entry *e)
     return e->schedule->schedule;
 }
 
+struct slot_state tick_entry_slots(const struct tick_entry *e)
+{
+    return (struct slot_state){
+        .last_us = e->progress.last_us,
+        .anchor_us = e->progress.anchor_us,
+        .next_us = e->progress.next_us,
+    };
+}
+
+int64_t tick_entry_due_us(const struct tick_entry *e)
+{
+    const struct progress *p = &e->progress;
+    if (!p->enabled) {
+        return jget_i64(progress_more(p, "pause"), "until_us", 0);
+    }
+    const json_t *waits = progress_more(p, "waits");
+    if (waits != NULL && !e->is_marked) {
+        return json_integer_value(json_array_get(waits, 0)) + e->offset_us;
+    }
+    return p->next_us > 0 ? p->next_us + e->offset_us : 0;
+}
+
+void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text)
+{
+    progress_done(&e->progress);
+    e->progress = *p;
+    p->more = NULL;
+    free(e->progress_text);
+    e->progress_text = text;
+}
+
 void tick_entry_run_doc(
     const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out)
 {
@@ -177,6 +224,14 @@ void tick_entry_run_doc(
         buf_adds(out, e->latest);
     }
     buf_addc(out, '}');
+}
+
+void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index,
+    int64_t slot_us, int64_t now_us, const char *detail, struct buf *out)
+{
+    run_born_head(
+        out, now_us, slot_us, e->progress.generation, e->id.text, e->experiment_id, detail);
+    tick_entry_run_doc(e, run_id, index, out);
 }
 
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
@@ -190,7 +245,7 @@ void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t in
     buf_addf(out,
         ",\"run_id\":\"%s\",\"run_name\":\"%s-%" PRId64 "\",\"index\":%" PRId64
         ",\"scheduled_us\":%" PRId64 ",\"lateness_us\":%" PRId64 "}}",
-        run_id, e->name, index, index, slot_us, now_us - slot_us);
+        run_id, e->name, index, index, slot_us, now_us - slot_us - e->offset_us);
 }
 
 /* ---- heap ---- */

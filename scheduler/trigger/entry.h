@@ -10,6 +10,8 @@
 
 #include "base/id.h"
 #include "scheduler/schedule.h"
+#include "trigger/policy.h"
+#include "trigger/progress.h"
 #include "trigger/slots.h"
 
 struct buf;
@@ -28,15 +30,18 @@ struct tick_entry {
     enum tick_state state;
     bool must_reload; /* changed while it was busy */
     bool must_drop;   /* deleted or disabled while it was busy */
-    bool has_error;   /* one is written in its record */
+    bool wants_policy; /* a claim has found that it may not fire: ask with what then */
+    bool is_marked;    /* the first of those that wait has no place yet */
     bool no_catchup;
-    int32_t max_concurrency;
+    struct policy policy;
+    int64_t fails;     /* runs in a row that failed, when it was read */
+    int64_t offset_us; /* it fires so long after its slots */
     uint32_t tries; /* failures in a row */
     size_t heap_at;
     int64_t ready_us; /* heap order: due, or later when it has just had its turn or failed */
     int64_t start_us, end_us, created_us;
-    struct slot_state slots;
-    int64_t generation, index;
+    struct progress progress;
+    char *progress_text; /* as it is stored */
     struct shared_schedule *schedule;
     /* Prepared JSON: the name without quotes; members of a run's doc that never change; members
      * of the event's data that never change. In one allocation, held by `name`. */
@@ -48,17 +53,25 @@ struct tick_entry {
 };
 
 /*
- * From one element of rr_load.lua's reply. NULL without an err: nothing to fire (disabled,
- * waiting, over); NULL with an err: its record cannot be used.
+ * From one element of rr_load.lua's reply. NULL without an err: nothing to do (disabled for good,
+ * waiting for the end of a run, over); NULL with an err: its record cannot be used.
  */
 struct tick_entry *tick_entry_new(
     struct schedule_cache *cache, const char *id, const redisReply *fields, struct err *err);
 void tick_entry_free(struct tick_entry *e);
 struct schedule_window tick_entry_window(const struct tick_entry *e);
 const struct schedule *tick_entry_schedule(const struct tick_entry *e);
+struct slot_state tick_entry_slots(const struct tick_entry *e);
+/* When there is something to do: its next slot, one that waits, or the end of a pause; 0 never. */
+int64_t tick_entry_due_us(const struct tick_entry *e);
+/* It has come so far: p is taken over, text too. */
+void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text);
 /* The doc of the run, and the event, of one firing. */
 void tick_entry_run_doc(
     const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out);
+/* The run to be, as claims write it (scheduler/run.h). */
+void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index,
+    int64_t slot_us, int64_t now_us, const char *detail, struct buf *out);
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
     int64_t slot_us, int64_t now_us, struct buf *out);
 

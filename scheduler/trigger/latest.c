@@ -41,17 +41,10 @@ static void latest_free(struct latest *latest)
 static void latest_write_error(struct tick_shard *s, struct tick_entry *e, const struct err *err)
 {
     LOG_WARN("recurring run cannot fire", "recurring_run=%s error=%s", e->id.text, LOG_Q(err->msg));
-    if (e->has_error) {
+    if (strcmp(progress_error(&e->progress), err->msg) == 0) {
         return;
     }
-    e->has_error = true;
-    struct store_args *args = store_args_new();
-    store_key(args, "%sepoch", s->prefix);
-    store_key(args, "%srr:%s", s->prefix, e->id.text);
-    store_arg_i(args, store_shard_epoch(s->t->set.store, s->number));
-    store_arg_i(args, e->index + 1);
-    store_arg(args, err->msg);
-    store_eval(s->t->set.store, &script_rr_error, args, NULL, NULL);
+    recurring_note_error(s->t, e->id.text, err->msg);
 }
 
 static void latest_failed(struct tick_shard *s, struct tick_entry *e, const struct err *err)

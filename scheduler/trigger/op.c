@@ -7,10 +7,13 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "scheduler/run.h"
+#include "trigger/policy.h"
+#include "trigger/progress.h"
 #include "trigger/ticker.h"
 #include "trigger_scripts.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 struct recurring_op *recurring_op_new(struct ticker *t, recurring_json_fn *done, void *owner)
 {
@@ -33,6 +36,7 @@ static void op_free(struct recurring_op *op)
         op->next->prev = op->prev;
     }
     free(op->experiment_id);
+    json_decref(op->changes);
     free(op->ids);
     json_decref(op->records);
     free(op);
@@ -82,6 +86,7 @@ void recurring_op_drop_all(struct ticker *t)
     while (t->ops != NULL) {
         struct recurring_op *op = t->ops;
         store_cancel(op->call);
+        run_hatch_cancel(op->hatching);
         loop_defer_cancel(t->set.loop, &op->deferred);
         op_free(op);
     }
@@ -91,8 +96,47 @@ void recurring_op_read(struct recurring_op *op, store_done_fn *done)
 {
     const char *prefix = store_id_prefix(op->t->set.store, op->id.text);
     struct store_args *args = store_args_new();
+    store_key(args, "%sprogress", prefix);
     store_key(args, "%srr:%s", prefix, op->id.text);
-    op->call = store_eval(op->t->set.store, &script_rr_many, args, done, op);
+    store_arg(args, op->id.text);
+    op->call = store_eval(op->t->set.store, &script_rr_load, args, done, op);
+}
+
+void recurring_op_swap(struct recurring_op *op, const struct swap *swap, store_done_fn *done)
+{
+    struct store *store = op->t->set.store;
+    const char *prefix = store_id_prefix(store, op->id.text);
+    struct store_args *args = store_args_new();
+    store_key(args, "%sepoch", prefix);
+    store_key(args, "%srr:%s", prefix, op->id.text);
+    store_key(args, "%sprogress", prefix);
+    store_key(args, "%sdue", prefix);
+    store_key(args, "%srrs", prefix);
+    store_key(args, "%srr_counts", prefix);
+    store_key(args, "%sevents", prefix);
+    store_key(args, "%srr:%s:ticks", prefix, op->id.text);
+    char epoch[32];
+    snprintf(epoch, sizeof epoch, "%s%lld", swap->is_fenced ? "!" : "",
+        (long long)store_id_epoch(store, op->id.text));
+    store_arg(args, epoch);
+    store_arg(args, op->id.text);
+    store_arg(args, swap->from);
+    store_arg(args, swap->to);
+    store_arg(args, swap->doc);
+    store_arg_i(args, swap->due_us);
+    store_arg_i(args, swap->created_us);
+    store_arg_i(args, swap->enabled);
+    store_arg(args, swap->mark);
+    store_arg(args, swap->fails);
+    store_arg_i(args, RUN_LEDGER_MAX);
+    store_arg_i(args, (int64_t)swap->line_count);
+    for (size_t i = 0; i < swap->line_count; i++) {
+        store_arg(args, swap->lines[i]);
+    }
+    for (size_t i = 0; i < swap->event_count; i++) {
+        store_arg(args, swap->events[i]);
+    }
+    op->call = store_eval(store, &script_rr_swap, args, done, op);
 }
 
 /* ---- records ---- */
@@ -129,15 +173,23 @@ static json_t *recurring_doc(
     json_object_set_new(doc, "max_concurrency", json_integer(req->max_concurrency));
     json_object_set_new(doc, "no_catchup", json_boolean(req->no_catchup));
     json_object_set_new(doc, "created_us", json_integer(created_us));
+    if (req->more != NULL) {
+        json_object_update(doc, (json_t *)req->more);
+    }
     return doc;
 }
 
 /* The record of one that asks for nothing. */
 static const struct recurring_request plain = {.max_concurrency = 1};
 
-char *recurring_doc_text(const struct recurring_request *req, const char *id, int64_t created_us)
+json_t *recurring_doc_of(const struct recurring_request *req, const char *id, int64_t created_us)
 {
-    json_t *doc CLEANUP(json_decrefp) = recurring_doc(req, id, created_us);
+    return recurring_doc(req, id, created_us);
+}
+
+char *recurring_doc_text(const json_t *full, const char *id)
+{
+    json_t *doc CLEANUP(json_decrefp) = json_deep_copy(full);
     json_t *defaults CLEANUP(json_decrefp) = recurring_doc(&plain, id, 0);
     const char *key;
     json_t *value;
@@ -147,53 +199,72 @@ char *recurring_doc_text(const struct recurring_request *req, const char *id, in
             json_object_del(doc, key);
         }
     }
+    json_object_del(doc, "id"); /* its key has it */
+    json_object_set_new(doc, "v", json_integer(RECORD_VERSION));
     return jtext(doc);
 }
 
-static int64_t hash_i64(const redisReply *hash, const char *field)
-{
-    const char *text = reply_field(hash, field);
-    int64_t value = 0;
-    if (text == NULL || parse_i64(text, INT64_MIN, INT64_MAX, field, &value, NULL) != 0) {
-        return 0;
-    }
-    return value;
-}
+enum field { DOC, PROGRESS, ACTIVE, WAITING, FAILS, FIELD_COUNT };
 
-json_t *recurring_record(const redisReply *hash, const char *id, struct err *err)
+json_t *recurring_record(
+    const redisReply *reply, size_t first, const char *id, struct err *err)
 {
-    if (hash->type != REDIS_REPLY_ARRAY) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != first + FIELD_COUNT) {
         err_set(err, ERR_INTERNAL, "recurring run %s: Redis answered in an unknown shape", id);
         return NULL;
     }
-    if (hash->elements == 0) {
+    redisReply **fields = reply->element + first;
+    const char *text = reply_str(fields[DOC]), *progress = reply_str(fields[PROGRESS]);
+    if (text == NULL || progress == NULL) {
+        return NULL; /* gone */
+    }
+    json_t *record CLEANUP(json_decrefp) = jread_text(text, fields[DOC]->len, "recurring run", err);
+    struct progress p;
+    if (record == NULL || progress_parse(progress, fields[PROGRESS]->len, &p, err) != 0) {
+        err->code = ERR_INTERNAL;
+        err_wrap(err, "recurring run %s", id);
         return NULL;
     }
-    int64_t version = hash_i64(hash, "v");
-    const char *text = reply_field(hash, "doc");
-    if (version != RECORD_VERSION || text == NULL) {
+    int64_t version = jget_i64(record, "v", RECORD_VERSION);
+    if (version != RECORD_VERSION) {
+        progress_done(&p);
         err_set(err, ERR_INTERNAL,
             "recurring run %s: its record has version %lld, this program reads version %d; use "
             "the program that wrote it",
             id, (long long)version, RECORD_VERSION);
         return NULL;
     }
-    json_t *record = jread_text(text, strlen(text), "recurring run", err);
-    if (record == NULL) {
-        err->code = ERR_INTERNAL;
-        return NULL;
-    }
     json_t *defaults CLEANUP(json_decrefp) = recurring_doc(&plain, id, 0);
     json_object_update_missing(record, defaults);
-    static const char *const numbers[] = {
-        "generation", "index", "last_us", "anchor_us", "next_us", "updated_us", "active"};
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {
+        {"generation", p.generation},
+        {"index", p.index},
+        {"last_us", p.last_us},
+        {"anchor_us", p.anchor_us},
+        {"next_us", p.next_us},
+        {"updated_us", p.updated_us},
+        {"active", reply_int(fields[ACTIVE], 0)},
+        {"failures", reply_int(fields[FAILS], 0)},
+    };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
-        json_object_set_new(record, numbers[i], json_integer(hash_i64(hash, numbers[i])));
+        json_object_set_new(record, numbers[i].key, json_integer(numbers[i].value));
     }
-    const char *error = reply_field(hash, "error");
-    set_text(record, "error", error);
+    static const char *const rare[] = {"waits", "skip", "pause"};
+    for (size_t i = 0; i < ARRAY_LEN(rare); i++) {
+        json_t *value = (json_t *)progress_more(&p, rare[i]);
+        if (value != NULL) {
+            json_object_set(record, rare[i], value);
+        }
+    }
+    set_text(record, "error", progress_error(&p));
+    set_text(record, "progress", progress);
+    set_text(record, "mark", reply_str(fields[WAITING]));
     json_object_set_new(record, "v", json_integer(RECORD_VERSION));
-    json_object_set_new(record, "enabled", json_boolean(hash_i64(hash, "enabled") == 1));
-    json_object_set_new(record, "waiting", json_boolean(hash_i64(hash, "waiting") == 1));
-    return record;
+    json_object_set_new(record, "enabled", json_boolean(p.enabled));
+    json_object_set_new(record, "waiting", json_boolean(reply_str(fields[WAITING]) != NULL));
+    progress_done(&p);
+    return STEAL(record);
 }

@@ -12,17 +12,24 @@
 #include "base/store.h"
 #include "scheduler/recurring.h"
 
+struct run_hatching;
+struct schedule;
+
 struct recurring_op {
     struct ticker *t;
     struct recurring_op *prev, *next;
     struct store_call *call;
+    struct run_hatching *hatching;
     struct deferred deferred;
     recurring_json_fn *done;
     void *owner;
     struct id id;
     struct err err; /* of an answer that is deferred */
-    bool enabled;   /* wanted */
     int tries;
+    /* a change (change.c) */
+    const struct change_kind *kind;
+    json_t *changes;
+    int64_t number;
     /* read all */
     char *experiment_id;
     json_t *records;
@@ -43,11 +50,32 @@ void recurring_op_drop_all(struct ticker *t);
 /* Read the record at op->id. */
 void recurring_op_read(struct recurring_op *op, store_done_fn *done);
 
-/* From its flat hash: a record; new reference. NULL without err: there is none. */
-json_t *recurring_record(const redisReply *hash, const char *id, struct err *err);
-/* The part that never changes as it is stored, from a request that was checked: without what is as
- * in a request that asks for nothing, because a million of them may be stored. recurring_record()
- * puts that back. */
-char *recurring_doc_text(const struct recurring_request *req, const char *id, int64_t created_us);
+/* One change of a recurring run, as rr_swap.lua takes it. Texts are borrowed; NULL counts as "". */
+struct swap {
+    bool is_fenced;        /* the ticker's own doing: only while the shard is ours */
+    const char *from, *to; /* progress; from "": create */
+    const char *doc;       /* "": as it is */
+    int64_t due_us;        /* 0: not due */
+    int64_t created_us;    /* to create */
+    int enabled;           /* 1 one more, -1 one less */
+    const char *mark;      /* "" leave it, "0" take it away */
+    const char *fails;     /* "" leave it, "-" take it away, else the number */
+    char *const *lines;    /* of the ledger, newest last */
+    size_t line_count;
+    char *const *events;
+    size_t event_count;
+};
+void recurring_op_swap(struct recurring_op *op, const struct swap *swap, store_done_fn *done);
+
+/* From the five fields of rr_load.lua that begin at `first`: a record; new reference. NULL without
+ * err: there is none. */
+json_t *recurring_record(const redisReply *reply, size_t first, const char *id, struct err *err);
+/* The part that does not change by itself, from a request; new reference. */
+json_t *recurring_doc_of(const struct recurring_request *req, const char *id, int64_t created_us);
+/* As it is stored: without what is as in a request that asks for nothing, because a million of them
+ * may be stored. recurring_record() puts that back. malloc'd. */
+char *recurring_doc_text(const json_t *doc, const char *id);
+/* Everything about a doc that can be wrong. *schedule is NULL for one that fires once. */
+int recurring_check(const json_t *doc, struct schedule **schedule, struct err *err);
 
 #endif

@@ -12,11 +12,12 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "trigger/op.h"
+#include "trigger/policy.h"
+#include "trigger/progress.h"
 #include "trigger/slots.h"
 #include "trigger/ticker.h"
 #include "trigger_scripts.h"
 
-#define MAX_CONCURRENCY_MAX 10
 #define INTERVAL_MAX_S (INT64_C(100) * 366 * 86400)
 #define READ_BATCH 500
 
@@ -25,83 +26,85 @@ static bool is_set(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
-static int check_text(const char *text, const char *what, struct err *err)
+static int check_texts(const json_t *doc, struct err *err)
 {
-    json_t *value = json_string(text == NULL ? "" : text);
-    if (value == NULL) {
-        return err_set(err, ERR_INVALID, "%s: it is not valid UTF-8", what);
-    }
-    json_decref(value);
-    return 0;
-}
-
-static int request_check_texts(const struct recurring_request *req, struct err *err)
-{
-    if (!is_set(req->name)) {
-        return err_set(err, ERR_INVALID, "display_name: a recurring run needs a name");
-    }
-    const struct {
-        const char *what, *text;
+    static const struct {
+        const char *member, *what;
     } texts[] = {
-        {"display_name", req->name},
-        {"description", req->description},
-        {"pipeline_root", req->pipeline_root},
-        {"service_account", req->service_account},
-        {"pipeline name", req->pipeline_name},
-        {"cron", req->cron},
-        {"time_zone", req->time_zone},
+        {"name", "display_name"},
+        {"description", "description"},
+        {"pipeline_root", "pipeline_root"},
+        {"service_account", "service_account"},
+        {"pipeline_name", "pipeline name"},
+        {"cron", "cron"},
+        {"time_zone", "time_zone"},
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        if (check_text(texts[i].text, texts[i].what, err) != 0) {
-            return -1;
+        if (!json_is_string(json_object_get(doc, texts[i].member))) {
+            return err_set(err, ERR_INVALID, "%s: a string of valid UTF-8 is expected",
+                texts[i].what);
         }
+    }
+    if (!is_set(jget_str(doc, "name", ""))) {
+        return err_set(err, ERR_INVALID, "display_name: a recurring run needs a name");
     }
     return 0;
 }
 
-/* *out is NULL for one that fires once. */
-static int request_check(
-    const struct recurring_request *req, struct schedule **out, struct err *err)
+int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
 {
     *out = NULL;
-    if (request_check_texts(req, err) != 0) {
+    struct policy policy;
+    const char *experiment_id = jget_str(doc, "experiment_id", "");
+    int64_t interval_s = jget_i64(doc, "interval_s", 0);
+    int64_t start_us = jget_i64(doc, "start_us", 0), end_us = jget_i64(doc, "end_us", 0);
+    if (check_texts(doc, err) != 0) {
         return -1;
     }
-    if (!is_set(req->experiment_id) || !id_is_valid(req->experiment_id)) {
+    if (!id_is_valid(experiment_id)) {
         return err_set(err, ERR_INVALID, "experiment_id: a recurring run belongs to an experiment");
     }
-    if (!is_set(req->spec) && !is_set(req->pipeline_id)) {
+    if (!is_set(jget_str(doc, "spec", "")) && !is_set(jget_str(doc, "pipeline_id", ""))) {
         return err_set(err, ERR_INVALID,
             "a recurring run needs a pipeline: give pipeline_spec or pipeline_version_reference");
     }
-    if (req->max_concurrency < 1 || req->max_concurrency > MAX_CONCURRENCY_MAX) {
-        return err_set(err, ERR_INVALID, "max_concurrency: it is %" PRId64 ", allowed are 1 to %d",
-            req->max_concurrency, MAX_CONCURRENCY_MAX);
+    if (policy_parse(doc, &policy, err) != 0) {
+        return -1;
     }
-    if (is_set(req->cron) && req->interval_s != 0) {
+    if (is_set(jget_str(doc, "cron", "")) && interval_s != 0) {
         return err_set(
             err, ERR_INVALID, "trigger: give a cron expression or an interval, not both");
     }
-    if (req->interval_s < 0 || req->interval_s > INTERVAL_MAX_S) {
+    if (interval_s < 0 || interval_s > INTERVAL_MAX_S) {
         return err_set(err, ERR_INVALID,
             "trigger.periodic_schedule.interval_second: it is %" PRId64
             ", allowed are 1 to %" PRId64,
-            req->interval_s, INTERVAL_MAX_S);
+            interval_s, INTERVAL_MAX_S);
     }
-    if (req->start_us < 0 || req->end_us < 0) {
+    if (start_us < 0 || end_us < 0) {
         return err_set(err, ERR_INVALID, "trigger: start_time and end_time must be after 1970");
     }
-    if (req->start_us != 0 && req->end_us != 0 && req->end_us < req->start_us) {
+    if (start_us != 0 && end_us != 0 && end_us < start_us) {
         return err_set(err, ERR_INVALID, "trigger: its end_time is before its start_time");
     }
-    if (is_set(req->cron)) {
-        *out = schedule_parse_cron(req->cron, is_set(req->time_zone) ? req->time_zone : NULL, err);
-    } else if (req->interval_s > 0) {
-        *out = schedule_new_interval(req->interval_s, err);
-    } else {
-        return 0;
+    return slot_schedule(doc, out, err) == 0 ? 0 : err_wrap(err, "trigger");
+}
+
+static const char *const schedule_members[] = {"schedules", "profile", "dst", "include", "exclude",
+    NULL};
+
+static int check_more(const json_t *more, struct err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)more, key, value)
+    {
+        if (!is_one_of(key, schedule_members) && !is_one_of(key, policy_members)) {
+            return err_set(err, ERR_INVALID,
+                "rondo.%.60s: there is no such member; see \"schedules\" in the documentation", key);
+        }
     }
-    return *out == NULL ? err_wrap(err, "trigger") : 0;
+    return 0;
 }
 
 static void on_created(void *owner, redisReply *reply, const struct err *err)
@@ -114,7 +117,7 @@ static void on_created(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     struct err local = ERR_INIT;
-    json_t *record CLEANUP(json_decrefp) = recurring_record(reply, op->id.text, &local);
+    json_t *record CLEANUP(json_decrefp) = recurring_record(reply, 1, op->id.text, &local);
     if (record == NULL) {
         recurring_op_finish(op, NULL, &local);
         return;
@@ -132,38 +135,41 @@ void recurring_create(
     struct ticker *t, const struct recurring_request *req, recurring_json_fn *done, void *owner)
 {
     struct recurring_op *op = recurring_op_new(t, done, owner);
+    id_new(&op->id);
+    int64_t now_us = clock_now_us();
+    json_t *doc CLEANUP(json_decrefp) = recurring_doc_of(req, op->id.text, now_us);
     struct schedule *schedule;
-    if (request_check(req, &schedule, &op->err) != 0) {
+    struct policy policy;
+    if (check_more(req->more, &op->err) != 0 || recurring_check(doc, &schedule, &op->err) != 0) {
         recurring_op_fail_later(op);
         return;
     }
-    id_new(&op->id);
-    int64_t now_us = clock_now_us();
-    const struct schedule_window window = {
-        .start_us = req->start_us,
-        .end_us = req->end_us,
-        .created_us = now_us,
-        .no_catchup = req->no_catchup,
+    (void)policy_parse(doc, &policy, NULL); /* has been checked */
+    struct schedule_window window;
+    slot_window(doc, &window);
+    struct progress progress = {
+        .enabled = req->is_enabled,
+        .generation = 1,
+        .next_us = slot_first(schedule, &window, now_us),
+        .updated_us = now_us,
     };
-    int64_t first_us = slot_first(schedule, &window, now_us);
     schedule_free(schedule);
-    char *text CLEANUP(cleanup_free) = recurring_doc_text(req, op->id.text, now_us);
-
-    const char *prefix = store_id_prefix(t->set.store, op->id.text);
-    struct store_args *args = store_args_new();
-    store_key(args, "%sepoch", prefix);
-    store_key(args, "%srr:%s", prefix, op->id.text);
-    store_key(args, "%srrs", prefix);
-    store_key(args, "%sdue", prefix);
-    store_key(args, "%srr_counts", prefix);
-    store_arg_i(args, store_id_epoch(t->set.store, op->id.text));
-    store_arg(args, op->id.text);
-    store_arg(args, text);
-    store_arg_i(args, req->is_enabled ? 1 : 0);
-    store_arg_i(args, now_us);
-    store_arg_i(args, first_us);
+    char *doc_text CLEANUP(cleanup_free) = recurring_doc_text(doc, op->id.text);
+    char *text CLEANUP(cleanup_free) = progress_text(&progress);
+    int64_t due_us = progress.enabled && progress.next_us > 0
+                         ? progress.next_us + policy_offset_us(&policy, op->id.text)
+                         : 0;
+    const struct swap swap = {
+        .from = "",
+        .to = text,
+        .doc = doc_text,
+        .due_us = due_us,
+        .created_us = now_us,
+        .enabled = progress.enabled ? 1 : 0,
+        .fails = policy.pause_after_failures > 0 ? "0" : "",
+    };
     FAULT("recurring.create.before");
-    op->call = store_eval(t->set.store, &script_rr_create, args, on_created, op);
+    recurring_op_swap(op, &swap, on_created);
 }
 
 static void on_got(void *owner, redisReply *reply, const struct err *err)
@@ -175,7 +181,7 @@ static void on_got(void *owner, redisReply *reply, const struct err *err)
     if (err != NULL) {
         err_copy(&local, err);
     } else {
-        record = recurring_record(reply->element[0], op->id.text, &local);
+        record = recurring_record(reply->element[0], 0, op->id.text, &local);
         if (record == NULL && local.code == ERR_NONE) {
             err_set(&local, ERR_NOT_FOUND, "recurring run %s does not exist", op->id.text);
         }
@@ -193,29 +199,23 @@ void recurring_get(struct ticker *t, const char *id, recurring_json_fn *done, vo
 
 /* ---- stamps ---- */
 
-static const char *const stamp_fields[] = {"generation", "enabled", "waiting", "index", "last_us",
-    "anchor_us", "next_us", "updated_us", "error"};
-
 void recurring_stamp(struct ticker *t, const char *id, stamp_done_fn *done, void *owner)
 {
     struct store *store = t->set.store;
-    char *key CLEANUP(cleanup_free) = xasprintf("%srr:%s", store_id_prefix(store, id), id);
-    stamp_read(store, key, stamp_fields, ARRAY_LEN(stamp_fields), done, owner);
+    char *key CLEANUP(cleanup_free) = xasprintf("%sprogress", store_id_prefix(store, id));
+    char *waiting CLEANUP(cleanup_free) = xasprintf("%s:waiting", id);
+    char *fails CLEANUP(cleanup_free) = xasprintf("%s:fails", id);
+    const char *const fields[] = {id, waiting, fails};
+    stamp_read(store, key, fields, ARRAY_LEN(fields), done, owner);
 }
 
-/* In the order of stamp_fields. */
+/* In the order of the fields above. */
 void recurring_stamp_of(const json_t *record, struct stamp *out)
 {
     *out = (struct stamp){.len = 0};
-    stamp_add_i(out, jget_i64(record, "generation", 0));
-    stamp_add_i(out, jget_bool(record, "enabled", false));
-    stamp_add_i(out, jget_bool(record, "waiting", false));
-    stamp_add_i(out, jget_i64(record, "index", 0));
-    stamp_add_i(out, jget_i64(record, "last_us", 0));
-    stamp_add_i(out, jget_i64(record, "anchor_us", 0));
-    stamp_add_i(out, jget_i64(record, "next_us", 0));
-    stamp_add_i(out, jget_i64(record, "updated_us", 0));
-    stamp_add(out, jget_str(record, "error", ""));
+    stamp_add(out, jget_str(record, "progress", ""));
+    stamp_add(out, jget_str(record, "mark", ""));
+    stamp_add_i(out, jget_i64(record, "failures", 0));
 }
 
 /* ---- all: shard after shard, in batches ---- */
@@ -257,7 +257,7 @@ static void all_on_batch(void *owner, redisReply *reply, const struct err *err)
     for (size_t i = 0; i < reply->elements; i++) {
         struct err local = ERR_INIT;
         json_t *record CLEANUP(json_decrefp) =
-            recurring_record(reply->element[i], op->ids[first + i].text, &local);
+            recurring_record(reply->element[i], 0, op->ids[first + i].text, &local);
         if (record == NULL && local.code != ERR_NONE) {
             recurring_op_finish(op, NULL, &local);
             return;
@@ -304,13 +304,19 @@ static void all_next(struct recurring_op *op)
         }
         return;
     }
+    const char *prefix = store_shard_prefix(store, op->shard - 1);
+    size_t first = op->id_at, left = op->id_count - first;
+    size_t count = left < READ_BATCH ? left : READ_BATCH;
     struct store_args *args = store_args_new();
-    for (size_t i = 0; i < READ_BATCH && op->id_at < op->id_count; i++) {
-        const char *id = op->ids[op->id_at++].text;
-        const char *prefix = store_shard_prefix(store, op->shard - 1);
-        store_key(args, "%srr:%s", prefix, id);
+    store_key(args, "%sprogress", prefix);
+    for (size_t i = 0; i < count; i++) {
+        store_key(args, "%srr:%s", prefix, op->ids[first + i].text);
     }
-    op->call = store_eval(store, &script_rr_many, args, all_on_batch, op);
+    for (size_t i = 0; i < count; i++) {
+        store_arg_b(args, op->ids[first + i].text, ID_LEN);
+    }
+    op->id_at += count;
+    op->call = store_eval(store, &script_rr_load, args, all_on_batch, op);
 }
 
 void recurring_all(
@@ -341,9 +347,17 @@ json_t *recurring_preview(const json_t *record, int64_t now_us, size_t n)
     if (!jget_bool(record, "enabled", true)) {
         slot_resume(schedule, &window, &state, now_us); /* as if it were enabled now */
     }
+    int64_t skip = jget_i64(record, "skip", 0);
+    int64_t left = jget_i64(record, "max_fires", 0);
+    left = left > 0 ? left - jget_i64(record, "index", 0) : INT64_MAX;
     int64_t slot_us = state.next_us <= 0 ? 0 : slot_due(schedule, &window, &state, now_us);
-    for (size_t i = 0; i < n && slot_us > 0; i++) {
-        json_array_append_new(list, json_integer(slot_us));
+    while (json_array_size(list) < n && left > 0 && slot_us > 0) {
+        if (skip > 0) {
+            skip--;
+        } else {
+            json_array_append_new(list, json_integer(slot_us));
+            left--;
+        }
         slot_us = slot_after(schedule, &window, slot_us, now_us);
     }
     schedule_free(schedule);

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Delete a recurring run. Its runs stay, and with them their index rr:<id>:runs, which empties
 -- as they are deleted.
--- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts
+-- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts, 6 progress, 7 rr:<id>:ticks
 -- ARGV: 1 the epoch that we hold or 0, 2 id
 -- Result: 1 it was enabled, 0 it was not. NOSUCH.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -11,14 +11,16 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     redis.call('RPUSH', knocks .. ':ids', 'recurring ' .. ARGV[2])
     redis.call('LTRIM', knocks .. ':ids', -256, -1)
 end
-local enabled = redis.call('HGET', KEYS[2], 'enabled')
-if not enabled then
-    return redis.error_reply('NOSUCH recurring run ' .. ARGV[2] .. ' does not exist')
+local id = ARGV[2]
+local progress = redis.call('HGET', KEYS[6], id)
+if not progress then
+    return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
 end
-redis.call('DEL', KEYS[2])
-redis.call('ZREM', KEYS[3], ARGV[2])
-redis.call('ZREM', KEYS[4], ARGV[2])
-if enabled == '1' then
+redis.call('DEL', KEYS[2], KEYS[7])
+redis.call('ZREM', KEYS[3], id)
+redis.call('ZREM', KEYS[4], id)
+redis.call('HDEL', KEYS[6], id, id .. ':active', id .. ':waiting', id .. ':fails')
+if progress:sub(1, 1) == '1' then
     redis.call('HINCRBY', KEYS[5], 'enabled', -1)
     return 1
 end

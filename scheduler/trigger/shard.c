@@ -53,6 +53,7 @@ void shard_stop(struct tick_shard *s)
     store_cancel(STEAL(s->scan_call));
     store_cancel(STEAL(s->load_call));
     claim_cancel(STEAL(s->claim));
+    hatch_stop(s);
     timer_stop(&s->retry);
     struct map_iter it = {0};
     const char *id;
@@ -77,6 +78,7 @@ void shard_done(struct tick_shard *s)
     timer_done(&s->retry);
     tick_heap_done(&s->heap);
     free(s->to_load);
+    free(s->to_hatch);
 }
 
 void shard_back_off(struct tick_shard *s, const struct err *err, const char *what)
@@ -143,12 +145,13 @@ void shard_place(struct tick_shard *s, struct tick_entry *e)
     if (e->must_reload && !e->must_drop) {
         shard_load(s, e->id.text);
     }
-    if (e->must_drop || e->must_reload || e->slots.next_us <= 0) {
+    int64_t due_us = tick_entry_due_us(e);
+    if (e->must_drop || e->must_reload || due_us <= 0) {
         shard_forget(s, e);
         return;
     }
-    if (e->slots.next_us > s->loaded_until_us) {
-        s->beyond_us = e->slots.next_us < s->beyond_us ? e->slots.next_us : s->beyond_us;
+    if (due_us > s->loaded_until_us) {
+        s->beyond_us = due_us < s->beyond_us ? due_us : s->beyond_us;
         shard_forget(s, e);
         return;
     }
@@ -158,7 +161,7 @@ void shard_place(struct tick_shard *s, struct tick_entry *e)
 
 void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms)
 {
-    e->ready_us = clock_now_us() + ticker_jitter_ms(after_ms) * US_PER_MS;
+    e->ready_us = ticker_now_us(s->t) + ticker_jitter_ms(after_ms) * US_PER_MS;
     shard_place(s, e);
 }
 
@@ -206,6 +209,8 @@ static void shard_on_scanned(void *owner, redisReply *reply, const struct err *e
     s->beyond_us = element_i64(reply, 2, INT64_MAX);
     s->recurring_runs = reply_int(reply->element[3], 0);
     s->enabled = reply_int(reply->element[4], 0);
+    /* Those of a daemon that died; our own we know of. */
+    s->hatch_wanted |= reply_int(reply->element[5], 0) > (int64_t)s->to_hatch_count;
     s->is_known = true;
     ticker_poke(s->t);
     void (*started)(void *) = STEAL(s->started);
@@ -224,6 +229,7 @@ static void shard_scan(struct tick_shard *s, int64_t now_us)
     store_key(args, "%sdue", s->prefix);
     store_key(args, "%srrs", s->prefix);
     store_key(args, "%srr_counts", s->prefix);
+    store_key(args, "%sborn", s->prefix);
     store_arg_i(args, s->loaded_until_us);
     store_arg_i(args, (int64_t)s->t->loaded_max);
     s->scan_call = store_eval(s->t->set.store, &script_due_scan, args, shard_on_scanned, s);
@@ -252,6 +258,12 @@ static void shard_take_in(struct tick_shard *s, const char *id, const redisReply
     }
     map_put(s->t->entries, id, e);
     s->loaded++;
+    if (e->policy.pause_after_failures > 0 && e->fails >= e->policy.pause_after_failures) {
+        recurring_pause_failing(s->t, id);
+    }
+    if (e->policy.overlap == OVERLAP_CANCEL_OTHER && e->is_marked) {
+        others_cancel(s->t, e, NULL); /* perhaps we died before we could ask */
+    }
     shard_place(s, e);
 }
 
@@ -279,8 +291,12 @@ static void shard_load_batch(struct tick_shard *s)
 {
     s->loading = s->to_load_count < LOAD_BATCH ? s->to_load_count : LOAD_BATCH;
     struct store_args *args = store_args_new();
+    store_key(args, "%sprogress", s->prefix);
     for (size_t i = 0; i < s->loading; i++) {
         store_key(args, "%srr:%s", s->prefix, s->to_load[i].text);
+    }
+    for (size_t i = 0; i < s->loading; i++) {
+        store_arg_b(args, s->to_load[i].text, ID_LEN);
     }
     s->load_call = store_eval(s->t->set.store, &script_rr_load, args, shard_on_loaded, s);
 }
@@ -297,7 +313,7 @@ static void shard_check_clock(struct tick_shard *s, int64_t now_us)
     s->heap = (struct tick_heap){0};
     for (size_t i = 0; i < old.count; i++) {
         struct tick_entry *e = old.items[i];
-        e->ready_us = e->slots.next_us;
+        e->ready_us = tick_entry_due_us(e);
         shard_place(s, e);
     }
     tick_heap_done(&old);
@@ -326,6 +342,7 @@ void shard_step(struct tick_shard *s, int64_t now_us)
     if (s->claim == NULL) {
         claim_start(s, now_us);
     }
+    hatch_step(s, now_us);
 }
 
 int64_t shard_wakes_at(const struct tick_shard *s)

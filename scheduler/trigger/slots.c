@@ -17,6 +17,19 @@ int64_t slot_first(
     return never_is_0(schedule_next_slot(schedule, window, 0, now_us));
 }
 
+int64_t slot_first_after(
+    const struct schedule *schedule, const struct schedule_window *window, int64_t now_us)
+{
+    if (schedule == NULL) {
+        return 0; /* what fires once has its time at creation */
+    }
+    struct schedule_window fresh = *window;
+    fresh.created_us = now_us;
+    fresh.start_us = window->start_us > now_us ? window->start_us : 0;
+    fresh.no_catchup = false;
+    return never_is_0(schedule_next_slot(schedule, &fresh, 0, now_us));
+}
+
 /* From where the next slot is counted. */
 static int64_t base_of(const struct slot_state *state)
 {

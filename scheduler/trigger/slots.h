@@ -23,6 +23,9 @@ struct slot_state {
 /* The first slot of a new one; 0: never. */
 int64_t slot_first(
     const struct schedule *schedule, const struct schedule_window *window, int64_t now_us);
+/* The first one after now, of one whose schedule was just edited; 0: never. */
+int64_t slot_first_after(
+    const struct schedule *schedule, const struct schedule_window *window, int64_t now_us);
 /* The slot to fire now: the stored one, or with no_catchup the latest that was missed. */
 int64_t slot_due(const struct schedule *schedule, const struct schedule_window *window,
     const struct slot_state *state, int64_t now_us);

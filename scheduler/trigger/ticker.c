@@ -13,12 +13,36 @@
 #include "trigger/op.h"
 #include "trigger/schedule_cache.h"
 
+/* Less than this is the way there and back. */
+#define SKEW_MIN_US (20 * US_PER_MS)
+
 int64_t ticker_jitter_ms(int64_t ms)
 {
     uint32_t random;
     random_bytes(&random, sizeof(random));
     int64_t half = ms / 2;
     return ms - half + (int64_t)(random % (uint32_t)(half + 1));
+}
+
+int64_t ticker_now_us(const struct ticker *t)
+{
+    return clock_now_us() + t->skew_us;
+}
+
+void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us)
+{
+    int64_t sent_by_ours = sent_us - t->skew_us, now_us = clock_now_us();
+    int64_t skew_us = redis_us < sent_by_ours ? redis_us - sent_by_ours
+                      : redis_us > now_us     ? redis_us - now_us
+                                              : 0;
+    if (skew_us > -SKEW_MIN_US && skew_us < SKEW_MIN_US) {
+        skew_us = 0; /* one clock, or as good as one */
+    }
+    if (skew_us - t->skew_us > SKEW_MIN_US || skew_us - t->skew_us < -SKEW_MIN_US) {
+        LOG_WARN("this machine's clock differs from Redis's; ticks are due by Redis's",
+            "ahead_ms=%lld", (long long)(-skew_us / US_PER_MS));
+        t->skew_us = skew_us;
+    }
 }
 
 struct tick_shard *ticker_shard(struct ticker *t, const char *id)
@@ -36,14 +60,14 @@ static void ticker_arm(struct ticker *t)
     if (at == INT64_MAX) {
         timer_stop(&t->timer);
     } else {
-        timer_start_at(&t->timer, at);
+        timer_start_at(&t->timer, at - t->skew_us);
     }
 }
 
 static void ticker_step(void *owner)
 {
     struct ticker *t = owner;
-    int64_t now_us = clock_now_us();
+    int64_t now_us = ticker_now_us(t);
     for (unsigned i = 0; i < t->shard_count; i++) {
         shard_step(&t->shards[i], now_us);
     }
@@ -153,6 +177,7 @@ void ticker_stop(struct ticker *t)
     timer_stop(&t->timer);
     timer_stop(&t->sweep);
     latest_cancel_all(t);
+    others_stop(t);
     for (unsigned i = 0; i < t->shard_count; i++) {
         shard_stop(&t->shards[i]);
     }
@@ -181,10 +206,16 @@ void ticker_wake(struct ticker *t, const char *recurring_run_id)
     if (!id_is_valid(recurring_run_id)) {
         return;
     }
-    /* One that waits is not in memory. One that is there goes on by itself: its own calls tell
-     * the ticker of changes. */
-    if (!map_has(t->entries, recurring_run_id)) {
+    struct tick_entry *e = map_get(t->entries, recurring_run_id);
+    if (e == NULL) {
         shard_load(ticker_shard(t, recurring_run_id), recurring_run_id);
+    } else if (e->is_marked || e->policy.pause_after_failures > 0) {
+        /* A place for the first of those that wait, or one failure too many. */
+        if (e->state == TICK_STATE_READY) {
+            shard_load(ticker_shard(t, recurring_run_id), recurring_run_id);
+        } else {
+            e->must_reload = true;
+        }
     }
 }
 
@@ -202,6 +233,9 @@ void ticker_changed(struct ticker *t, const char *recurring_run_id)
     }
     shard_load(s, recurring_run_id);
     ticker_shard_look(t, s->number); /* how many there are may have changed too */
+    if (t->on_events != NULL) {
+        t->on_events(t->on_events_owner, s->number); /* and it may have been reported */
+    }
 }
 
 void ticker_on_fenced(struct ticker *t, void (*fn)(void *owner, unsigned shard), void *owner)

@@ -55,6 +55,12 @@ struct tick_shard {
     size_t to_load_count, to_load_cap;
     size_t loading;      /* of to_load, the first ones are under way */
     struct claim *claim; /* under way, or NULL */
+    struct id *to_hatch; /* runs that claims have created */
+    size_t to_hatch_count, to_hatch_cap;
+    size_t hatching_count; /* of to_hatch, the first ones are under way */
+    int64_t hatch_since_us; /* how long the first of them waits; monotonic */
+    struct run_hatching *hatching;
+    bool hatch_wanted; /* there may be others that nobody has told of */
     size_t claim_limit;  /* shrinks to find the one that makes a batch fail */
     struct timer retry;
     int64_t backoff_ms;
@@ -79,13 +85,19 @@ struct ticker {
     void (*on_fenced)(void *owner, unsigned shard);
     void *on_fenced_owner;
     struct ticker_counts counts;
+    int64_t skew_us; /* Redis's clock less ours; 0 while they agree */
     struct latest *latest; /* look-ups under way */
+    struct others *others; /* runs being asked to end */
     struct recurring_op *ops;
 };
 
 /* Look at all shards at the bottom of this turn of the loop. */
 void ticker_poke(struct ticker *t);
 struct tick_shard *ticker_shard(struct ticker *t, const char *id);
+/* Ticks are due by Redis's clock, which several daemons share. */
+int64_t ticker_now_us(const struct ticker *t);
+/* A claim sent at sent_us met this instant in Redis. */
+void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us);
 /* Random, in [ms/2, ms]. */
 int64_t ticker_jitter_ms(int64_t ms);
 
@@ -122,6 +134,28 @@ void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms);
 /* Claim what is due now; nothing when nothing is. */
 void claim_start(struct tick_shard *s, int64_t now_us);
 void claim_cancel(struct claim *claim);
+
+/* ---- births.c ---- */
+
+/* A claim has created this run: it gets its records when nothing is due, and soon in any case. */
+void hatch_add(struct tick_shard *s, const struct id *run_id);
+void hatch_step(struct tick_shard *s, int64_t now_us);
+void hatch_stop(struct tick_shard *s);
+
+/* ---- others.c ---- */
+
+/* Ask the other active runs of a recurring run to end; at once, when it is to terminate them. */
+void others_cancel(struct ticker *t, const struct tick_entry *e, const char *except_run_id);
+void others_stop(struct ticker *t);
+
+/* ---- change.c ---- */
+
+/* The pause of this one is over. Takes it out of memory. */
+void resume_start(struct tick_shard *s, struct tick_entry *e);
+/* Write down why this one cannot fire; its next firing takes that away. */
+void recurring_note_error(struct ticker *t, const char *id, const char *error);
+/* So many of its runs have failed in a row that it is to pause. */
+void recurring_pause_failing(struct ticker *t, const char *id);
 
 /* ---- latest.c ---- */
 

@@ -13,8 +13,8 @@
 #include <time.h>
 
 #define BATCH 100
-#define KEYS (5 + 3 * BATCH)
-#define ARGS (3 + 10 * BATCH)
+#define KEYS 5
+#define ARGS (5 + 10 * BATCH)
 #define WORDS (3 + KEYS + ARGS)
 #define WORD_MAX 800
 #define FIRST INT64_C(1800000000000000)
@@ -35,33 +35,40 @@ static void add(const char *fmt, const char *text, long long number)
     lens[word_count++] = (size_t)n;
 }
 
+static void add_progress(int index, int64_t slot)
+{
+    char text[128];
+    snprintf(text, sizeof text, "1 1 %d %lld 0 %lld 0", index,
+        index > 0 ? (long long)(slot - SECOND) : 0, (long long)slot);
+    add("%s", text, 0);
+}
+
 static void send_batch(redisContext *redis, const char *sha, int from, int round)
 {
-    static const char *const fixed[] = {"epoch", "due", "runs", "live", "events"};
+    static const char *const keys[] = {"epoch", "due", "progress", "born", "events"};
     int64_t slot = FIRST + round * SECOND;
     word_count = 0;
     add("%s", "EVALSHA", 0);
     add("%s", sha, 0);
     add("%lld", NULL, KEYS);
-    for (int i = 0; i < 5; i++) {
-        add("rondo:{00}:%s", fixed[i], 0);
-    }
-    for (int i = from; i < from + BATCH; i++) {
-        add("rondo:{00}:rr:00000000-0000-4000-8000-%012lld", NULL, i);
-        add("rondo:{00}:run:00000000-0000-5000-8000-%012lld", NULL, (long long)round * 1000000 + i);
-        add("%s", "rondo:{00}:experiment:00000000-0000-4000-8000-000000000000:runs", 0);
+    for (int i = 0; i < KEYS; i++) {
+        add("rondo:{00}:%s", keys[i], 0);
     }
     add("%lld", NULL, 1);
-    add("%lld", NULL, slot);
-    add("%s", "[{\"at_us\":1800000000000000,\"state\":\"PENDING\"}]", 0);
+    add("%lld", NULL, 2 * FIRST); /* as if that instant had come */
+    add("%lld", NULL, BATCH);
+    add("%s", "rondo:{00}:", 0);
+    add("%lld", NULL, 50);
     for (int i = from; i < from + BATCH; i++) {
         add("00000000-0000-4000-8000-%012lld", NULL, i);
-        add("%lld", NULL, slot);
-        add("%lld", NULL, 1);
-        add("%lld", NULL, round + 1);
-        add("%lld", NULL, slot);
-        add("%lld", NULL, slot + SECOND);
+    }
+    for (int i = from; i < from + BATCH; i++) {
+        add("%s", "f", 0);
+        add_progress(round, slot);
         add("%lld", NULL, 1000000);
+        add("%lld", NULL, slot);
+        add_progress(round + 1, slot + SECOND);
+        add("%lld", NULL, slot + SECOND);
         add("00000000-0000-5000-8000-%012lld", NULL, (long long)round * 1000000 + i);
         add("%s", doc, 0);
         add("%s", event, 0);
@@ -73,7 +80,7 @@ static void take(redisContext *redis, bool is_claim)
 {
     redisReply *reply = NULL;
     if (redisGetReply(redis, (void **)&reply) != REDIS_OK || reply->type == REDIS_REPLY_ERROR ||
-        (is_claim && (reply->elements != BATCH || reply->element[0]->integer != 1))) {
+        (is_claim && (reply->elements != BATCH + 1 || reply->element[1]->integer != 1))) {
         fprintf(stderr, "claim: %s\n",
             reply != NULL && reply->str != NULL ? reply->str : redis->errstr);
         exit(1);
@@ -86,10 +93,10 @@ static void prepare(redisContext *redis, int count)
     redisAppendCommand(redis, "SET rondo:{00}:epoch 1");
     take(redis, false);
     for (int i = 0; i < count; i++) {
-        redisAppendCommand(redis,
-            "HSET rondo:{00}:rr:00000000-0000-4000-8000-%012d v 1 doc %s enabled 1 generation 1 "
-            "index 0 next_us %lld waiting 0 last_us 0 anchor_us 0 error %s",
-            i, doc, (long long)FIRST, "");
+        char progress[64];
+        snprintf(progress, sizeof progress, "1 1 0 0 0 %lld 0", (long long)FIRST);
+        redisAppendCommand(redis, "HSET rondo:{00}:progress 00000000-0000-4000-8000-%012d %s", i,
+            progress);
         take(redis, false);
     }
 }

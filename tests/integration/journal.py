@@ -91,8 +91,23 @@ def redis_keys(socket, pattern):
     return sorted(redis_cli(socket, "KEYS", pattern))
 
 
+PROGRESS = ("enabled", "generation", "index", "last_us", "anchor_us", "next_us", "updated_us")
+
+
+def recurring_record(socket, ident):
+    """How far a recurring run has come, as text."""
+    (key,) = redis_keys(socket, f"rondo:{{*}}:rr:{ident}")
+    shard = key.split(":rr:")[0]
+    text, active, waiting = redis_cli(
+        socket, "HMGET", f"{shard}:progress", ident, f"{ident}:active", f"{ident}:waiting")
+    fields = dict(zip(PROGRESS, text.split(" ")))
+    return {**fields, "active": active or "0", "waiting": "1" if waiting else "0"}
+
+
 def record(socket, kind, ident):
     """A record by its id, whichever shard it is in, with `doc` and `history` read."""
+    if kind == "rr":
+        return recurring_record(socket, ident)
     (key,) = redis_keys(socket, f"rondo:{{*}}:{kind}:{ident}")
     fields = redis_cli(socket, "HGETALL", key)
     for name in ("doc", "history"):
@@ -138,9 +153,9 @@ def leftovers(socket):
     found = []
     for pattern in ("rondo:{*}:live", "rondo:{*}:deliveries"):
         found += redis_keys(socket, pattern)  # Redis removes a key with its last member
-    for key in redis_keys(socket, "rondo:{*}:rr:" + "-".join("?" * n for n in (8, 4, 4, 4, 12))):
-        if redis_cli(socket, "HGET", key, "active") not in ("", "0"):
-            found.append(key + " active")
+    found += redis_keys(socket, "rondo:{*}:born")
+    for key in redis_keys(socket, "rondo:{*}:progress"):
+        found += [field for field in redis_cli(socket, "HKEYS", key) if field.endswith(":active")]
     for key in redis_keys(socket, "rondo:{*}:events"):
         cursor = redis_cli(socket, "GET", key + "_cursor") or "0-0"
         if redis_cli(socket, "XRANGE", key, f"({cursor}", "+"):

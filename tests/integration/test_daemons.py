@@ -91,7 +91,9 @@ return #out > 0 and cjson.encode(out) or '[]'
 LAST = """
 local lowest = math.huge
 for _, key in ipairs(KEYS) do
-    lowest = math.min(lowest, tonumber(redis.call('HGET', key, 'last_us')))
+    local prefix, id = key:match('^(.*)rr:(.*)$')
+    local last = redis.call('HGET', prefix .. 'progress', id):match('^%d+ %d+ %d+ (%d+)')
+    lowest = math.min(lowest, tonumber(last))
 end
 return string.format('%.0f', lowest)
 """

@@ -244,6 +244,8 @@ class Scenario:
             data = body["data"]
             what = (body["type"], data.get("run_id"), data.get("task"), data.get("attempt"),
                     data.get("name"))
+            if data.get("run_id") is None:  # about a recurring run: each change, each tick
+                what += (data["recurring_run_id"], data.get("scheduled_us", body["timestamp"]))
             seen[what].add((request["headers"]["webhook-id"], request["body"]))
         doubled = {what: ids for what, ids in seen.items() if len(ids) > 1}
         assert not doubled, "one change, one id, the same bytes each time"

@@ -207,7 +207,7 @@ def test_max_concurrency_waits(daemon, journal, tmp_path):
     def waits():
         return record(socket_of(daemon), "rr", recurring).get("waiting") == "1"
     wait_for(waits, 30, "the third slot to wait")
-    assert daemon.metric("rondo_fires_waited_total") == 1
+    assert daemon.metric('rondo_ticks_total{outcome="waiting"}') == 1
     assert len(runs_of(socket_of(daemon), recurring)) == 2
     daemon.restart(kill=True)
     assert waits() and len(runs_of(socket_of(daemon), recurring)) == 2

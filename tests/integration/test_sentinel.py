@@ -94,8 +94,10 @@ def fires(server):
     """last_us of all recurring runs."""
     text = server.command("EVAL", """
         local out = {}
-        for _, key in ipairs(redis.call('KEYS', 'rondo:{*}:rr:????????-*')) do
-            if not key:find(':runs$') then out[#out + 1] = redis.call('HGET', key, 'last_us') end
+        for _, key in ipairs(redis.call('KEYS', 'rondo:{*}:progress')) do
+            for _, value in ipairs(redis.call('HVALS', key)) do
+                out[#out + 1] = value:match('^%d+ %d+ %d+ (%d+) ')
+            end
         end
         return out""", "0")
     return [int(line) for line in text.split("\n") if line]

@@ -90,6 +90,20 @@ class TestEvents:
             daemon.post(f"{V2}/recurringruns", {
                 "display_name": "soon", "max_concurrency": "1", "mode": "ENABLE", "pipeline_spec": ARTIFACT_STEP,
                 "trigger": {"periodic_schedule": {"interval_second": "1"}}})
+            busy = {"max_concurrency": "1", "mode": "ENABLE", "pipeline_spec": shell_spec("exec sleep 600"),
+                    "trigger": {"periodic_schedule": {"interval_second": "1"}}}
+            waits = daemon.post(f"{V2}/recurringruns", {"display_name": "waits", **busy})["recurring_run_id"]
+            daemon.post(f"{V2}/recurringruns", {"display_name": "skips", **busy, "rondo": {"overlap": "skip"}})
+            daemon.post(f"{V2}/recurringruns", {"display_name": "misses", **busy, "rondo": {"catchup": "none"}, "trigger": {
+                "periodic_schedule": {"interval_second": "1", "start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-01T01:00:00Z"}}})
+            gone = daemon.upload(json.dumps(shell_spec()), "gone")["pipeline_id"]
+            daemon.post(f"{V2}/recurringruns", {"display_name": "cannot", "max_concurrency": "1", "mode": "ENABLE",
+                "pipeline_version_reference": {"pipeline_id": gone}, "trigger": {"periodic_schedule": {"interval_second": "2"}}})
+            for version in daemon.get(f"{V2}/pipelines/{gone}/versions")["pipeline_versions"]:
+                daemon.delete(f"{V2}/pipelines/{gone}/versions/{version['pipeline_version_id']}")
+            receiver.wait_events(1, "recurring_run.waiting")
+            daemon.post(f"{V2}/recurringruns/{waits}:disable")
+            daemon.post(f"{V2}/recurringruns/{waits}:enable")
             failing = daemon.create_run(shell_spec("exit 3"), "fails")["run_id"]
             endless = daemon.create_run(shell_spec("echo $PPID; exec sleep 600"), "ends early")["run_id"]
             daemon.wait_run(failing, "FAILED")
@@ -120,6 +134,8 @@ class TestEvents:
     @staticmethod
     def rare(kind):
         """Members that need a turn of events that this test does not bring about."""
+        if kind.startswith("recurring_run.") and kind != "recurring_run.fired":
+            return {"run_id", "run_name", "reason"}  # no run came of it
         return {"task.retrying": {"exit_code"}}.get(kind, set())
 
     def test_event_filter(self):

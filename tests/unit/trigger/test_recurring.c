@@ -35,8 +35,8 @@ static void test_what_is_refused(void **unused)
         {"name is not UTF-8", base, "UTF-8"},
         {"no experiment", base, "experiment_id"},
         {"no pipeline", base, "pipeline_spec"},
-        {"no places", base, "1 to 10"},
-        {"too many places", base, "1 to 10"},
+        {"no places", base, "max_concurrency: it is 0"},
+        {"too many places", base, "1 to 1000000"},
         {"most places", base, NULL},
         {"cron and interval", base, "not both"},
         {"negative interval", base, "interval_second"},
@@ -55,8 +55,8 @@ static void test_what_is_refused(void **unused)
     rows[i++].req.experiment_id = "";
     rows[i++].req.spec = NULL;
     rows[i++].req.max_concurrency = 0;
-    rows[i++].req.max_concurrency = 11;
-    rows[i++].req.max_concurrency = 10;
+    rows[i++].req.max_concurrency = 1000001;
+    rows[i++].req.max_concurrency = 1000000;
     rows[i++].req.interval_s = 60;
     rows[i].req.cron = NULL;
     rows[i++].req.interval_s = -1;
@@ -107,7 +107,7 @@ static void test_small_record(void **unused)
     assert_int_equal(json_object_size(json_object_get(r, "parameters")), 0);
     assert_true(json_is_object(json_object_get(r, "parameters")));
     int64_t bytes =
-        harness_cmd(&f.h, "HSTRLEN %srr:%s doc", store_id_prefix(f.h.store, id.text), id.text);
+        harness_cmd(&f.h, "STRLEN %srr:%s", store_id_prefix(f.h.store, id.text), id.text);
     assert_in_range(bytes, 100, 300);
 }
 
@@ -129,7 +129,7 @@ static void test_record(void **unused)
     const json_t *r = fixture_get(&f, &id);
     assert_true(json_equal(r, created));
     json_decref(created);
-    assert_int_equal(jget_i64(r, "v", 0), 1);
+    assert_int_equal(jget_i64(r, "v", 0), 2);
     assert_string_equal(jget_str(r, "id", ""), id.text);
     assert_string_equal(jget_str(r, "name", ""), "nightly");
     assert_string_equal(jget_str(r, "description", ""), "why");

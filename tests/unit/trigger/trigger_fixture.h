@@ -185,7 +185,8 @@ static inline const json_t *fixture_runs(struct fixture *f, const struct id *id)
 }
 
 /* End a run as the engine does, and tell the ticker as the scheduler does. */
-static inline void fixture_end_run(struct fixture *f, const char *run_id, const char *rr)
+static inline void fixture_end_run_as(
+    struct fixture *f, const char *run_id, const char *rr, const char *state)
 {
     const char *prefix = store_id_prefix(f->h.store, run_id);
     struct store_args *args = store_args_new();
@@ -196,12 +197,12 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
     store_key(args, "%slive", prefix);
     store_key(args, "%sfinished", prefix);
     store_key(args, "%sexpiry", prefix);
-    store_key(args, "%srr:%s", prefix, rr);
+    store_key(args, "%sprogress", prefix);
     store_key(args, "%sdue", prefix);
     store_arg_i(args, store_id_epoch(f->h.store, run_id));
     store_arg(args, run_id);
     store_arg_i(args, 1);
-    store_arg(args, "SUCCEEDED");
+    store_arg(args, state);
     store_arg(args, "{\"at_us\":1,\"state\":\"SUCCEEDED\"}");
     store_arg(args, "1");
     store_arg_i(args, 1);
@@ -220,6 +221,11 @@ static inline void fixture_end_run(struct fixture *f, const char *run_id, const 
         fail_msg("%s", f->h.err.msg);
     }
     ticker_wake(f->ticker, rr);
+}
+
+static inline void fixture_end_run(struct fixture *f, const char *run_id, const char *rr)
+{
+    fixture_end_run_as(f, run_id, rr, "SUCCEEDED");
 }
 
 /* End all runs of one that have not ended; how many. */

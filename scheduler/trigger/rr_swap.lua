@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Create or change a recurring run: put its new progress in the place of the one that was read, and with
+-- it whatever else belongs to the change. The same swap again changes nothing and is answered alike.
+-- KEYS: 1 epoch, 2 rr:<id>, 3 progress, 4 due, 5 index (rrs), 6 rr_counts, 7 events, 8 rr:<id>:ticks
+-- ARGV: 1 the epoch that we hold or 0, with a "!" before it: only if we hold it; 2 id, 3 progress that was read ("": create), 4 new progress, 5 new doc ("": as it is),
+--       6 due (us; 0: not in `due`), 7 created_us (to create), 8 enabled: 1 more, -1 one less, 0,
+--       9 mark: "" leave `<id>:waiting` alone, "0" take it away, else its value,
+--       10 failures: "" leave `<id>:fails` alone, "-" take it away, else its value,
+--       11 ledger entries kept, 12 how many new ones, then those, newest last, then events
+-- Result: {1 swapped | 0 it is another one by now, doc, progress, active, waiting, fails}.
+--         FENCED, NOSUCH.
+local call = redis.call
+local epoch = call('GET', KEYS[1])
+if ARGV[1]:sub(1, 1) == '!' then
+    if epoch ~= ARGV[1]:sub(2) then
+        return redis.error_reply('FENCED another daemon has taken over this shard')
+    end
+elseif epoch ~= ARGV[1] then
+    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
+    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
+    call('INCR', knocks)
+    call('RPUSH', knocks .. ':ids', 'recurring ' .. ARGV[2])
+    call('LTRIM', knocks .. ':ids', -256, -1)
+end
+local id = ARGV[2]
+local there = call('HGET', KEYS[3], id)
+local result = 0
+if not there and ARGV[3] ~= '' then
+    return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
+end
+if (there or '') == ARGV[3] then
+    result = 1
+    call('HSET', KEYS[3], id, ARGV[4])
+    if ARGV[5] ~= '' then
+        call('SET', KEYS[2], ARGV[5])
+    end
+    if not there then
+        call('ZADD', KEYS[5], ARGV[7], id)
+    end
+    if ARGV[6] == '0' then
+        call('ZREM', KEYS[4], id)
+    else
+        call('ZADD', KEYS[4], ARGV[6], id)
+    end
+    if ARGV[8] ~= '0' then
+        call('HINCRBY', KEYS[6], 'enabled', ARGV[8])
+    end
+    if ARGV[9] == '0' then
+        call('HDEL', KEYS[3], id .. ':waiting')
+    elseif ARGV[9] ~= '' then
+        call('HSET', KEYS[3], id .. ':waiting', ARGV[9])
+    end
+    if ARGV[10] == '-' then
+        call('HDEL', KEYS[3], id .. ':fails')
+    elseif ARGV[10] ~= '' then
+        call('HSET', KEYS[3], id .. ':fails', ARGV[10])
+    end
+    local first, count = 13, tonumber(ARGV[12])
+    for i = first, first + count - 1 do
+        call('LPUSH', KEYS[8], ARGV[i])
+    end
+    if count > 0 then
+        call('LTRIM', KEYS[8], 0, tonumber(ARGV[11]) - 1)
+    end
+    for i = first + count, #ARGV do
+        call('XADD', KEYS[7], '*', 'e', ARGV[i])
+    end
+elseif there == ARGV[4] then
+    result = 1
+end
+local rest = call('HMGET', KEYS[3], id, id .. ':active', id .. ':waiting', id .. ':fails')
+return {result, call('GET', KEYS[2]), rest[1], rest[2], rest[3], rest[4]}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One tick and what it leads to: a pure decision, from what is known of its recurring run, made into
+ * the texts that claim.lua compares and writes. See contrib/docs/schedules.md, "What becomes of a
+ * tick".
+ */
+#ifndef SCHEDULER_TRIGGER_TICK_H
+#define SCHEDULER_TRIGGER_TICK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "trigger/entry.h"
+#include "trigger/progress.h"
+
+/* What a recurring run's tick has led to, in the ledger, in metrics and in events. */
+enum tick_outcome {
+    TICK_FIRED,
+    TICK_WAITING,
+    TICK_SKIPPED_OVERLAP,
+    TICK_SKIPPED_WINDOW,
+    TICK_SKIPPED_PAUSED,
+    TICK_SKIPPED_EXCLUDED,
+    TICK_SKIPPED_REQUESTED,
+    TICK_DROPPED_BUFFER,
+    TICK_FAILED_TO_START,
+    TICK_OUTCOME_COUNT,
+};
+const char *tick_outcome_name(enum tick_outcome outcome); /* "skipped-overlap" */
+
+#define TICK_NEVER_FIRE (-1)
+
+struct tick {
+    struct tick_entry *e;
+    int64_t slot_us, due_us;
+    struct id run_id;
+    int64_t limit;        /* active runs allowed; 0 any number; TICK_NEVER_FIRE */
+    bool needs_policy;    /* what happens when it cannot fire is part of the question */
+    bool was_waiting;     /* it is the first of those that wait */
+    struct progress fired; /* when it fires */
+    int64_t fired_due_us;  /* when to look again then; 0 never */
+    bool fired_clears_mark;
+    /* Passed over together with it when it fires; count 0: none. */
+    struct { int64_t from_us, to_us, count; } also;
+
+    /* When it cannot fire. */
+    enum tick_outcome outcome;
+    bool is_waiting_in_place; /* progress stays: the end of a run brings it back */
+    struct progress passed;
+    int64_t passed_due_us;
+    int64_t mark_us;    /* 0: leave the mark alone */
+    int64_t passed_to_us, passed_count; /* a range, slot_us to here */
+    int64_t replaced_us;                /* this one waited until now and will not fire; 0 none */
+    char why[SCHEDULE_WHY_MAX];         /* or "" */
+    bool cancels_others; /* afterwards ask the active runs to end */
+    bool has_fired;
+};
+
+/* Decide; ends with tick_done(). */
+void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us);
+void tick_done(struct tick *tick);
+
+/* A line of the ledger: "<slot_us> <outcome> <generation> <at_us> <run id or -> <detail>"; detail
+ * is "-" or JSON, in one line. */
+void tick_ledger_line(struct buf *out, int64_t slot_us, enum tick_outcome outcome,
+    int64_t generation, int64_t at_us, const char *run_id, const char *detail);
+/* Lines for what is passed over, joined by newlines, and what stands with a run that fires. */
+void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out);
+void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out);
+/* "-", or JSON about a clock change. */
+void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out);
+/* The event that reports a tick that was passed over or waits. */
+void tick_passed_event(const struct tick *tick, int64_t now_us, struct buf *out);
+
+#endif
