@@ -123,7 +123,8 @@ static bool take_one(struct members *m, const char *id, const char *text, int64_
     one->text = xstrdup(text);
     json_decref(one->record);
     one->record = json_loads(text, 0, NULL);
-    one->silent_us = 0;
+    /* Excused: what is new may be the last word from before Redis was away. */
+    one->silent_us = one->silent_us < 0 ? one->silent_us + since_us : 0;
     one->is_alive = true;
     return is_new || !was_alive;
 }
@@ -143,11 +144,17 @@ bool members_take(struct members *m, const redisReply *reply, int64_t since_us)
     }
     size_t kept = 0;
     for (size_t i = 0; i < m->count; i++) {
-        if (m->all[i].is_seen) {
-            m->all[kept++] = m->all[i];
+        struct member *one = &m->all[i];
+        /* Redis is just back, and may have lost who was there: they write it again. */
+        if (!one->is_seen && one->is_alive && one->silent_us < 0) {
+            one->silent_us += since_us;
+            one->is_seen = true;
+        }
+        if (one->is_seen) {
+            m->all[kept++] = *one;
         } else {
-            has_changed |= m->all[i].is_alive;
-            member_done(&m->all[i]);
+            has_changed |= one->is_alive;
+            member_done(one);
         }
     }
     m->count = kept;

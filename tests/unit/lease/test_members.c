@@ -89,11 +89,36 @@ static void our_own_silence_kills_nobody(void **state)
     assert_false(take(&m, two, (int[]){1, 2}, 3600 * US_PER_S));
     assert_true(members_is_alive(&m, "other"));
     members_excuse(&m, 3 * US_PER_S);
+    /* Its last word before Redis went, which we see only now, does not count. */
+    assert_false(take(&m, two, (int[]){1, 3}, 0));
     int64_t passed_us = 0;
-    while (!take(&m, two, (int[]){1, 2}, BEAT_US)) {
+    while (!take(&m, two, (int[]){1, 3}, BEAT_US)) {
         passed_us += BEAT_US;
     }
     assert_true(passed_us >= 3 * US_PER_S + SILENT_MS * US_PER_MS - BEAT_US);
+    members_done(&m);
+}
+
+/* Redis went back to an older file, in which somebody was not there yet. */
+static void who_is_lost_with_redis_is_given_time(void **state)
+{
+    (void)state;
+    const char *const alone[] = {"me", NULL};
+    struct members m;
+    members_init(&m, "me");
+    take(&m, two, (int[]){1, 1}, BEAT_US);
+    take(&m, two, (int[]){1, 2}, BEAT_US);
+    members_excuse(&m, 3 * US_PER_S);
+    assert_false(take(&m, alone, (int[]){1}, 0));
+    assert_true(members_is_alive(&m, "other"));
+    assert_false(take(&m, two, (int[]){1, 3}, BEAT_US)); /* it is back */
+    members_excuse(&m, 3 * US_PER_S);
+    int64_t passed_us = 0;
+    while (!take(&m, alone, (int[]){1}, BEAT_US)) {
+        passed_us += BEAT_US;
+    }
+    assert_true(passed_us >= 3 * US_PER_S - BEAT_US && passed_us <= 3 * US_PER_S);
+    assert_null(members_find(&m, "other"));
     members_done(&m);
 }
 
@@ -121,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alive_as_long_as_it_changes),
         cmocka_unit_test(our_own_silence_kills_nobody),
+        cmocka_unit_test(who_is_lost_with_redis_is_given_time),
         cmocka_unit_test(what_cannot_be_read_is_given_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
