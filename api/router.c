@@ -15,6 +15,7 @@ static const struct route *const tables[] = {
     routes_health,
     routes_runs,
     routes_recurring_runs,
+    routes_recurring,
     routes_experiments,
     routes_pipelines,
     routes_details,

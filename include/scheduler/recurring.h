@@ -89,9 +89,11 @@ void recurring_skip(struct ticker *t, const char *id, int64_t n, recurring_json_
 void recurring_edit(struct ticker *t, const char *id, const json_t *changes,
     recurring_json_fn *done, void *owner);
 /*
- * Fire now, outside of the schedule: {"run_id"}. The run counts as active. overlap: "allow" (default),
- * "skip" (ERR_PRECONDITION when as many as may be are active), "cancel_other", "terminate_other".
- * request_id: a second call with the same one gives the same run; NULL or "": a new one.
+ * Fire now, outside of the schedule, which stays as it is, and also while it is disabled: {"run_id"}. The run
+ * counts as active, and has the index 0. overlap: "allow" (default; the limit does not hold it back), "skip"
+ * (ERR_PRECONDITION when as many as may be are active), "cancel_other" and "terminate_other" (it starts, and the
+ * others are asked to end). request_id: 1 to 128 letters, digits and "._:-"; a second call with the same one gives the
+ * same run for as long as that is kept; NULL or "": a new one.
  */
 void recurring_fire(struct ticker *t, const char *id, const char *request_id, const char *overlap,
     recurring_json_fn *done, void *owner);
@@ -99,8 +101,18 @@ void recurring_fire(struct ticker *t, const char *id, const char *request_id, co
  * "run_id"?,"detail"?{}}]. */
 void recurring_ticks(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
 void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
-/* Next `n` fire times (array of integers, us) of a record, from now. */
+/* Next `n` fire times (array of integers, us) of a record, from now; spread is not in them. */
 json_t *recurring_preview(const json_t *record, int64_t now_us, size_t n);
+/*
+ * Its next `n` ticks, those too that will not fire: schedule_explain() of each, and where it applies "skip":
+ * true (passed over, as was asked) and "fires_at" (with a spread). As if it were enabled now when it is not.
+ * New reference to an array.
+ */
+json_t *recurring_explain(const json_t *record, int64_t now_us, size_t n);
+/* Of a record: how long after its slots it fires (its place in the spread). */
+int64_t recurring_offset_us(const json_t *record);
+/* Slots of a record that wait for a place, the next to fire first: at most `max` integers, us. */
+json_t *recurring_queue(const json_t *record, int64_t now_us, size_t max);
 
 struct ticker_settings {
     struct loop *loop;

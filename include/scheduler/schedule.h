@@ -103,6 +103,8 @@ bool schedule_is_interval(const struct schedule *schedule);
  * changes of the year to come do.
  */
 json_t *schedule_preview(const struct schedule *schedule, int64_t from_us, int64_t count);
+/* One of its ticks, as in "ticks" there. New reference. */
+json_t *schedule_explain(const struct schedule *schedule, int64_t at_us);
 /* The hints alone: a list of texts. New reference. */
 json_t *schedule_hints(const struct schedule *schedule, int64_t from_us);
 

@@ -40,6 +40,8 @@ static const char *const names[] = {
     "recurring.change.before",
     "recurring.create.after",
     "recurring.create.before",
+    "recurring.fire.after",
+    "recurring.fire.before",
     "run.attempt.after_forget",
     "run.attempt.after_start",
     "run.attempt.before_forget",

@@ -36,7 +36,7 @@ static const char *format_local(const struct zone *zone, int64_t at_s, char out[
     return out;
 }
 
-static json_t *tick_json(const struct schedule *schedule, int64_t at_us, bool *runs_out)
+json_t *schedule_explain(const struct schedule *schedule, int64_t at_us)
 {
     json_t *tick = json_object();
     char local[LOCAL_MAX], wanted[16], why[SCHEDULE_WHY_MAX];
@@ -48,8 +48,7 @@ static json_t *tick_json(const struct schedule *schedule, int64_t at_us, bool *r
         jset_str(tick, "dst", "gap-shifted");
         jset_str(tick, "wanted", wanted);
     }
-    *runs_out = !schedule_is_excluded(schedule, at_us, why);
-    if (!*runs_out) {
+    if (schedule_is_excluded(schedule, at_us, why)) {
         jset_str(tick, "excluded", why);
     }
     return tick;
@@ -237,10 +236,9 @@ json_t *schedule_preview(const struct schedule *schedule, int64_t from_us, int64
         if (at < 0) {
             break;
         }
-        bool runs;
-        json_t *tick = tick_json(schedule, at, &runs);
+        json_t *tick = schedule_explain(schedule, at);
         json_array_append_new(ticks, tick);
-        if (runs) {
+        if (json_object_get(tick, "excluded") == NULL) {
             json_array_append(times, json_object_get(tick, "time"));
         }
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changing recurring runs: enable, disable, pause, skip, edit, delete. A change is worked out from the
- * record as it was read and put in its place if nobody was faster; else it is worked out anew. Going on
- * after a pause or an edit forgets what was missed; what was missed while the daemon was away is
- * caught up as the policy says.
+ * Changing recurring runs: enable, disable, pause, skip, edit, delete. A change is worked out from
+ * the record as it was read and put in its place if nobody was faster; else it is worked out anew.
+ * Going on after a pause or an edit forgets what was missed; what was missed while the daemon was
+ * away is caught up as the policy says.
  */
 #include "scheduler/recurring.h"
 
@@ -63,10 +63,10 @@ static void add_line(struct change *c, int64_t slot_us, enum tick_outcome outcom
     struct buf detail, line;
     buf_init(&detail, 512);
     buf_init(&line, 1024);
-    buf_addf(&detail, "{\"count\":%" PRId64 ",\"to_us\":%" PRId64 ",\"why\":\"%s\"}", count, to_us,
-        why);
-    tick_ledger_line(&line, slot_us, outcome, c->progress.generation, c->now_us, "-",
-        buf_str(&detail));
+    buf_addf(
+        &detail, "{\"count\":%" PRId64 ",\"to_us\":%" PRId64 ",\"why\":\"%s\"}", count, to_us, why);
+    tick_ledger_line(
+        &line, slot_us, outcome, c->progress.generation, c->now_us, "-", buf_str(&detail));
     buf_done(&detail);
     c->lines[c->swap.line_count++] = buf_steal(&line, NULL);
     c->swap.lines = c->lines;
@@ -207,8 +207,8 @@ static int note_error(struct recurring_op *op, struct change *c, struct err *err
 static int skip(struct recurring_op *op, struct change *c, struct err *err)
 {
     if (op->number < 0 || op->number > SKIP_MAX) {
-        return err_set(err, ERR_INVALID, "n: it is %" PRId64 ", allowed are 0 to %d", op->number,
-            SKIP_MAX);
+        return err_set(
+            err, ERR_INVALID, "n: it is %" PRId64 ", allowed are 0 to %d", op->number, SKIP_MAX);
     }
     progress_set(&c->progress, "skip", op->number > 0 ? json_integer(op->number) : NULL);
     return 0;
@@ -221,21 +221,24 @@ static const char *const other_members[] = {"name", "description", "parameters",
     "pipeline_name", "pipeline_id", "version_id", "pipeline_root", "service_account", "no_catchup",
     "artifacts", NULL};
 
-static int edit_member(
-    struct change *c, const char *key, json_t *value, bool *is_rescheduled, struct err *err)
+/* defaults: what counts when a member is taken out. */
+static int edit_member(struct change *c, const json_t *defaults, const char *key, json_t *value,
+    bool *is_rescheduled, struct err *err)
 {
     bool is_schedule = is_one_of(key, schedule_members);
     if (!is_schedule && !is_one_of(key, other_members) && !is_one_of(key, policy_members)) {
         return err_set(err, ERR_INVALID, "%.60s: this cannot be changed", key);
     }
-    if (json_equal(json_object_get(c->doc, key), value)) {
+    json_t *before = json_object_get(c->doc, key);
+    json_t *after = json_is_null(value) ? json_object_get(defaults, key) : value;
+    if (before == after || (before != NULL && after != NULL && json_equal(before, after))) {
         return 0;
     }
     *is_rescheduled |= is_schedule;
-    if (json_is_null(value)) {
+    if (after == NULL) {
         json_object_del(c->doc, key);
     } else {
-        json_object_set_new(c->doc, key, json_deep_copy(value));
+        json_object_set_new(c->doc, key, json_deep_copy(after));
     }
     return 0;
 }
@@ -250,12 +253,16 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
         json_object_del(c->doc, not_doc[i]);
     }
     json_t *before CLEANUP(json_decrefp) = json_deep_copy(c->doc);
+    /* What is taken out counts as it does in a request that does not have it. */
+    const struct recurring_request plain = {.max_concurrency = 1};
+    json_t *defaults CLEANUP(json_decrefp) =
+        recurring_doc_of(&plain, op->id.text, jget_i64(c->record, "created_us", 0));
     bool is_rescheduled = false;
     const char *key;
     json_t *value;
     json_object_foreach(op->changes, key, value)
     {
-        if (edit_member(c, key, value, &is_rescheduled, err) != 0) {
+        if (edit_member(c, defaults, key, value, &is_rescheduled, err) != 0) {
             return -1;
         }
     }
@@ -263,11 +270,6 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
-    /* What was taken out counts as it does in a request that does not have it. */
-    const struct recurring_request plain = {.max_concurrency = 1};
-    json_t *defaults CLEANUP(json_decrefp) =
-        recurring_doc_of(&plain, op->id.text, jget_i64(c->record, "created_us", 0));
-    json_object_update_missing(c->doc, defaults);
     struct schedule *schedule;
     if (recurring_check(c->doc, &schedule, err) != 0) {
         return -1;
@@ -275,7 +277,11 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
     schedule_free(c->schedule);
     c->schedule = schedule;
     slot_window(c->doc, &c->window);
+    struct policy old = c->policy;
     (void)policy_parse(c->doc, &c->policy, NULL); /* has been checked */
+    if (c->policy.overlap != old.overlap || c->policy.max_concurrency > old.max_concurrency) {
+        c->swap.mark = "0"; /* what waits for a place may have one now */
+    }
     if (is_rescheduled) {
         add_missed(c, TICK_SKIPPED_WINDOW, "edited");
         drop_waits(c, "edited");
@@ -471,8 +477,8 @@ void recurring_pause(struct ticker *t, const char *id, const char *note, const c
 void recurring_pause_failing(struct ticker *t, const char *id)
 {
     static const struct change_kind failing = {disable_failing, true};
-    LOG_WARN("recurring run pauses: too many of its runs have failed in a row", "recurring_run=%s",
-        id);
+    LOG_WARN(
+        "recurring run pauses: too many of its runs have failed in a row", "recurring_run=%s", id);
     change_start(t, id, &failing, NULL, 0, NULL, NULL);
 }
 
@@ -489,8 +495,8 @@ void recurring_skip(
     change_start(t, id, &skipping, NULL, n, done, owner);
 }
 
-void recurring_edit(struct ticker *t, const char *id, const json_t *changes,
-    recurring_json_fn *done, void *owner)
+void recurring_edit(
+    struct ticker *t, const char *id, const json_t *changes, recurring_json_fn *done, void *owner)
 {
     static const struct change_kind editing = {edit, false};
     change_start(t, id, &editing, json_deep_copy(changes), 0, done, owner);

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "scheduler/catalog.h"
 #include "scheduler/run.h"
 #include "trigger/policy.h"
 #include "trigger/progress.h"
@@ -87,6 +88,9 @@ void recurring_op_drop_all(struct ticker *t)
         struct recurring_op *op = t->ops;
         store_cancel(op->call);
         run_hatch_cancel(op->hatching);
+        if (op->asks_catalog) {
+            catalog_cancel(t->set.catalog, op);
+        }
         loop_defer_cancel(t->set.loop, &op->deferred);
         op_free(op);
     }

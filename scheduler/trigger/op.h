@@ -26,6 +26,7 @@ struct recurring_op {
     struct id id;
     struct err err; /* of an answer that is deferred */
     int tries;
+    bool asks_catalog;
     /* a change (change.c) */
     const struct change_kind *kind;
     json_t *changes;

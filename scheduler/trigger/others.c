@@ -84,19 +84,21 @@ static void on_hatched(void *owner, const struct id *ids UNUSED, size_t count UN
     o->hatching = NULL;
     /* Active ones are among the newest: those that were catching up may be older by their slot, but
      * lists go by when they were created. */
-    run_all(o->t->set.store, NULL, o->recurring_run_id.text, (size_t)o->max + HATCH_MAX, on_runs, o);
+    run_all(
+        o->t->set.store, NULL, o->recurring_run_id.text, (size_t)o->max + HATCH_MAX, on_runs, o);
 }
 
-void others_cancel(struct ticker *t, const struct tick_entry *e, const char *except_run_id)
+void others_cancel(struct ticker *t, const struct id *recurring_run_id, int64_t limit, bool at_once,
+    const char *except_run_id)
 {
     struct others *o = xcalloc(1, sizeof(*o));
     o->t = t;
-    o->recurring_run_id = e->id;
+    o->recurring_run_id = *recurring_run_id;
     if (except_run_id != NULL) {
         memcpy(o->except.text, except_run_id, ID_LEN);
     }
-    o->max = e->policy.max_concurrency < 1000 ? e->policy.max_concurrency : 1000;
-    o->at_once = e->policy.overlap == OVERLAP_TERMINATE_OTHER;
+    o->max = limit < 1000 ? limit : 1000;
+    o->at_once = at_once;
     o->pending = 1;
     o->next = t->others;
     if (t->others != NULL) {
@@ -104,8 +106,14 @@ void others_cancel(struct ticker *t, const struct tick_entry *e, const char *exc
     }
     t->others = o;
     /* Those that were created a moment ago count too. */
-    o->hatching = run_hatch(t->set.store, id_shard(e->id.text, t->shard_count), NULL, 0, HATCH_MAX,
-        on_hatched, o);
+    o->hatching = run_hatch(t->set.store, id_shard(recurring_run_id->text, t->shard_count), NULL, 0,
+        HATCH_MAX, on_hatched, o);
+}
+
+void others_cancel_of(struct ticker *t, const struct tick_entry *e, const char *except_run_id)
+{
+    others_cancel(t, &e->id, e->policy.max_concurrency,
+        e->policy.overlap == OVERLAP_TERMINATE_OTHER, except_run_id);
 }
 
 void others_stop(struct ticker *t)

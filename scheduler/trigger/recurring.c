@@ -41,8 +41,8 @@ static int check_texts(const json_t *doc, struct err *err)
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (!json_is_string(json_object_get(doc, texts[i].member))) {
-            return err_set(err, ERR_INVALID, "%s: a string of valid UTF-8 is expected",
-                texts[i].what);
+            return err_set(
+                err, ERR_INVALID, "%s: a string of valid UTF-8 is expected", texts[i].what);
         }
     }
     if (!is_set(jget_str(doc, "name", ""))) {
@@ -90,8 +90,8 @@ int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
     return slot_schedule(doc, out, err) == 0 ? 0 : err_wrap(err, "trigger");
 }
 
-static const char *const schedule_members[] = {"schedules", "profile", "dst", "include", "exclude",
-    NULL};
+static const char *const schedule_members[] = {
+    "schedules", "profile", "dst", "include", "exclude", NULL};
 
 static int check_more(const json_t *more, struct err *err)
 {
@@ -101,7 +101,8 @@ static int check_more(const json_t *more, struct err *err)
     {
         if (!is_one_of(key, schedule_members) && !is_one_of(key, policy_members)) {
             return err_set(err, ERR_INVALID,
-                "rondo.%.60s: there is no such member; see \"schedules\" in the documentation", key);
+                "rondo.%.60s: there is no such member; see \"schedules\" in the documentation",
+                key);
         }
     }
     return 0;
@@ -330,36 +331,133 @@ void recurring_all(
 
 /* ---- preview ---- */
 
-json_t *recurring_preview(const json_t *record, int64_t now_us, size_t n)
-{
-    json_t *list = json_array();
-    struct schedule *schedule;
-    if (slot_schedule(record, &schedule, NULL) != 0) {
-        return list;
-    }
+/* However many ticks calendars leave out, a preview comes to an end. */
+#define PREVIEW_STEPS_MAX 20000
+
+struct preview {
+    struct schedule *schedule; /* NULL: fires once */
     struct schedule_window window;
-    slot_window(record, &window);
+    struct policy policy;
+    int64_t slot_us; /* the next one; 0 none */
+    int64_t skip, left, now_us;
+};
+
+static bool preview_begin(struct preview *p, const json_t *record, int64_t now_us)
+{
+    *p = (struct preview){.now_us = now_us};
+    if (policy_parse(record, &p->policy, NULL) != 0 ||
+        slot_schedule(record, &p->schedule, NULL) != 0) {
+        return false;
+    }
+    slot_window(record, &p->window);
+    p->window.no_catchup = p->policy.catchup == CATCHUP_LAST;
     struct slot_state state = {
         .last_us = jget_i64(record, "last_us", 0),
         .anchor_us = jget_i64(record, "anchor_us", 0),
         .next_us = jget_i64(record, "next_us", 0),
     };
     if (!jget_bool(record, "enabled", true)) {
-        slot_resume(schedule, &window, &state, now_us); /* as if it were enabled now */
+        slot_resume(p->schedule, &p->window, &state, now_us); /* as if it were enabled now */
     }
-    int64_t skip = jget_i64(record, "skip", 0);
-    int64_t left = jget_i64(record, "max_fires", 0);
-    left = left > 0 ? left - jget_i64(record, "index", 0) : INT64_MAX;
-    int64_t slot_us = state.next_us <= 0 ? 0 : slot_due(schedule, &window, &state, now_us);
-    while (json_array_size(list) < n && left > 0 && slot_us > 0) {
-        if (skip > 0) {
-            skip--;
-        } else {
+    p->skip = jget_i64(record, "skip", 0);
+    p->left =
+        p->policy.max_fires > 0 ? p->policy.max_fires - jget_i64(record, "index", 0) : INT64_MAX;
+    p->slot_us = state.next_us <= 0 ? 0 : slot_due(p->schedule, &p->window, &state, now_us);
+    return true;
+}
+
+/* One slot on: 0 at the end. As plan_next() in tick.c: calendars first, then what is to be skipped.
+ */
+static int64_t preview_step(struct preview *p, bool *fires, bool *is_skipped)
+{
+    char why[SCHEDULE_WHY_MAX];
+    int64_t slot_us = p->left > 0 ? p->slot_us : 0;
+    if (slot_us <= 0) {
+        return 0;
+    }
+    bool is_excluded = p->schedule != NULL && schedule_is_excluded(p->schedule, slot_us, why);
+    *is_skipped = !is_excluded && p->skip > 0;
+    *fires = !is_excluded && !*is_skipped;
+    p->skip -= *is_skipped ? 1 : 0;
+    p->left -= *fires ? 1 : 0;
+    p->slot_us = slot_after(p->schedule, &p->window, slot_us, p->now_us);
+    return slot_us;
+}
+
+json_t *recurring_preview(const json_t *record, int64_t now_us, size_t n)
+{
+    json_t *list = json_array();
+    struct preview p;
+    bool fires, is_skipped;
+    int64_t slot_us;
+    if (!preview_begin(&p, record, now_us)) {
+        return list;
+    }
+    for (int steps = 0; steps < PREVIEW_STEPS_MAX && json_array_size(list) < n &&
+                        (slot_us = preview_step(&p, &fires, &is_skipped)) > 0;
+         steps++) {
+        if (fires) {
             json_array_append_new(list, json_integer(slot_us));
-            left--;
         }
-        slot_us = slot_after(schedule, &window, slot_us, now_us);
     }
-    schedule_free(schedule);
+    schedule_free(p.schedule);
+    return list;
+}
+
+json_t *recurring_explain(const json_t *record, int64_t now_us, size_t n)
+{
+    json_t *list = json_array();
+    struct preview p;
+    bool fires, is_skipped;
+    int64_t slot_us;
+    if (!preview_begin(&p, record, now_us)) {
+        return list;
+    }
+    int64_t offset_us = policy_offset_us(&p.policy, jget_str(record, "id", ""));
+    while (json_array_size(list) < n && (slot_us = preview_step(&p, &fires, &is_skipped)) > 0) {
+        json_t *tick = p.schedule != NULL ? schedule_explain(p.schedule, slot_us) : json_object();
+        jset_time(tick, "time", slot_us);
+        if (is_skipped) {
+            json_object_set_new(tick, "skip", json_true());
+        }
+        if (p.policy.spread_us > 0) {
+            jset_time(tick, "fires_at", slot_us + offset_us);
+        }
+        json_array_append_new(list, tick);
+    }
+    schedule_free(p.schedule);
+    return list;
+}
+
+int64_t recurring_offset_us(const json_t *record)
+{
+    struct policy policy;
+    return policy_parse(record, &policy, NULL) == 0
+               ? policy_offset_us(&policy, jget_str(record, "id", ""))
+               : 0;
+}
+
+json_t *recurring_queue(const json_t *record, int64_t now_us, size_t max)
+{
+    json_t *list = json_array();
+    const json_t *waits = json_object_get(record, "waits");
+    for (size_t i = 0; i < json_array_size(waits) && i < max; i++) {
+        json_array_append(list, json_array_get(waits, i));
+    }
+    struct preview p;
+    bool fires, is_skipped;
+    if (waits != NULL || !jget_bool(record, "waiting", false) ||
+        !preview_begin(&p, record, now_us)) {
+        return list;
+    }
+    /* They wait at the slot itself, those that have come due since behind it. */
+    int64_t slot_us, offset_us = recurring_offset_us(record);
+    while (json_array_size(list) < max && (slot_us = preview_step(&p, &fires, &is_skipped)) > 0 &&
+           slot_us + offset_us <= now_us) {
+        if (fires) {
+            json_array_append_new(list, json_integer(slot_us));
+        }
+    }
+    schedule_free(p.schedule);
     return list;
 }

@@ -262,7 +262,7 @@ static void shard_take_in(struct tick_shard *s, const char *id, const redisReply
         recurring_pause_failing(s->t, id);
     }
     if (e->policy.overlap == OVERLAP_CANCEL_OTHER && e->is_marked) {
-        others_cancel(s->t, e, NULL); /* perhaps we died before we could ask */
+        others_cancel_of(s->t, e, NULL); /* perhaps we died before we could ask */
     }
     shard_place(s, e);
 }

@@ -6,7 +6,7 @@
  *
  *   ticker.c   life, the timer, counters          shard.c   looking ahead and loading
  *   claim.c    firing                             latest.c  which version "latest" is
- *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c   the API's calls
+ *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c, fire.c   the API's calls
  */
 #ifndef SCHEDULER_TRIGGER_TICKER_H
 #define SCHEDULER_TRIGGER_TICKER_H
@@ -144,8 +144,12 @@ void hatch_stop(struct tick_shard *s);
 
 /* ---- others.c ---- */
 
-/* Ask the other active runs of a recurring run to end; at once, when it is to terminate them. */
-void others_cancel(struct ticker *t, const struct tick_entry *e, const char *except_run_id);
+/* Ask the active runs of a recurring run to end, but this one (may be NULL). limit: how many there may be, about.
+ * at_once: their exit tasks are not run either. */
+void others_cancel(struct ticker *t, const struct id *recurring_run_id, int64_t limit, bool at_once,
+    const char *except_run_id);
+/* The same, as its overlap policy has it. */
+void others_cancel_of(struct ticker *t, const struct tick_entry *e, const char *except_run_id);
 void others_stop(struct ticker *t);
 
 /* ---- change.c ---- */

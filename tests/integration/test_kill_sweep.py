@@ -70,6 +70,7 @@ class Scenario:
         self.start_s = int(time.time()) + 1
         self.ids = {}
         self.pushed = {}
+        self.fired = {}
         self.has_been_killed = False
 
     @property
@@ -87,6 +88,8 @@ class Scenario:
                 self._push(f"delivery-{number}")
                 self._end_early(f"manual-{number}")
             self._recur("rare", 100 * 86400, None, None)
+            for request in ("fire-1", "fire-2"):
+                self._fire(request)
             for verb in ("disable", "enable", "disable"):
                 self.daemon.post(f"/apis/v2beta1/recurringruns/{self.ids['rare']}:{verb}")
         except requests.RequestException:
@@ -134,6 +137,10 @@ class Scenario:
         (self.ids[name],) = found
         if self.daemon.run(found[0])["state"] in ("PENDING", "RUNNING"):
             self.daemon.post(f"/apis/v2beta1/runs/{found[0]}:terminate")
+
+    def _fire(self, request):
+        answer = self.daemon.post(f"/apis/rondo/v1/recurringruns/{self.ids['rare']}:fire", {"request_id": request})
+        assert self.fired.setdefault(request, answer["run_id"]) == answer["run_id"]
 
     def _push(self, delivery):
         body = json.dumps({
@@ -210,21 +217,21 @@ class Scenario:
 
     def _good_runs(self):
         return {run["doc"]["id"] for run in runs_of(self.socket, self.ids["often"])} | set(
-            self.pushed.values())
+            self.pushed.values()) | set(self.fired.values())
 
     def _check_runs(self):
         first = self.start_s + 1
         check_slots(runs_of(self.socket, self.ids["often"]),
                     [(first + n) * 1_000_000 for n in range(SLOTS)])
-        assert runs_of(self.socket, self.ids["rare"]) == []
-        assert len(set(self.pushed.values())) == 2
+        assert {run["doc"]["id"] for run in runs_of(self.socket, self.ids["rare"])} == set(self.fired.values())
+        assert len(set(self.pushed.values())) == len(set(self.fired.values())) == 2
         for run_id in self._good_runs():
             assert record(self.socket, "run", run_id)["state"] == "SUCCEEDED"
         for name in ("manual-1", "manual-2"):
             assert record(self.socket, "run", self.ids[name])["state"] == "CANCELED"
         total = sum(redis_cli(self.socket, "ZCARD", key)
                     for key in redis_keys(self.socket, "rondo:{??}:runs"))
-        assert total == SLOTS + 4
+        assert total == SLOTS + 6
 
     def _check_steps(self):
         assert self.journal.counts("double") == {}
@@ -257,7 +264,7 @@ class Scenario:
             assert kinds[("task.finished", run)] == STEPS
             assert kinds[("artifact.created", run)] == ARTIFACTS
             assert kinds[("task.retrying", run)] == 0
-        for run in runs_of(self.socket, self.ids["often"]):
+        for run in runs_of(self.socket, self.ids["often"]) + runs_of(self.socket, self.ids["rare"]):
             assert kinds[("recurring_run.fired", run["doc"]["id"])] == 1
         for name in ("manual-1", "manual-2"):
             assert kinds[("run.finished", self.ids[name])] == 1

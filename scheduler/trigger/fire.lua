@@ -1,0 +1,32 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Fire a recurring run because somebody asks for it; its progress stays as it is. The same run id again
+-- changes nothing.
+-- KEYS: 1 epoch, 2 progress, 3 born, 4 run:<run id>, 5 events
+-- ARGV: 1 the epoch that we hold or 0, 2 id, 3 runs that may be active (0: any number), 4 run id,
+--       5 the run to be (born.lua.in), 6 event
+-- Result: {1 fired | 2 it was there | 3 as many as may be are active, active}. NOSUCH.
+local call = redis.call
+local id = ARGV[2]
+local was = call('HMGET', KEYS[2], id, id .. ':active')
+local active = tonumber(was[2] or 0)
+if not was[1] then
+    return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
+end
+if call('HEXISTS', KEYS[3], ARGV[4]) == 1 or call('EXISTS', KEYS[4]) == 1 then
+    return {2, active}
+end
+local limit = tonumber(ARGV[3])
+if limit > 0 and active >= limit then
+    return {3, active}
+end
+if call('GET', KEYS[1]) ~= ARGV[1] then
+    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
+    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
+    call('INCR', knocks)
+    call('RPUSH', knocks .. ':ids', 'run ' .. ARGV[4])
+    call('LTRIM', knocks .. ':ids', -256, -1)
+end
+call('HSET', KEYS[2], id .. ':active', active + 1)
+call('HSET', KEYS[3], ARGV[4], ARGV[5])
+call('XADD', KEYS[5], '*', 'e', ARGV[6])
+return {1, active + 1}
