@@ -28,7 +28,9 @@ struct command {
 };
 extern const struct command command_run, command_run_get, command_runs, command_terminate,
     command_upload, command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
-    command_cron_disable, command_cron_rm, command_next, command_lint, command_compile,
+    command_cron_disable, command_cron_rm, command_cron_edit, command_cron_pause,
+    command_cron_resume, command_cron_skip, command_cron_fire, command_cron_ticks,
+    command_cron_next, command_next, command_lint, command_compile,
     command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
     command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen,
     command_daemons;
@@ -82,6 +84,13 @@ json_t *cli_find_pipeline(const struct cli *cli, const char *name, struct err *e
 json_t *cli_upload(const struct cli *cli, const char *file, const struct plan *plan,
     const char *name, struct err *err);
 
+/* Texts of iCalendar files: new reference to a list. */
+json_t *cli_calendars(const json_t *files, struct err *err);
+
+/* One tick of schedule_preview() or of a recurring run, and what is special about it. */
+void cli_print_tick(const json_t *tick);
+/* "fires next at ...", when this recurring run says so. */
+void cli_print_next_times(const json_t *record);
 /* Print value as -o json does. */
 void cli_print_json(const json_t *value);
 /* At most max bytes of what others wrote, on one line: control characters must not reach the

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/cli/cli.h"
+#include "api/cli/policy.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -14,8 +15,10 @@
 
 #define ROOT "/apis/v2beta1/recurringruns"
 #define PAGE "200"
+#define KFP_CONCURRENCY_MAX 10
+#define CONCURRENCY_MAX 1000000
 
-static void print_next_times(const json_t *record)
+void cli_print_next_times(const json_t *record)
 {
     size_t i;
     const json_t *at;
@@ -70,14 +73,42 @@ struct add_options {
     const char *cron, *every, *zone, *name, *concurrency, *start, *end, *experiment;
     bool no_catchup, is_disabled, if_missing;
     json_t *pairs, *artifact_pairs;
+    struct policy_options policy;
 };
 
-/* Checked offline first, so that a mistake is told before anything is uploaded. */
-static json_t *trigger_body(const struct add_options *o, struct err *err)
+/* Would the daemon take it? `H` is picked by an id that is not known yet: any will do. */
+static int check_schedule(
+    const struct add_options *o, const char *cron, const json_t *rondo, struct err *err)
+{
+    json_t *doc CLEANUP(json_decrefp) = json_deep_copy(rondo);
+    jset_str(doc, "cron", cron);
+    jset_str(doc, "time_zone", o->zone);
+    struct schedule *schedule = schedule_parse(doc, "any", err);
+    if (schedule == NULL) {
+        return -1;
+    }
+    schedule_free(schedule);
+    zone_drop_all();
+    return 0;
+}
+
+/* Checked offline first, so that a mistake is told before anything is uploaded. rondo: its
+ * schedules. */
+static json_t *trigger_body(const struct add_options *o, json_t *rondo, struct err *err)
 {
     int64_t every_ms = 0;
     json_t *inner;
-    if ((o->cron != NULL) == (o->every != NULL)) {
+    json_t *schedules = json_object_get(rondo, "schedules");
+    char *cron CLEANUP(cleanup_free) = o->cron != NULL ? xstrdup(o->cron) : NULL;
+    if (cron == NULL && o->every == NULL && json_array_size(schedules) > 0) {
+        /* KFP's clients see the first one. */
+        cron = xstrdup(json_string_value(json_array_get(schedules, 0)));
+        json_array_remove(schedules, 0);
+        if (json_array_size(schedules) == 0) {
+            json_object_del(rondo, "schedules");
+        }
+    }
+    if ((cron != NULL) == (o->every != NULL)) {
         err_set(err, ERR_INVALID, "give either --cron \"0 9 * * 1-5\" or --every 10m");
         return NULL;
     }
@@ -91,13 +122,10 @@ static json_t *trigger_body(const struct add_options *o, struct err *err)
         }
         inner = json_pack("{s:I}", "interval_second", (json_int_t)(every_ms / 1000));
     } else {
-        struct schedule *schedule = schedule_parse_cron(o->cron, o->zone, err);
-        if (schedule == NULL) {
+        if (check_schedule(o, cron, rondo, err) != 0) {
             return NULL;
         }
-        schedule_free(schedule);
-        zone_drop_all();
-        inner = json_pack("{s:s}", "cron", o->cron);
+        inner = json_pack("{s:s}", "cron", cron);
         jset_str(inner, "time_zone", o->zone);
     }
     jset_str(inner, "start_time", o->start);
@@ -108,7 +136,9 @@ static json_t *trigger_body(const struct add_options *o, struct err *err)
 static json_t *create(
     const struct cli *cli, const struct add_options *o, const char *file, struct err *err)
 {
-    json_t *trigger = trigger_body(o, err);
+    json_t *rondo CLEANUP(json_decrefp) = json_object();
+    json_t *trigger =
+        policy_options_read(&o->policy, rondo, err) == 0 ? trigger_body(o, rondo, err) : NULL;
     struct plan *plan = trigger != NULL ? cli_compile(file) : NULL;
     json_t *parameters = plan != NULL ? cli_parameters(o->pairs, plan, err) : NULL;
     json_t *artifacts = parameters != NULL ? cli_artifacts(o->artifact_pairs, err) : NULL;
@@ -117,8 +147,8 @@ static json_t *create(
     if (trigger != NULL && plan == NULL) {
         err_set(err, ERR_INVALID, "%s: see the complaints above", file);
     }
-    if (artifacts != NULL &&
-        parse_i64(o->concurrency, 1, 10, "--max-concurrency", &concurrency, err) == 0) {
+    if (artifacts != NULL && parse_i64(o->concurrency, 1, CONCURRENCY_MAX, "--max-concurrency",
+                                 &concurrency, err) == 0) {
         ids = cli_upload(cli, file, plan, plan->name, err);
     }
     if (ids != NULL) {
@@ -128,6 +158,13 @@ static json_t *create(
             (json_int_t)concurrency, "mode", o->is_disabled ? "DISABLE" : "ENABLE", "no_catchup",
             o->no_catchup);
         jset_str(body, "experiment_id", o->experiment);
+        if (concurrency > KFP_CONCURRENCY_MAX) {
+            json_object_set_new(rondo, "max_concurrency", json_integer(concurrency));
+            json_object_set_new(body, "max_concurrency", json_integer(KFP_CONCURRENCY_MAX));
+        }
+        if (json_object_size(rondo) > 0) {
+            json_object_set(body, "rondo", rondo);
+        }
         if (json_object_size(artifacts) > 0) {
             json_object_set(json_object_get(body, "runtime_config"), "input_artifacts", artifacts);
         }
@@ -146,14 +183,15 @@ static int run_add(struct cli *cli, int argc, char **argv)
 {
     struct add_options o = {
         .concurrency = "1", .pairs = json_array(), .artifact_pairs = json_array()};
-    const struct cli_option options[] = {{"--cron", &o.cron, NULL, NULL},
+    struct cli_option options[14 + POLICY_OPTION_COUNT] = {{"--cron", &o.cron, NULL, NULL},
         {"--every", &o.every, NULL, NULL}, {"--tz", &o.zone, NULL, NULL},
         {"--name", &o.name, NULL, NULL}, {"--max-concurrency", &o.concurrency, NULL, NULL},
         {"--start", &o.start, NULL, NULL}, {"--end", &o.end, NULL, NULL},
         {"--experiment-id", &o.experiment, NULL, NULL}, {"--no-catchup", NULL, &o.no_catchup, NULL},
         {"--disabled", NULL, &o.is_disabled, NULL}, {"--if-missing", NULL, &o.if_missing, NULL},
-        {"-p", NULL, NULL, o.pairs}, {"-a", NULL, NULL, o.artifact_pairs},
-        {NULL, NULL, NULL, NULL}};
+        {"-p", NULL, NULL, o.pairs}, {"-a", NULL, NULL, o.artifact_pairs}};
+    policy_options_init(&o.policy);
+    policy_options_table(&o.policy, options + 13);
     struct err err = ERR_INIT;
     int code = CLI_USAGE;
     json_t *record = NULL;
@@ -174,10 +212,11 @@ static int run_add(struct cli *cli, int argc, char **argv)
             cli_print_json(record);
         } else {
             printf("recurring run %s\n", jget_str(record, "recurring_run_id", ""));
-            print_next_times(record);
+            cli_print_next_times(record);
         }
     }
 out:
+    policy_options_done(&o.policy);
     json_decref(record);
     json_decref(o.pairs);
     json_decref(o.artifact_pairs);
@@ -188,7 +227,7 @@ const struct command command_cron_add = {"cron add",
     "FILE (--cron EXPR [--tz ZONE] | --every 10m) [--name NAME] [-p NAME=VALUE]... [-a "
     "NAME=URI]...\n"
     "         [--max-concurrency N] [--no-catchup] [--start T] [--end T] [--disabled] "
-    "[--if-missing]",
+    "[--if-missing]\n" POLICY_USAGE,
     "Run a pipeline again and again", run_add};
 
 static int run_list(struct cli *cli, int argc, char **argv)

@@ -19,10 +19,17 @@ struct next_options {
     bool explain;
 };
 
-static void print_tick(const json_t *tick)
+void cli_print_tick(const json_t *tick)
 {
     const char *wanted = jget_str(tick, "wanted", ""), *why = jget_str(tick, "excluded", "");
+    const char *fires_at = jget_str(tick, "fires_at", "");
     fputs(jget_str(tick, "time", ""), stdout);
+    if (fires_at[0] != '\0') {
+        printf("  (fires at %s)", fires_at);
+    }
+    if (jget_bool(tick, "skip", false)) {
+        fputs("  (is to be skipped)", stdout);
+    }
     if (wanted[0] != '\0') {
         printf("  (for %s, which the clock change skips)", wanted);
     }
@@ -46,7 +53,7 @@ static void print_preview(const struct cli *cli, const json_t *preview, bool exp
         printf("%s\n", jget_str(preview, "description", ""));
     }
     for (size_t i = 0; i < json_array_size(ticks); i++) {
-        print_tick(json_array_get(ticks, i));
+        cli_print_tick(json_array_get(ticks, i));
     }
     /* Not to standard output, which is a list of instants. */
     for (size_t i = 0; i < json_array_size(hints); i++) {
@@ -54,7 +61,7 @@ static void print_preview(const struct cli *cli, const json_t *preview, bool exp
     }
 }
 
-static json_t *read_calendars(const json_t *files, struct err *err)
+json_t *cli_calendars(const json_t *files, struct err *err)
 {
     json_t *texts = json_array();
     for (size_t i = 0; i < json_array_size(files); i++) {
@@ -104,7 +111,7 @@ static json_t *make_document(const struct next_options *o, const char *text, str
     const json_t *const files[] = {o->include, o->exclude};
     static const char *const members[] = {"include", "exclude"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        json_t *calendars = read_calendars(files[i], err);
+        json_t *calendars = cli_calendars(files[i], err);
         if (calendars == NULL) {
             return NULL;
         }

@@ -380,7 +380,7 @@ class TestCron:
     @pytest.mark.parametrize("args", [
         [], ["--cron", "0 3 * * *", "--every", "5m"], ["--cron", "0 0 31 2 *"], ["--cron", "x"], ["--every", "0"],
         ["--every", "100ms"], ["--every", "soon"], ["--cron", "@daily", "--tz", "Nowhere"],
-        ["--cron", "@daily", "--max-concurrency", "11"], ["--cron", "@daily", "--max-concurrency", "0"],
+        ["--cron", "@daily", "--max-concurrency", "1000001"], ["--cron", "@daily", "--max-concurrency", "0"],
         ["--cron", "@daily", "--start", "tomorrow"], ["--cron", "@daily", "-p", "ghost=1"], ["--cron"]])
     def test_mistakes(self, cli, write, args, daemon):
         before = len(cli.json("cron", "list")["recurringRuns"])
