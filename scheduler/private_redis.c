@@ -196,7 +196,9 @@ static int spawn(struct private_redis *redis, struct loop *loop, struct err *err
         "no", "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         "--maxmemory-policy", "noeviction", "--loglevel", "notice",
         /* Records hold a document: packed, a recurring run takes half the memory. */
-        "--hash-max-listpack-value", "1024"};
+        "--hash-max-listpack-value", "1024",
+        /* Rewriting the file takes a core for itself, a third of that to compress it. */
+        "--rdbcompression", "no", "--auto-aof-rewrite-min-size", "256mb"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
         argv[n++] = fixed[i];
     }

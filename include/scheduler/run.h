@@ -187,6 +187,8 @@ void engine_start(struct engine *engine, void (*done)(void *owner, const struct 
 /* This run was created or asked to end: look at it. Harmless when nothing changed, or when another
  * daemon carries it on. */
 void engine_wake(struct engine *engine, const char *run_id);
+/* Calls to Redis under way for runs: who has more of them to begin may let these go first. */
+size_t engine_busy(const struct engine *engine);
 /* The answer to a write that makes runs was lost: look soon for live runs that nobody woke. */
 void engine_look_soon(struct engine *engine);
 /* run_delete(), and the executor drops what it kept of the run: logs. */

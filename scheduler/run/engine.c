@@ -249,6 +249,11 @@ static void engine_on_look(void *owner, redisReply *reply, const struct err *err
     }
 }
 
+size_t engine_busy(const struct engine *engine)
+{
+    return engine->saving + map_count(engine->loads);
+}
+
 void engine_wake(struct engine *engine, const char *run_id)
 {
     if (engine->is_stopping || run_id == NULL || !id_is_valid(run_id) ||

@@ -34,6 +34,7 @@ struct engine {
     struct map *runs;        /* id -> struct live */
     struct map *loads;       /* id -> struct load */
     struct live *ring;       /* next run to be given a slot; a circle */
+    size_t saving;           /* saves under way */
     int64_t running, queued; /* attempts that hold a slot; tasks that wait for one */
     struct engine_counts counts;
     bool is_stopping;

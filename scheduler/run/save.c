@@ -60,6 +60,7 @@ void save_free(struct save *save)
     if (save == NULL) {
         return;
     }
+    save->run->engine->saving--;
     store_cancel(save->call);
     timer_done(&save->retry);
     for (size_t i = 0; i < save->task_count; i++) {
@@ -129,6 +130,7 @@ static struct save *save_new(struct live *run)
 {
     struct save *save = xcalloc(1, sizeof(*save));
     save->run = run;
+    run->engine->saving++;
     save->rev = ++run->rev;
     save_take_state(save);
     save->notices = run->is_notices_dirty ? jtext(run->notices) : NULL;

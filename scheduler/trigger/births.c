@@ -14,8 +14,11 @@
 #include "scheduler/run.h"
 
 #define BATCH 100
+/* So much may be under way for runs at once: a claim that is sent now waits behind it in Redis. */
+#define BUSY_MAX 200
+/* While more is due births wait, but not longer than this. */
 #define WAIT_MAX_US (500 * US_PER_MS)
-#define WAITING_MAX 20000 /* then firing waits a little as well */
+#define LOOK_AGAIN_MS 5
 
 void hatch_add(struct tick_shard *s, const struct id *run_id)
 {
@@ -35,6 +38,7 @@ static void on_hatched(
     struct tick_shard *s = owner;
     size_t asked = s->hatching_count;
     s->hatching = NULL;
+    s->t->hatching--;
     s->hatching_count = 0;
     if (err != NULL) {
         s->hatch_wanted |= asked == 0;
@@ -61,17 +65,15 @@ static void on_hatched(
     ticker_poke(s->t);
 }
 
-void hatch_step(struct tick_shard *s, int64_t now_us)
+/* Firing comes first. */
+static bool shard_is_due(const struct tick_shard *s, int64_t now_us)
 {
-    if (s->hatching != NULL || (s->to_hatch_count == 0 && !s->hatch_wanted)) {
-        return;
-    }
     const struct tick_entry *top = tick_heap_top(&s->heap);
-    bool is_busy = s->claim != NULL || (top != NULL && top->ready_us <= now_us);
-    if (is_busy && s->to_hatch_count < WAITING_MAX &&
-        clock_mono_us() - s->hatch_since_us < WAIT_MAX_US) {
-        return; /* the end of the claim brings us here again */
-    }
+    return s->claim != NULL || (top != NULL && top->ready_us <= now_us);
+}
+
+static void shard_hatch(struct tick_shard *s)
+{
     size_t count = s->to_hatch_count < BATCH ? s->to_hatch_count : BATCH;
     if (count == 0) {
         s->hatch_wanted = false;
@@ -79,11 +81,42 @@ void hatch_step(struct tick_shard *s, int64_t now_us)
     s->hatching_count = count;
     s->hatching =
         run_hatch(s->t->set.store, s->number, s->to_hatch, count, BATCH, on_hatched, s);
+    s->t->hatching++;
+}
+
+void births_step(struct ticker *t, int64_t now_us)
+{
+    bool is_due = false, is_waiting = false;
+    for (unsigned i = 0; i < t->shard_count; i++) {
+        is_due |= t->shards[i].is_ours && shard_is_due(&t->shards[i], now_us);
+    }
+    for (unsigned n = 0; n < t->shard_count; n++) {
+        struct tick_shard *s = &t->shards[(t->birth_turn + n) % t->shard_count];
+        if (!s->is_ours || s->hatching != NULL || timer_is_armed(&s->retry) ||
+            (s->to_hatch_count == 0 && !s->hatch_wanted)) {
+            continue;
+        }
+        size_t busy = t->hatching * BATCH +
+                      (t->set.engine != NULL ? engine_busy(t->set.engine) : 0);
+        if (busy >= BUSY_MAX ||
+            (is_due && clock_mono_us() - s->hatch_since_us < WAIT_MAX_US)) {
+            is_waiting = true;
+            continue;
+        }
+        t->birth_turn = s->number + 1;
+        shard_hatch(s);
+    }
+    if (is_waiting && !timer_is_armed(&t->birth_timer)) {
+        timer_start_ms(&t->birth_timer, LOOK_AGAIN_MS);
+    }
 }
 
 void hatch_stop(struct tick_shard *s)
 {
-    run_hatch_cancel(STEAL(s->hatching));
+    if (s->hatching != NULL) {
+        s->t->hatching--;
+        run_hatch_cancel(STEAL(s->hatching));
+    }
     s->to_hatch_count = s->hatching_count = 0;
     s->hatch_wanted = false;
 }

@@ -342,7 +342,6 @@ void shard_step(struct tick_shard *s, int64_t now_us)
     if (s->claim == NULL) {
         claim_start(s, now_us);
     }
-    hatch_step(s, now_us);
 }
 
 int64_t shard_wakes_at(const struct tick_shard *s)

@@ -68,9 +68,17 @@ static void ticker_step(void *owner)
 {
     struct ticker *t = owner;
     int64_t now_us = ticker_now_us(t);
-    for (unsigned i = 0; i < t->shard_count; i++) {
-        shard_step(&t->shards[i], now_us);
+    while (t->step_at < t->shard_count) {
+        struct tick_shard *s = &t->shards[t->step_at++];
+        bool was_claiming = s->claim != NULL;
+        shard_step(s, now_us);
+        if (s->claim != NULL && !was_claiming && t->step_at < t->shard_count) {
+            ticker_poke(t); /* Redis works on this claim while we prepare the next shard's */
+            return;
+        }
     }
+    t->step_at = 0;
+    births_step(t, now_us);
     ticker_arm(t);
 }
 
@@ -114,6 +122,7 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
     }
     timer_init(&t->timer, settings->loop, ticker_step, t);
     timer_init(&t->sweep, settings->loop, ticker_sweep, t);
+    timer_init(&t->birth_timer, settings->loop, ticker_step, t);
     return t;
 }
 
@@ -176,6 +185,7 @@ void ticker_stop(struct ticker *t)
     loop_defer_cancel(t->set.loop, &t->step);
     timer_stop(&t->timer);
     timer_stop(&t->sweep);
+    timer_stop(&t->birth_timer);
     latest_cancel_all(t);
     others_stop(t);
     for (unsigned i = 0; i < t->shard_count; i++) {
@@ -195,6 +205,7 @@ void ticker_free(struct ticker *t)
     }
     timer_done(&t->timer);
     timer_done(&t->sweep);
+    timer_done(&t->birth_timer);
     map_free(t->entries);
     schedule_cache_free(t->schedules);
     free(t->shards);

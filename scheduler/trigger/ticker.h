@@ -76,6 +76,7 @@ struct ticker {
     struct timer timer; /* wall clock: the earliest of everything */
     struct timer sweep;
     struct deferred step;
+    unsigned step_at; /* the shard that is looked at next */
     unsigned starting; /* shards that ticker_start() waits for */
     size_t loaded_max; /* of one shard in memory at once; the others wait in Redis */
     void (*started)(void *owner, const struct err *err);
@@ -85,6 +86,9 @@ struct ticker {
     void (*on_fenced)(void *owner, unsigned shard);
     void *on_fenced_owner;
     struct ticker_counts counts;
+    size_t hatching;     /* shards whose runs are getting their records */
+    unsigned birth_turn; /* which of them is first next time */
+    struct timer birth_timer;
     int64_t skew_us; /* Redis's clock less ours; 0 while they agree */
     struct latest *latest; /* look-ups under way */
     struct others *others; /* runs being asked to end */
@@ -139,7 +143,7 @@ void claim_cancel(struct claim *claim);
 
 /* A claim has created this run: it gets its records when nothing is due, and soon in any case. */
 void hatch_add(struct tick_shard *s, const struct id *run_id);
-void hatch_step(struct tick_shard *s, int64_t now_us);
+void births_step(struct ticker *t, int64_t now_us);
 void hatch_stop(struct tick_shard *s);
 
 /* ---- others.c ---- */
