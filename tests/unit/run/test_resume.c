@@ -355,17 +355,18 @@ static void test_slot_is_freed(void **state)
     CALL(b, run_create(b->store, &req, bench_on_json, b));
     /* What the claim does besides. */
     REDIS(b, "HSET %srun:%s rr %s", prefix, id.text, rr.text);
-    REDIS(b, "HSET %srr:%s active 1 waiting 1 enabled 1 next_us 1800000000000000", prefix, rr.text);
+    REDIS(b, "HSET %sprogress %s x %s:active 1 %s:waiting 1800000000000000", prefix, rr.text,
+        rr.text, rr.text);
     engine_wake(b->engine, id.text);
     WAIT_UNTIL(b, fake_begun(b->fake, "a") == 1);
     REDIS(b, "ZSCORE %sdue %s", prefix, rr.text);
     assert_null(b->answer);
     fake_finish(b->fake, "a", SUCCEEDED);
     WAIT_UNTIL(b, b->ends == 1);
-    REDIS(b, "HGET %srr:%s active", prefix, rr.text);
-    assert_string_equal(json_string_value(b->answer), "0");
-    REDIS(b, "HGET %srr:%s waiting", prefix, rr.text);
-    assert_string_equal(json_string_value(b->answer), "0");
+    REDIS(b, "HGET %sprogress %s:active", prefix, rr.text);
+    assert_null(b->answer);
+    REDIS(b, "HGET %sprogress %s:waiting", prefix, rr.text);
+    assert_null(b->answer);
     REDIS(b, "ZSCORE %sdue %s", prefix, rr.text);
     assert_non_null(b->answer);
     assert_true(strtod(json_string_value(b->answer), NULL) == 1800000000000000.0);
