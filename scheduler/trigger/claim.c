@@ -66,6 +66,8 @@ static void policy_args(
     store_arg(args, tick->was_waiting ? "0" : "");
     tick_also_line(tick, now_us, text);
     arg_text(args, text);
+    tick_also_event(tick, now_us, text);
+    arg_text(args, text);
     if (!tick->is_waiting_in_place) {
         progress_format(&tick->passed, text);
     }
@@ -78,7 +80,7 @@ static void policy_args(
     }
     tick_passed_lines(tick, now_us, text);
     arg_text(args, text);
-    tick_passed_event(tick, now_us, text);
+    tick_passed_events(tick, now_us, text);
     arg_text(args, text);
 }
 
@@ -102,8 +104,7 @@ static void tick_args(
         struct buf detail;
         buf_init(&detail, 256);
         tick_detail(e, tick->slot_us, &detail);
-        tick_entry_born(
-            e, tick->run_id.text, index, tick->slot_us, now_us, buf_str(&detail), text);
+        tick_entry_born(e, tick->run_id.text, index, tick->slot_us, now_us, buf_str(&detail), text);
         buf_done(&detail);
         arg_text(args, text);
         tick_entry_event(e, tick->run_id.text, index, tick->slot_us, now_us, text);
@@ -165,6 +166,7 @@ static void tick_passed(struct tick *tick, int64_t now_us, struct ticker *t)
     if (!(tick->was_waiting && tick->is_waiting_in_place)) {
         t->counts.outcomes[tick->outcome] += tick->passed_count;
         t->counts.outcomes[TICK_SKIPPED_OVERLAP] += tick->replaced_us > 0 ? 1 : 0;
+        t->counts.outcomes[TICK_SKIPPED_WINDOW] += tick->is_waiting_in_place ? 0 : tick->also.count;
     }
     e->is_marked |= tick->mark_us > 0;
     if (!tick->is_waiting_in_place) {
@@ -178,7 +180,8 @@ static void tick_passed(struct tick *tick, int64_t now_us, struct ticker *t)
         others_cancel_of(t, e, NULL);
     }
     if (tick->is_waiting_in_place && !tick->was_waiting) {
-        e->must_drop = true; /* the end of one of its runs puts it back (run_save.lua) and wakes us */
+        e->must_drop =
+            true; /* the end of one of its runs puts it back (run_save.lua) and wakes us */
     }
 }
 

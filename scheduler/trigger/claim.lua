@@ -15,8 +15,9 @@
 --       kind: "f" or "p"; the progress that was read; runs that may be active (0: any number, -1: never
 --       fire); when it is due (us); new progress; when it is due next (us; 0 never); run id;
 --       the run to be (born.lua.in); event ("" none);
---       and of kind "p" only: failures in a row that pause it (0: any number), mark and ledger line when fired, then
---       for when it cannot fire: new progress ("" as it is), due (us; 0: not in `due`), mark, ledger lines, event.
+--       and of kind "p" only: failures in a row that pause it (0: any number), mark, ledger line and event
+--       besides when fired, then for when it cannot fire: new progress ("" as it is), due (us; 0: not in `due`), mark,
+--       ledger lines, events, each with newlines between.
 --       A mark is "" to leave `<id>:waiting` alone, "0" to take it away, else its new value.
 -- Result: {Redis's clock in us, for each tick 1 fired, 2 may not fire (kind "f": nothing is changed, ask with kind
 --       "p"), 3 gone (deleted), 0 stale (somebody changed it: read it again), 5 not due by Redis's clock,
@@ -45,6 +46,11 @@ local function put(list, a, b)
     local n = #list
     list[n + 1] = a
     list[n + 2] = b
+end
+local function put_events(texts)
+    for text in texts:gmatch('[^\n]+') do
+        put(events, 'e', text)
+    end
 end
 local function put_due(id, at)
     if at == '0' then
@@ -85,23 +91,22 @@ for i = 1, count do
         if is_policy then
             put_mark(id, ARGV[a + 10])
             put(ledger, id, ARGV[a + 11])
+            put_events(ARGV[a + 12])
         end
         out[i + 1] = FIRED
     elseif not is_policy then
         out[i + 1] = FULL
     else
-        if ARGV[a + 12] ~= '' then
-            put(progress, id, ARGV[a + 12])
+        if ARGV[a + 13] ~= '' then
+            put(progress, id, ARGV[a + 13])
         end
-        put_due(id, ARGV[a + 13])
-        put_mark(id, ARGV[a + 14])
-        put(ledger, id, ARGV[a + 15])
-        if ARGV[a + 16] ~= '' then
-            put(events, 'e', ARGV[a + 16])
-        end
+        put_due(id, ARGV[a + 14])
+        put_mark(id, ARGV[a + 15])
+        put(ledger, id, ARGV[a + 16])
+        put_events(ARGV[a + 17])
         out[i + 1] = PASSED
     end
-    a = a + (is_policy and 17 or 9)
+    a = a + (is_policy and 18 or 9)
 end
 
 if #not_due > 0 then

@@ -13,9 +13,9 @@
 /* Passed over in one go; a longer range is told as "at least". */
 #define COUNT_MAX 100000
 
-static const char *const outcome_names[TICK_OUTCOME_COUNT] = {"fired", "waiting",
-    "skipped-overlap", "skipped-window", "skipped-paused", "skipped-excluded", "skipped-requested",
-    "dropped-buffer", "failed-to-start"};
+static const char *const outcome_names[TICK_OUTCOME_COUNT] = {"fired", "waiting", "skipped-overlap",
+    "skipped-window", "skipped-paused", "skipped-excluded", "skipped-requested", "dropped-buffer",
+    "failed-to-start"};
 
 const char *tick_outcome_name(enum tick_outcome outcome)
 {
@@ -212,6 +212,23 @@ static void plan_overlap(struct tick *tick, int64_t next_us)
     }
 }
 
+/* The latest up to `latest_us` that calendars let run; the one at slot_us is one. */
+static int64_t latest_running(const struct tick_entry *e, int64_t slot_us, int64_t latest_us)
+{
+    char why[SCHEDULE_WHY_MAX];
+    const struct schedule *schedule = tick_entry_schedule(e);
+    if (schedule == NULL || !schedule_has_calendars(schedule) ||
+        !schedule_is_excluded(schedule, latest_us, why)) {
+        return latest_us;
+    }
+    int64_t found = slot_us;
+    for (int64_t count = 0; slot_us > 0 && slot_us < latest_us && count < COUNT_MAX; count++) {
+        found = schedule_is_excluded(schedule, slot_us, why) ? found : slot_us;
+        slot_us = next_one(e, slot_us);
+    }
+    return found;
+}
+
 /* Those that were missed and that catch-up leaves out. True: the decision is made. */
 static bool plan_catchup(struct tick *tick, int64_t now_us, int64_t *next_us)
 {
@@ -243,6 +260,13 @@ static bool plan_catchup(struct tick *tick, int64_t now_us, int64_t *next_us)
     struct schedule_window window = tick_entry_window(e);
     struct slot_state state = tick_entry_slots(e);
     int64_t latest = slot_due(tick_entry_schedule(e), &window, &state, now_us - e->offset_us);
+    int64_t running = latest > tick->slot_us ? latest_running(e, tick->slot_us, latest) : latest;
+    if (running < latest) {
+        *next_us = next_one(e, running); /* the excluded ones behind it have their own lines */
+        latest = running;
+    } else if (latest > tick->slot_us) {
+        *next_us = after(e, latest, now_us);
+    }
     if (latest > tick->slot_us) {
         int64_t last, count;
         (void)first_from(e, tick->slot_us, latest, &last, &count);
@@ -251,7 +275,6 @@ static bool plan_catchup(struct tick *tick, int64_t now_us, int64_t *next_us)
         tick->also.count = count;
         tick->slot_us = latest;
         tick->due_us = due_of(e, latest);
-        *next_us = after(e, latest, now_us);
     }
     return false;
 }
@@ -283,8 +306,8 @@ static void plan_next(struct tick *tick, int64_t now_us)
         tick->needs_policy = true;
     }
     will_fire(tick, next_us);
-    tick->needs_policy |= e->wants_policy || tick->also.count > 0 ||
-                          e->policy.pause_after_failures > 0;
+    tick->needs_policy |=
+        e->wants_policy || tick->also.count > 0 || e->policy.pause_after_failures > 0;
 }
 
 void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us)
@@ -297,7 +320,8 @@ void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us)
         plan_next(tick, now_us);
     }
     char name[64];
-    snprintf(name, sizeof(name), "tick/%" PRId64 "/%" PRId64, e->progress.generation, tick->slot_us);
+    snprintf(
+        name, sizeof(name), "tick/%" PRId64 "/%" PRId64, e->progress.generation, tick->slot_us);
     id_derive(&tick->run_id, e->id.text, name);
 }
 
@@ -347,26 +371,9 @@ static void add_range(struct buf *out, int64_t to_us, int64_t count, const char 
     buf_addc(out, '}');
 }
 
-void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
+static const char *also_why(const struct tick *tick)
 {
-    int64_t generation = tick->e->progress.generation;
-    if (tick->is_waiting_in_place && tick->was_waiting) {
-        return; /* it is known to wait */
-    }
-    if (tick->replaced_us > 0) {
-        tick_ledger_line(out, tick->replaced_us, TICK_SKIPPED_OVERLAP, generation, now_us, "-", "-");
-        buf_addc(out, '\n');
-    }
-    struct buf detail;
-    buf_init(&detail, 512);
-    if (tick->passed_count > 1 || tick->why[0] != '\0') {
-        add_range(&detail, tick->passed_to_us, tick->passed_count, tick->why);
-    } else {
-        tick_detail(tick->e, tick->slot_us, &detail);
-    }
-    tick_ledger_line(
-        out, tick->slot_us, tick->outcome, generation, now_us, "-", buf_str(&detail));
-    buf_done(&detail);
+    return tick->e->policy.catchup == CATCHUP_FIRST ? "catchup first" : "catchup last";
 }
 
 void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out)
@@ -376,25 +383,48 @@ void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out)
     }
     struct buf detail;
     buf_init(&detail, 512);
-    add_range(&detail, tick->also.to_us, tick->also.count,
-        tick->e->policy.catchup == CATCHUP_FIRST ? "catchup first" : "catchup last");
+    add_range(&detail, tick->also.to_us, tick->also.count, also_why(tick));
     tick_ledger_line(out, tick->also.from_us, TICK_SKIPPED_WINDOW, tick->e->progress.generation,
         now_us, "-", buf_str(&detail));
     buf_done(&detail);
 }
 
-void tick_passed_event(const struct tick *tick, int64_t now_us, struct buf *out)
+void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
 {
-    const struct tick_entry *e = tick->e;
+    int64_t generation = tick->e->progress.generation;
     if (tick->is_waiting_in_place && tick->was_waiting) {
-        return;
+        return; /* it is known to wait */
     }
-    const char *type = tick->outcome == TICK_WAITING          ? "recurring_run.waiting"
-                       : tick->outcome == TICK_SKIPPED_WINDOW ? "recurring_run.missed"
-                                                              : "recurring_run.skipped";
+    if (tick->also.count > 0 && !tick->is_waiting_in_place) {
+        tick_also_line(tick, now_us, out);
+        buf_addc(out, '\n');
+    }
+    if (tick->replaced_us > 0) {
+        tick_ledger_line(
+            out, tick->replaced_us, TICK_SKIPPED_OVERLAP, generation, now_us, "-", "-");
+        buf_addc(out, '\n');
+    }
+    struct buf detail;
+    buf_init(&detail, 512);
+    if (tick->passed_count > 1 || tick->why[0] != '\0') {
+        add_range(&detail, tick->passed_to_us, tick->passed_count, tick->why);
+    } else {
+        tick_detail(tick->e, tick->slot_us, &detail);
+    }
+    tick_ledger_line(out, tick->slot_us, tick->outcome, generation, now_us, "-", buf_str(&detail));
+    buf_done(&detail);
+}
+
+/* `count` ticks, from slot_us to to_us. */
+static void add_event(const struct tick_entry *e, enum tick_outcome outcome, int64_t slot_us,
+    int64_t to_us, int64_t count, const char *why, int64_t now_us, struct buf *out)
+{
+    const char *type = outcome == TICK_WAITING          ? "recurring_run.waiting"
+                       : outcome == TICK_SKIPPED_WINDOW ? "recurring_run.missed"
+                                                        : "recurring_run.skipped";
+    int64_t late_us = now_us - slot_us - e->offset_us;
     char name[96];
-    snprintf(name, sizeof name, "%s/%" PRId64 "/%" PRId64, type, e->progress.generation,
-        tick->slot_us);
+    snprintf(name, sizeof name, "%s/%" PRId64 "/%" PRId64, type, e->progress.generation, slot_us);
     struct id id;
     id_derive(&id, e->id.text, name);
     buf_addf(out, "{\"id\":\"%s\",\"type\":\"%s\",\"time_us\":%" PRId64 ",\"data\":{%s", id.text,
@@ -402,10 +432,35 @@ void tick_passed_event(const struct tick *tick, int64_t now_us, struct buf *out)
     buf_addf(out,
         ",\"scheduled_us\":%" PRId64 ",\"lateness_us\":%" PRId64
         ",\"outcome\":\"%s\",\"ticks\":%" PRId64 ",\"to_us\":%" PRId64,
-        tick->slot_us, now_us > tick->due_us ? now_us - tick->due_us : 0,
-        tick_outcome_name(tick->outcome), tick->passed_count, tick->passed_to_us);
-    if (tick->why[0] != '\0') {
-        add_text(out, "reason", tick->why);
+        slot_us, late_us > 0 ? late_us : 0, tick_outcome_name(outcome), count, to_us);
+    if (why[0] != '\0') {
+        add_text(out, "reason", why);
     }
     buf_adds(out, "}}");
+}
+
+void tick_also_event(const struct tick *tick, int64_t now_us, struct buf *out)
+{
+    if (tick->also.count > 0) {
+        add_event(tick->e, TICK_SKIPPED_WINDOW, tick->also.from_us, tick->also.to_us,
+            tick->also.count, also_why(tick), now_us, out);
+    }
+}
+
+void tick_passed_events(const struct tick *tick, int64_t now_us, struct buf *out)
+{
+    if (tick->is_waiting_in_place && tick->was_waiting) {
+        return;
+    }
+    if (tick->also.count > 0 && !tick->is_waiting_in_place) {
+        tick_also_event(tick, now_us, out);
+        buf_addc(out, '\n');
+    }
+    if (tick->replaced_us > 0) {
+        add_event(tick->e, TICK_SKIPPED_OVERLAP, tick->replaced_us, tick->replaced_us, 1, "",
+            now_us, out);
+        buf_addc(out, '\n');
+    }
+    add_event(tick->e, tick->outcome, tick->slot_us, tick->passed_to_us, tick->passed_count,
+        tick->why, now_us, out);
 }

@@ -70,7 +70,9 @@ void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
 void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out);
 /* "-", or JSON about a clock change. */
 void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out);
-/* The event that reports a tick that was passed over or waits. */
-void tick_passed_event(const struct tick *tick, int64_t now_us, struct buf *out);
+/* The events that report a tick that was passed over or waits, joined by newlines; and the one about what is
+ * passed over together with it when it fires, if any. */
+void tick_passed_events(const struct tick *tick, int64_t now_us, struct buf *out);
+void tick_also_event(const struct tick *tick, int64_t now_us, struct buf *out);
 
 #endif
