@@ -89,9 +89,21 @@ void ticker_poke(struct ticker *t)
     }
 }
 
+/* Ticks that were worked out already stand; all later ones go by the new zone files. */
+static void ticker_look_at_zones(struct ticker *t)
+{
+    uint64_t zones = zones_generation(clock_mono_us());
+    if (zones != t->zones) {
+        LOG_WARN("time zone files have changed: ticks after the next ones go by them", "changes=%llu",
+            (unsigned long long)zones);
+        t->zones = zones;
+    }
+}
+
 static void ticker_sweep(void *owner)
 {
     struct ticker *t = owner;
+    ticker_look_at_zones(t);
     bool any = false;
     for (unsigned i = 0; i < t->shard_count; i++) {
         t->shards[i].scan_wanted |= t->shards[i].is_ours;
@@ -112,6 +124,7 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
     } else if (t->set.claim_batch > CLAIM_BATCH_MAX) {
         t->set.claim_batch = CLAIM_BATCH_MAX;
     }
+    t->zones = zones_generation(clock_mono_us());
     t->loaded_max = SHARD_LOADED_MAX;
     t->shard_count = store_shards(settings->store);
     t->shards = xcalloc(t->shard_count, sizeof(*t->shards));

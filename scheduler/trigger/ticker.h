@@ -78,6 +78,7 @@ struct ticker {
     struct deferred step;
     unsigned step_at; /* the shard that is looked at next */
     unsigned starting; /* shards that ticker_start() waits for */
+    uint64_t zones;    /* zones_generation() */
     size_t loaded_max; /* of one shard in memory at once; the others wait in Redis */
     void (*started)(void *owner, const struct err *err);
     void *started_owner;
