@@ -450,6 +450,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .history_max_runs = set->history_max_runs,
         .history_max_age_ms = set->history_max_age_ms,
         .claim_batch = set->claim_batch,
+        .max_fires_per_s = set->max_fires_per_second,
         .instance = d->instance.text,
         .host = d->host,
     };

@@ -50,7 +50,8 @@ static const struct option table[] = {
         "Connections open at once; further ones wait."},
 
     {"redis", OPTION_SECRET, AT(redis), NULL, 0, 0, NULL, "Redis",
-        "redis://[:password@]host:port[/db], unix:/path, or sentinel://host:port,host:port/master[/db]; "
+        "redis://[:password@]host:port[/db], unix:/path, or "
+        "sentinel://host:port,host:port/master[/db]; "
         "default: a private redis-server."},
     {"redis-timeout", OPTION_DURATION, AT(redis_timeout_ms), "5s", 100, 10 * MINUTE_MS, NULL,
         "Redis", "Deadline of one Redis command."},
@@ -61,6 +62,8 @@ static const struct option table[] = {
         "Folder of the time zone files."},
     {"claim-batch", OPTION_INT, AT(claim_batch), "100", 1, 1000, NULL, "Scheduling",
         "Due recurring runs claimed by one Redis script at the most."},
+    {"max-fires-per-second", OPTION_INT, AT(max_fires_per_second), "0", 0, 1000000, NULL,
+        "Scheduling", "Ticks that this daemon lets go in a second; 0: no limit."},
 
     {"executor", OPTION_STRING, AT(executor), "local", 0, 0, "local|kubernetes|noop", "Steps",
         "How steps run: as local processes, as pods, or not at all (noop: they succeed at once; "
@@ -94,7 +97,8 @@ static const struct option table[] = {
     {"exit-tasks-timeout", OPTION_DURATION, AT(exit_tasks_timeout_ms), "10m", 1000, 365 * DAY_MS,
         NULL, "Steps", "How long they may go on after that."},
     {"backend-final-status", OPTION_BOOL, AT(backend_final_status), "false", 0, 0, NULL, "Steps",
-        "Tell exit tasks the words of KFP's backend (COMPLETE, CANCELED, CACHED) instead of those it "
+        "Tell exit tasks the words of KFP's backend (COMPLETE, CANCELED, CACHED) instead of those "
+        "it "
         "documents (SUCCEEDED, CANCELLED)."},
     {"forget-after", OPTION_DURATION, AT(forget_after_ms), "5s", 0, 60 * MINUTE_MS, NULL, "Steps",
         "How long the result of an ended step stays within reach after Redis has confirmed the "

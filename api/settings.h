@@ -23,7 +23,7 @@ struct settings {
     int64_t redis_timeout_ms, shards;
     /* scheduling */
     char *zoneinfo;
-    int64_t claim_batch;
+    int64_t claim_batch, max_fires_per_second;
     /* steps */
     char *executor, *artifact_root, *launcher, *step_env, *on_stop;
     char *local_secrets_dir, *local_config_maps_dir, *local_mounts;

@@ -388,6 +388,7 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .catalog = s->catalog,
         .engine = s->engine,
         .claim_batch = settings->claim_batch,
+        .max_fires_per_s = settings->max_fires_per_s,
     };
     s->ticker = ticker_new(&ticker);
     engine_on_run_end(s->engine, on_run_end, s);

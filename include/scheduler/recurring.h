@@ -119,6 +119,7 @@ struct ticker_settings {
     struct store *store;
     struct catalog *catalog;
     struct engine *engine;       /* woken for each new run; may be NULL in benchmarks */
+    int64_t max_fires_per_s;     /* ticks that are looked at, all shards together; 0 no limit */
     int64_t claim_batch;         /* ticks per script call, per shard */
 };
 struct ticker *ticker_new(const struct ticker_settings *settings);

@@ -79,8 +79,7 @@ static void shard_hatch(struct tick_shard *s)
         s->hatch_wanted = false;
     }
     s->hatching_count = count;
-    s->hatching =
-        run_hatch(s->t->set.store, s->number, s->to_hatch, count, BATCH, on_hatched, s);
+    s->hatching = run_hatch(s->t->set.store, s->number, s->to_hatch, count, BATCH, on_hatched, s);
     s->t->hatching++;
 }
 
@@ -96,10 +95,9 @@ void births_step(struct ticker *t, int64_t now_us)
             (s->to_hatch_count == 0 && !s->hatch_wanted)) {
             continue;
         }
-        size_t busy = t->hatching * BATCH +
-                      (t->set.engine != NULL ? engine_busy(t->set.engine) : 0);
-        if (busy >= BUSY_MAX ||
-            (is_due && clock_mono_us() - s->hatch_since_us < WAIT_MAX_US)) {
+        size_t busy =
+            t->hatching * BATCH + (t->set.engine != NULL ? engine_busy(t->set.engine) : 0);
+        if (busy >= BUSY_MAX || (is_due && clock_mono_us() - s->hatch_since_us < WAIT_MAX_US)) {
             is_waiting = true;
             continue;
         }

@@ -348,7 +348,8 @@ void claim_start(struct tick_shard *s, int64_t now_us)
     claim->s = s;
     claim->now_us = now_us;
     size_t bytes = 0;
-    while (claim->count < s->claim_limit && bytes < CLAIM_MAX_BYTES) {
+    size_t limit = pace_room(&s->t->pace, s->claim_limit, clock_mono_us());
+    while (claim->count < limit && bytes < CLAIM_MAX_BYTES) {
         e = tick_heap_top(&s->heap);
         if (e == NULL || e->ready_us > now_us) {
             break;
@@ -369,6 +370,7 @@ void claim_start(struct tick_shard *s, int64_t now_us)
     if (claim->count == 0) {
         claim_free(claim);
     } else {
+        pace_took(&s->t->pace, claim->count);
         claim_send(claim);
     }
 }

@@ -226,8 +226,8 @@ void tick_entry_run_doc(
     buf_addc(out, '}');
 }
 
-void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index,
-    int64_t slot_us, int64_t now_us, const char *detail, struct buf *out)
+void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index, int64_t slot_us,
+    int64_t now_us, const char *detail, struct buf *out)
 {
     run_born_head(
         out, now_us, slot_us, e->progress.generation, e->id.text, e->experiment_id, detail);

@@ -28,15 +28,15 @@ enum tick_state {
 struct tick_entry {
     struct id id;
     enum tick_state state;
-    bool must_reload; /* changed while it was busy */
-    bool must_drop;   /* deleted or disabled while it was busy */
+    bool must_reload;  /* changed while it was busy */
+    bool must_drop;    /* deleted or disabled while it was busy */
     bool wants_policy; /* a claim has found that it may not fire: ask with what then */
     bool is_marked;    /* the first of those that wait has no place yet */
     bool no_catchup;
     struct policy policy;
     int64_t fails;     /* runs in a row that failed, when it was read */
     int64_t offset_us; /* it fires so long after its slots */
-    uint32_t tries; /* failures in a row */
+    uint32_t tries;    /* failures in a row */
     size_t heap_at;
     int64_t ready_us; /* heap order: due, or later when it has just had its turn or failed */
     int64_t start_us, end_us, created_us;
@@ -70,8 +70,8 @@ void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text);
 void tick_entry_run_doc(
     const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out);
 /* The run to be, as claims write it (scheduler/run.h). */
-void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index,
-    int64_t slot_us, int64_t now_us, const char *detail, struct buf *out);
+void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index, int64_t slot_us,
+    int64_t now_us, const char *detail, struct buf *out);
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
     int64_t slot_us, int64_t now_us, struct buf *out);
 

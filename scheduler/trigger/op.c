@@ -210,8 +210,7 @@ char *recurring_doc_text(const json_t *full, const char *id)
 
 enum field { DOC, PROGRESS, ACTIVE, WAITING, FAILS, FIELD_COUNT };
 
-json_t *recurring_record(
-    const redisReply *reply, size_t first, const char *id, struct err *err)
+json_t *recurring_record(const redisReply *reply, size_t first, const char *id, struct err *err)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != first + FIELD_COUNT) {
         err_set(err, ERR_INTERNAL, "recurring run %s: Redis answered in an unknown shape", id);

@@ -27,8 +27,8 @@ bool is_one_of(const char *name, const char *const *names)
     return false;
 }
 
-static const char *const overlaps[] = {"queue", "skip", "buffer_one", "buffer_all", "cancel_other",
-    "terminate_other", "allow"};
+static const char *const overlaps[] = {
+    "queue", "skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow"};
 static const char *const catchups[] = {"all", "last", "first", "none"};
 
 static int read_name(const json_t *doc, const char *member, const char *const *names, size_t count,
@@ -60,8 +60,8 @@ static int read_number(const json_t *doc, const char *member, int64_t min, int64
         return 0;
     }
     if (!json_is_integer(value)) {
-        return err_set(err, ERR_INVALID, "%s: a whole number from %" PRId64 " to %" PRId64
-            " is expected", member, min, max);
+        return err_set(err, ERR_INVALID,
+            "%s: a whole number from %" PRId64 " to %" PRId64 " is expected", member, min, max);
     }
     *out = json_integer_value(value);
     if (*out < min || *out > max) {
@@ -74,19 +74,17 @@ static int read_number(const json_t *doc, const char *member, int64_t min, int64
 int policy_parse(const json_t *doc, struct policy *out, struct err *err)
 {
     *out = (struct policy){0};
-    int overlap =
-        read_name(doc, "overlap", overlaps, ARRAY_LEN(overlaps), OVERLAP_QUEUE, err);
-    int catchup = overlap < 0 ? -1
-                              : read_name(doc, "catchup", catchups, ARRAY_LEN(catchups),
-                                    jget_bool(doc, "no_catchup", false) ? CATCHUP_LAST
-                                                                        : CATCHUP_ALL,
-                                    err);
+    int overlap = read_name(doc, "overlap", overlaps, ARRAY_LEN(overlaps), OVERLAP_QUEUE, err);
+    int catchup = overlap < 0
+                      ? -1
+                      : read_name(doc, "catchup", catchups, ARRAY_LEN(catchups),
+                            jget_bool(doc, "no_catchup", false) ? CATCHUP_LAST : CATCHUP_ALL, err);
     int64_t window_s, spread_s;
     if (catchup < 0 ||
         read_number(doc, "max_concurrency", 1, POLICY_CONCURRENCY_MAX, 1, &out->max_concurrency,
             err) != 0 ||
-        read_number(doc, "buffer_max", 1, POLICY_BUFFER_MAX, BUFFER_DEFAULT, &out->buffer_max,
-            err) != 0 ||
+        read_number(
+            doc, "buffer_max", 1, POLICY_BUFFER_MAX, BUFFER_DEFAULT, &out->buffer_max, err) != 0 ||
         read_number(doc, "catchup_window_s", 0, S_MAX, 0, &window_s, err) != 0 ||
         read_number(doc, "max_fires", 0, INT64_C(1) << 53, 0, &out->max_fires, err) != 0 ||
         read_number(doc, "pause_after_failures", 0, 1000000, 0, &out->pause_after_failures, err) !=

@@ -14,7 +14,7 @@ struct err;
 
 /* When as many runs are active as max_concurrency allows. */
 enum overlap {
-    OVERLAP_QUEUE,           /* KFP: the tick waits, and those after it behind it */
+    OVERLAP_QUEUE, /* KFP: the tick waits, and those after it behind it */
     OVERLAP_SKIP,
     OVERLAP_BUFFER_ONE,
     OVERLAP_BUFFER_ALL,      /* up to buffer_max */

@@ -5,8 +5,8 @@
  *     <enabled> <generation> <index> <last_us> <anchor_us> <next_us> <updated_us>[ <more>]
  *
  * where <more> is a JSON object with what is rarely there (contrib/docs/storage.md). Scripts never
- * read it: they compare it as a whole with what was read and put the new text in its place, so every
- * rule about it is in C, and one script carries out all changes. Pure.
+ * read it: they compare it as a whole with what was read and put the new text in its place, so
+ * every rule about it is in C, and one script carries out all changes. Pure.
  */
 #ifndef SCHEDULER_TRIGGER_PROGRESS_H
 #define SCHEDULER_TRIGGER_PROGRESS_H

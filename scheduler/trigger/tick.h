@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One tick and what it leads to: a pure decision, from what is known of its recurring run, made into
- * the texts that claim.lua compares and writes. See contrib/docs/schedules.md, "What becomes of a
- * tick".
+ * One tick and what it leads to: a pure decision, from what is known of its recurring run, made
+ * into the texts that claim.lua compares and writes. See contrib/docs/schedules.md, "What becomes
+ * of a tick".
  */
 #ifndef SCHEDULER_TRIGGER_TICK_H
 #define SCHEDULER_TRIGGER_TICK_H
@@ -35,25 +35,27 @@ struct tick {
     struct tick_entry *e;
     int64_t slot_us, due_us;
     struct id run_id;
-    int64_t limit;        /* active runs allowed; 0 any number; TICK_NEVER_FIRE */
-    bool needs_policy;    /* what happens when it cannot fire is part of the question */
-    bool was_waiting;     /* it is the first of those that wait */
+    int64_t limit;         /* active runs allowed; 0 any number; TICK_NEVER_FIRE */
+    bool needs_policy;     /* what happens when it cannot fire is part of the question */
+    bool was_waiting;      /* it is the first of those that wait */
     struct progress fired; /* when it fires */
     int64_t fired_due_us;  /* when to look again then; 0 never */
     bool fired_clears_mark;
     /* Passed over together with it when it fires; count 0: none. */
-    struct { int64_t from_us, to_us, count; } also;
+    struct {
+        int64_t from_us, to_us, count;
+    } also;
 
     /* When it cannot fire. */
     enum tick_outcome outcome;
     bool is_waiting_in_place; /* progress stays: the end of a run brings it back */
     struct progress passed;
     int64_t passed_due_us;
-    int64_t mark_us;    /* 0: leave the mark alone */
+    int64_t mark_us;                    /* 0: leave the mark alone */
     int64_t passed_to_us, passed_count; /* a range, slot_us to here */
     int64_t replaced_us;                /* this one waited until now and will not fire; 0 none */
     char why[SCHEDULE_WHY_MAX];         /* or "" */
-    bool cancels_others; /* afterwards ask the active runs to end */
+    bool cancels_others;                /* afterwards ask the active runs to end */
     bool has_fired;
 };
 

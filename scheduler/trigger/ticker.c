@@ -57,6 +57,8 @@ static void ticker_arm(struct ticker *t)
         int64_t shard_at = shard_wakes_at(&t->shards[i]);
         at = shard_at < at ? shard_at : at;
     }
+    int64_t paced_at = ticker_now_us(t) + pace_wait_us(&t->pace);
+    at = at < paced_at && t->pace.per_s > 0 ? paced_at : at;
     if (at == INT64_MAX) {
         timer_stop(&t->timer);
     } else {
@@ -69,7 +71,7 @@ static void ticker_step(void *owner)
     struct ticker *t = owner;
     int64_t now_us = ticker_now_us(t);
     while (t->step_at < t->shard_count) {
-        struct tick_shard *s = &t->shards[t->step_at++];
+        struct tick_shard *s = &t->shards[(t->step_first + t->step_at++) % t->shard_count];
         bool was_claiming = s->claim != NULL;
         shard_step(s, now_us);
         if (s->claim != NULL && !was_claiming && t->step_at < t->shard_count) {
@@ -78,6 +80,7 @@ static void ticker_step(void *owner)
         }
     }
     t->step_at = 0;
+    t->step_first = (t->step_first + 1) % t->shard_count;
     births_step(t, now_us);
     ticker_arm(t);
 }
@@ -94,8 +97,8 @@ static void ticker_look_at_zones(struct ticker *t)
 {
     uint64_t zones = zones_generation(clock_mono_us());
     if (zones != t->zones) {
-        LOG_WARN("time zone files have changed: ticks after the next ones go by them", "changes=%llu",
-            (unsigned long long)zones);
+        LOG_WARN("time zone files have changed: ticks after the next ones go by them",
+            "changes=%llu", (unsigned long long)zones);
         t->zones = zones;
     }
 }
@@ -124,6 +127,7 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
     } else if (t->set.claim_batch > CLAIM_BATCH_MAX) {
         t->set.claim_batch = CLAIM_BATCH_MAX;
     }
+    pace_init(&t->pace, t->set.max_fires_per_s, clock_mono_us());
     t->zones = zones_generation(clock_mono_us());
     t->loaded_max = SHARD_LOADED_MAX;
     t->shard_count = store_shards(settings->store);

@@ -6,7 +6,8 @@
  *
  *   ticker.c   life, the timer, counters          shard.c   looking ahead and loading
  *   claim.c    firing                             latest.c  which version "latest" is
- *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c, fire.c   the API's calls
+ *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c, fire.c   the API's
+ * calls
  */
 #ifndef SCHEDULER_TRIGGER_TICKER_H
 #define SCHEDULER_TRIGGER_TICKER_H
@@ -21,6 +22,7 @@
 #include "base/store.h"
 #include "scheduler/recurring.h"
 #include "trigger/entry.h"
+#include "trigger/pace.h"
 
 #define LOAD_AHEAD_US (4 * INT64_C(1000000))
 /* Default of loaded_max. */
@@ -57,11 +59,11 @@ struct tick_shard {
     struct claim *claim; /* under way, or NULL */
     struct id *to_hatch; /* runs that claims have created */
     size_t to_hatch_count, to_hatch_cap;
-    size_t hatching_count; /* of to_hatch, the first ones are under way */
+    size_t hatching_count;  /* of to_hatch, the first ones are under way */
     int64_t hatch_since_us; /* how long the first of them waits; monotonic */
     struct run_hatching *hatching;
-    bool hatch_wanted; /* there may be others that nobody has told of */
-    size_t claim_limit;  /* shrinks to find the one that makes a batch fail */
+    bool hatch_wanted;  /* there may be others that nobody has told of */
+    size_t claim_limit; /* shrinks to find the one that makes a batch fail */
     struct timer retry;
     int64_t backoff_ms;
     int64_t recurring_runs, enabled;
@@ -76,10 +78,12 @@ struct ticker {
     struct timer timer; /* wall clock: the earliest of everything */
     struct timer sweep;
     struct deferred step;
-    unsigned step_at; /* the shard that is looked at next */
+    unsigned step_at;  /* the shard that is looked at next */
     unsigned starting; /* shards that ticker_start() waits for */
-    uint64_t zones;    /* zones_generation() */
-    size_t loaded_max; /* of one shard in memory at once; the others wait in Redis */
+    struct pace pace;
+    unsigned step_first; /* with a pace, each shard is the first in turn */
+    uint64_t zones;      /* zones_generation() */
+    size_t loaded_max;   /* of one shard in memory at once; the others wait in Redis */
     void (*started)(void *owner, const struct err *err);
     void *started_owner;
     void (*on_events)(void *owner, unsigned shard);
@@ -90,7 +94,7 @@ struct ticker {
     size_t hatching;     /* shards whose runs are getting their records */
     unsigned birth_turn; /* which of them is first next time */
     struct timer birth_timer;
-    int64_t skew_us; /* Redis's clock less ours; 0 while they agree */
+    int64_t skew_us;       /* Redis's clock less ours; 0 while they agree */
     struct latest *latest; /* look-ups under way */
     struct others *others; /* runs being asked to end */
     struct recurring_op *ops;
@@ -149,8 +153,8 @@ void hatch_stop(struct tick_shard *s);
 
 /* ---- others.c ---- */
 
-/* Ask the active runs of a recurring run to end, but this one (may be NULL). limit: how many there may be, about.
- * at_once: their exit tasks are not run either. */
+/* Ask the active runs of a recurring run to end, but this one (may be NULL). limit: how many there
+ * may be, about. at_once: their exit tasks are not run either. */
 void others_cancel(struct ticker *t, const struct id *recurring_run_id, int64_t limit, bool at_once,
     const char *except_run_id);
 /* The same, as its overlap policy has it. */

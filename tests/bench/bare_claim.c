@@ -95,8 +95,8 @@ static void prepare(redisContext *redis, int count)
     for (int i = 0; i < count; i++) {
         char progress[64];
         snprintf(progress, sizeof progress, "1 1 0 0 0 %lld 0", (long long)FIRST);
-        redisAppendCommand(redis, "HSET rondo:{00}:progress 00000000-0000-4000-8000-%012d %s", i,
-            progress);
+        redisAppendCommand(
+            redis, "HSET rondo:{00}:progress 00000000-0000-4000-8000-%012d %s", i, progress);
         take(redis, false);
     }
 }

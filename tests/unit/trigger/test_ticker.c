@@ -233,7 +233,8 @@ static void claim_once(const struct claim_row *row, int64_t epoch)
 static int64_t event_count(const char *prefix)
 {
     return harness_cmd(&f.h, "EVAL %s 1 %sevents",
-        "local n = 0 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do n = n + #e[2] / 2 "
+        "local n = 0 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do n = n + #e[2] "
+        "/ 2 "
         "end return n",
         prefix);
 }
@@ -341,8 +342,7 @@ static void test_fenced(void **unused)
     fixture_good(&f);
     recurring_set_enabled(f.ticker, id.text, true, fixture_on_record, &f);
     fixture_good(&f);
-    assert_int_equal(
-        harness_cmd(&f.h, "GET %sknocks", store_id_prefix(f.h.store, id.text)), 2);
+    assert_int_equal(harness_cmd(&f.h, "GET %sknocks", store_id_prefix(f.h.store, id.text)), 2);
     harness_cmd(&f.h, "LINDEX %sknocks:ids -1", store_id_prefix(f.h.store, id.text));
     char *expected CLEANUP(cleanup_free) = xasprintf("recurring %s", id.text);
     assert_string_equal(f.h.text, expected);
@@ -691,6 +691,32 @@ static void test_event_and_lateness(void **unused)
     assert_int_equal(total, 1);
 }
 
+/* A pace: all fire in the end, none before its turn, and no shard waits for another one's backlog.
+ */
+static void test_pace(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 40 };
+    ticker_free(f.ticker);
+    struct ticker_settings settings = {
+        .loop = f.h.loop,
+        .store = f.h.store,
+        .catalog = f.catalog,
+        .max_fires_per_s = 50,
+    };
+    f.ticker = ticker_new(&settings);
+    f.started = 0;
+    ticker_start(f.ticker, fixture_on_started, &f);
+    harness_wait(&f.h, &f.started);
+    fixture_clock(&f, "2026-03-04T10:00:00.5Z");
+    struct recurring_request req = fixture_request("1 10 * * *", 0);
+    create_many(&req, COUNT);
+    int64_t begin = clock_mono_us();
+    fixture_clock(&f, "2026-03-04T10:01:00Z");
+    fixture_wait_fired(&f, COUNT);
+    assert_true(clock_mono_us() - begin >= (COUNT - 5) * US_PER_S / 50 - 30 * US_PER_MS);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -710,6 +736,7 @@ int main(void)
         TEST(test_start_with_many),
         TEST(test_catch_up_takes_turns),
         TEST(test_clock_set_back),
+        TEST(test_pace),
         TEST(test_event_and_lateness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
