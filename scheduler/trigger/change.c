@@ -40,8 +40,8 @@ struct change {
     struct schedule *schedule; /* NULL: fires once */
     struct schedule_window window;
     struct progress progress;
-    bool is_noop;
-    json_t *doc; /* own; NULL: as it is */
+    bool is_noop, is_quiet; /* is_quiet: nobody has changed it */
+    json_t *doc;            /* own; NULL: as it is */
     struct swap swap;
     char *lines[2], *events[1];
 };
@@ -204,6 +204,19 @@ static int note_error(struct recurring_op *op, struct change *c, struct err *err
     return 0;
 }
 
+static int settle(struct recurring_op *op, struct change *c, struct err *err)
+{
+    (void)err;
+    const char *ending = json_string_value(progress_more(&c->progress, "ending"));
+    if (ending == NULL || strcmp(ending, jget_str(op->changes, "ending", "")) != 0) {
+        c->is_noop = true; /* a later tick has taken their place */
+        return 0;
+    }
+    progress_set(&c->progress, "ending", NULL);
+    c->is_quiet = true;
+    return 0;
+}
+
 static int skip(struct recurring_op *op, struct change *c, struct err *err)
 {
     if (op->number < 0 || op->number > SKIP_MAX) {
@@ -274,6 +287,9 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
     if (recurring_check(c->doc, &schedule, err) != 0) {
         return -1;
     }
+    if (is_rescheduled) {
+        add_missed(c, TICK_SKIPPED_WINDOW, "edited"); /* by the schedule that it had */
+    }
     schedule_free(c->schedule);
     c->schedule = schedule;
     slot_window(c->doc, &c->window);
@@ -283,7 +299,6 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
         c->swap.mark = "0"; /* what waits for a place may have one now */
     }
     if (is_rescheduled) {
-        add_missed(c, TICK_SKIPPED_WINDOW, "edited");
         drop_waits(c, "edited");
         c->progress.generation++;
         /* An interval's phase begins anew; a calendar goes on with the first slot after now. */
@@ -383,11 +398,14 @@ static int64_t change_due_us(const struct recurring_op *op, const struct change 
 
 static void change_send(struct recurring_op *op, struct change *c)
 {
-    c->progress.updated_us = c->now_us;
+    if (!c->is_quiet) {
+        c->progress.updated_us = c->now_us;
+    }
     char *to CLEANUP(cleanup_free) = progress_text(&c->progress);
     char *doc CLEANUP(cleanup_free) =
         c->doc != NULL ? recurring_doc_text(c->doc, op->id.text) : NULL;
     c->swap.from = jget_str(c->record, "progress", "");
+    c->swap.from_mark = jget_str(c->record, "mark", "");
     c->swap.to = to;
     c->swap.doc = doc;
     c->swap.due_us = change_due_us(op, c);
@@ -486,6 +504,12 @@ void recurring_note_error(struct ticker *t, const char *id, const char *error)
 {
     static const struct change_kind noting = {note_error, true};
     change_start(t, id, &noting, json_pack("{s:s}", "error", error), 0, NULL, NULL);
+}
+
+void recurring_settle(struct ticker *t, const char *id, const char *ending)
+{
+    static const struct change_kind settling = {settle, true};
+    change_start(t, id, &settling, json_pack("{s:s}", "ending", ending), 0, NULL, NULL);
 }
 
 void recurring_skip(

@@ -154,8 +154,8 @@ static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
     LOG_DEBUG("recurring run fired",
         "recurring_run=%s run=%s index=%" PRId64 " slot_us=%" PRId64 " late_us=%" PRId64,
         e->id.text, tick->run_id.text, e->progress.index, tick->slot_us, now_us - tick->due_us);
-    if (tick->cancels_others) {
-        others_cancel_of(t, e, tick->run_id.text);
+    if (tick->cancels_others && e->policy.overlap == OVERLAP_TERMINATE_OTHER) {
+        others_cancel_of(t, e);
     }
 }
 
@@ -177,7 +177,7 @@ static void tick_passed(struct tick *tick, int64_t now_us, struct ticker *t)
         "recurring_run=%s slot_us=%" PRId64 " outcome=%s", e->id.text, tick->slot_us,
         tick_outcome_name(tick->outcome));
     if (tick->cancels_others) {
-        others_cancel_of(t, e, NULL);
+        others_cancel_of(t, e);
     }
     if (tick->is_waiting_in_place && !tick->was_waiting) {
         e->must_drop =

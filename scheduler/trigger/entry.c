@@ -105,6 +105,9 @@ static bool entry_rests(const struct tick_entry *e)
     if (!e->progress.enabled) {
         return tick_entry_due_us(e) == 0;
     }
+    if (progress_more(&e->progress, "ending") != NULL) {
+        return false;
+    }
     /* OVERLAP_QUEUE waits at the slot itself, with all that come after it. */
     bool waits = progress_more(&e->progress, "waits") != NULL;
     return (e->is_marked && !waits) || (e->progress.next_us <= 0 && (!waits || e->is_marked));

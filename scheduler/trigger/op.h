@@ -55,6 +55,7 @@ void recurring_op_read(struct recurring_op *op, store_done_fn *done);
 struct swap {
     bool is_fenced;        /* the ticker's own doing: only while the shard is ours */
     const char *from, *to; /* progress; from "": create */
+    const char *from_mark; /* the mark that was read */
     const char *doc;       /* "": as it is */
     int64_t due_us;        /* 0: not due */
     int64_t created_us;    /* to create */

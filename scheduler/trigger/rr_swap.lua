@@ -6,7 +6,7 @@
 --       6 due (us; 0: not in `due`), 7 created_us (to create), 8 enabled: 1 more, -1 one less, 0,
 --       9 mark: "" leave `<id>:waiting` alone, "0" take it away, else its value,
 --       10 failures: "" leave `<id>:fails` alone, "-" take it away, else its value,
---       11 ledger entries kept, 12 how many new ones, then those, newest last, then events
+--       11 the mark that was read, "" none, 12 ledger entries kept, 13 how many new ones, then those, newest last, then events
 -- Result: {1 swapped | 0 it is another one by now, doc, progress, active, waiting, fails}.
 --         FENCED, NOSUCH.
 local call = redis.call
@@ -28,7 +28,8 @@ local result = 0
 if not there and ARGV[3] ~= '' then
     return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
 end
-if (there or '') == ARGV[3] then
+-- A run may have ended since it was read: that takes the mark away and makes it due.
+if (there or '') == ARGV[3] and (call('HGET', KEYS[3], id .. ':waiting') or '') == ARGV[11] then
     result = 1
     call('HSET', KEYS[3], id, ARGV[4])
     if ARGV[5] ~= '' then
@@ -55,12 +56,12 @@ if (there or '') == ARGV[3] then
     elseif ARGV[10] ~= '' then
         call('HSET', KEYS[3], id .. ':fails', ARGV[10])
     end
-    local first, count = 13, tonumber(ARGV[12])
+    local first, count = 14, tonumber(ARGV[13])
     for i = first, first + count - 1 do
         call('LPUSH', KEYS[8], ARGV[i])
     end
     if count > 0 then
-        call('LTRIM', KEYS[8], 0, tonumber(ARGV[11]) - 1)
+        call('LTRIM', KEYS[8], 0, tonumber(ARGV[12]) - 1)
     end
     for i = first + count, #ARGV do
         call('XADD', KEYS[7], '*', 'e', ARGV[i])

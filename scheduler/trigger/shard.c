@@ -261,8 +261,8 @@ static void shard_take_in(struct tick_shard *s, const char *id, const redisReply
     if (e->policy.pause_after_failures > 0 && e->fails >= e->policy.pause_after_failures) {
         recurring_pause_failing(s->t, id);
     }
-    if (e->policy.overlap == OVERLAP_CANCEL_OTHER && e->is_marked) {
-        others_cancel_of(s->t, e, NULL); /* perhaps we died before we could ask */
+    if (progress_more(&e->progress, "ending") != NULL) {
+        others_cancel_of(s->t, e); /* somebody died before all were asked */
     }
     shard_place(s, e);
 }

@@ -310,6 +310,19 @@ static void plan_next(struct tick *tick, int64_t now_us)
         e->wants_policy || tick->also.count > 0 || e->policy.pause_after_failures > 0;
 }
 
+/* That the others are to be asked to end is written down with the tick, and it stays due: whoever
+ * comes after us asks them (others.c). */
+static void plan_ending(struct tick *tick)
+{
+    if (tick->e->policy.overlap == OVERLAP_TERMINATE_OTHER) {
+        progress_set(&tick->fired, "ending", json_string(tick->run_id.text));
+        tick->fired_due_us = tick->due_us;
+    } else {
+        progress_set(&tick->passed, "ending", json_string(""));
+        tick->passed_due_us = tick->due_us;
+    }
+}
+
 void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us)
 {
     *tick = (struct tick){.e = e, .limit = e->policy.max_concurrency};
@@ -323,6 +336,9 @@ void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us)
     snprintf(
         name, sizeof(name), "tick/%" PRId64 "/%" PRId64, e->progress.generation, tick->slot_us);
     id_derive(&tick->run_id, e->id.text, name);
+    if (tick->cancels_others) {
+        plan_ending(tick);
+    }
 }
 
 void tick_done(struct tick *tick)

@@ -55,7 +55,8 @@ struct tick {
     int64_t passed_to_us, passed_count; /* a range, slot_us to here */
     int64_t replaced_us;                /* this one waited until now and will not fire; 0 none */
     char why[SCHEDULE_WHY_MAX];         /* or "" */
-    bool cancels_others;                /* afterwards ask the active runs to end */
+    bool cancels_others; /* afterwards ask the active runs to end: when it has fired with
+                            OVERLAP_TERMINATE_OTHER, when it waits with OVERLAP_CANCEL_OTHER */
     bool has_fired;
 };
 
@@ -72,8 +73,8 @@ void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
 void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out);
 /* "-", or JSON about a clock change. */
 void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out);
-/* The events that report a tick that was passed over or waits, joined by newlines; and the one about what is
- * passed over together with it when it fires, if any. */
+/* The events that report a tick that was passed over or waits, joined by newlines; and the one
+ * about what is passed over together with it when it fires, if any. */
 void tick_passed_events(const struct tick *tick, int64_t now_us, struct buf *out);
 void tick_also_event(const struct tick *tick, int64_t now_us, struct buf *out);
 

@@ -153,12 +153,13 @@ void hatch_stop(struct tick_shard *s);
 
 /* ---- others.c ---- */
 
-/* Ask the active runs of a recurring run to end, but this one (may be NULL). limit: how many there
- * may be, about. at_once: their exit tasks are not run either. */
+/* Ask the active runs of a recurring run to end; with except_run_id only those before this one.
+ * limit: how many there may be, about. at_once: their exit tasks are not run either. */
 void others_cancel(struct ticker *t, const struct id *recurring_run_id, int64_t limit, bool at_once,
     const char *except_run_id);
-/* The same, as its overlap policy has it. */
-void others_cancel_of(struct ticker *t, const struct tick_entry *e, const char *except_run_id);
+/* The same, as its progress ("ending") and its overlap policy have it; then that is taken out of
+ * its progress. */
+void others_cancel_of(struct ticker *t, const struct tick_entry *e);
 void others_stop(struct ticker *t);
 
 /* ---- change.c ---- */
@@ -167,6 +168,8 @@ void others_stop(struct ticker *t);
 void resume_start(struct tick_shard *s, struct tick_entry *e);
 /* Write down why this one cannot fire; its next firing takes that away. */
 void recurring_note_error(struct ticker *t, const char *id, const char *error);
+/* All that `ending` stands for have been asked to end. */
+void recurring_settle(struct ticker *t, const char *id, const char *ending);
 /* So many of its runs have failed in a row that it is to pause. */
 void recurring_pause_failing(struct ticker *t, const char *id);
 

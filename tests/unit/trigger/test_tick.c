@@ -258,9 +258,10 @@ static const struct state_row states[] = {
     {"the buffer is full", "\"overlap\":\"buffer_all\",\"buffer_max\":1", "10:03:00",
         "{\"waits\":[1772618460000000]}", "10:03:00", true, 3, "10:03:00", TICK_NEVER_FIRE,
         TICK_DROPPED_BUFFER, "10:04:00", "10:01:00", "10:04:00", "10:01:00", "", "10:04:00"},
+    /* due all the same: the others are to be asked to end */
     {"it takes the place of the one that waits", "\"overlap\":\"cancel_other\"", "10:03:00",
         "{\"waits\":[1772618460000000]}", "10:03:00", true, 3, "10:03:00", TICK_NEVER_FIRE,
-        TICK_WAITING, "10:04:00", "10:01:00", "10:04:00", "10:03:00", "", "10:04:00"},
+        TICK_WAITING, "10:04:00", "10:01:00", "10:04:00", "10:03:00", "", "10:03:00"},
     {"the last fire drops what waits", "\"overlap\":\"buffer_all\",\"max_fires\":4", "10:03:00",
         "{\"waits\":[1772618460000000,1772618520000000]}", "10:03:30", false, 3, "10:01:00", 1,
         TICK_WAITING, "", "", "10:03:00", "10:01:00 10:02:00", "", "10:03:00"},
