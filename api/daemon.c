@@ -435,6 +435,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .store = d->store,
         .artifacts = d->artifacts,
         .executor = d->executor,
+        .max_runs = set->max_runs,
         .max_steps = set->max_steps,
         .step_timeout_ms = set->step_timeout_ms,
         .lost_retries = set->lost_retries,

@@ -64,6 +64,8 @@ static const struct option table[] = {
         "Due recurring runs claimed by one Redis script at the most."},
     {"max-fires-per-second", OPTION_INT, AT(max_fires_per_second), "0", 0, 1000000, NULL,
         "Scheduling", "Ticks that this daemon lets go in a second; 0: no limit."},
+    {"max-runs", OPTION_INT, AT(max_runs), "0", 0, 1000000, NULL, "Scheduling",
+        "Runs in progress at once, over all daemons; further ones wait. 0 is no limit."},
 
     {"executor", OPTION_STRING, AT(executor), "local", 0, 0, "local|kubernetes|noop", "Steps",
         "How steps run: as local processes, as pods, or not at all (noop: they succeed at once; "

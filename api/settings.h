@@ -27,7 +27,7 @@ struct settings {
     /* steps */
     char *executor, *artifact_root, *launcher, *step_env, *on_stop;
     char *local_secrets_dir, *local_config_maps_dir, *local_mounts;
-    int64_t max_steps, step_timeout_ms, lost_retries, forget_after_ms, log_max;
+    int64_t max_runs, max_steps, step_timeout_ms, lost_retries, forget_after_ms, log_max;
     int64_t max_tasks_per_run, exit_tasks_timeout_ms;
     bool run_exit_tasks_on_cancel, backend_final_status;
     bool cache;

@@ -364,6 +364,7 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .catalog = s->catalog,
         .artifacts = settings->artifacts,
         .executor = settings->executor,
+        .max_runs = settings->max_runs,
         .max_steps = settings->max_steps,
         .step_timeout_ms = settings->step_timeout_ms,
         .lost_retries = settings->lost_retries,

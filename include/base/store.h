@@ -79,6 +79,8 @@ const char *store_shard_prefix(const struct store *store, unsigned shard);
 const char *store_id_prefix(const struct store *store, const char *id);
 /* "rondo:{catalog}:" */
 const char *store_catalog_prefix(const struct store *store);
+/* "rondo:{pools}:" */
+const char *store_pools_prefix(const struct store *store);
 unsigned store_shards(const struct store *store);
 
 /*

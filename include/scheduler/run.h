@@ -63,6 +63,8 @@ struct run_request {
     const json_t *parameters;   /* as sent (macros raw), or NULL */
     const json_t *artifacts;    /* of run_bind_artifacts(), or NULL */
     const char *pipeline_root, *service_account;
+    const char *pool;           /* scheduler/pools.h; NULL: only `default` */
+    int64_t priority;           /* in the queue of its pool, -1000 to 1000 */
     int64_t scheduled_us;       /* 0: created */
     const json_t *trigger;      /* {"kind":"api"|"git"|"schedule", ...} or NULL */
 };
@@ -148,6 +150,7 @@ struct engine_settings {
     struct artifact_store *artifacts;
     struct executor executor;
     int64_t max_steps;           /* container tasks started at once, whole daemon */
+    int64_t max_runs;            /* runs in progress at once, all daemons (scheduler/pools.h); 0 no limit */
     int64_t step_timeout_ms;     /* default time limit of a step; 0 none */
     int64_t lost_retries;        /* how often a LOST attempt is started anew (default 2) */
     int64_t max_tasks_per_run;   /* task instances, iterations counted too; 0 no limit */

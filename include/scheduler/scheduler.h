@@ -24,7 +24,7 @@ struct scheduler_settings {
     struct store *store;             /* borrowed */
     struct artifact_store *artifacts; /* borrowed */
     struct executor executor;        /* borrowed */
-    int64_t max_steps, step_timeout_ms, lost_retries, forget_after_ms;
+    int64_t max_runs, max_steps, step_timeout_ms, lost_retries, forget_after_ms;
     int64_t max_tasks_per_run, exit_tasks_timeout_ms;
     bool run_exit_tasks_on_cancel, backend_final_status;
     bool cache;

@@ -55,6 +55,8 @@ static const char *const names[] = {
     "run.end.before_save",
     "run.hatch.after",
     "run.hatch.before",
+    "run.pool.after",
+    "run.pool.before",
     "run.save.after",
     "run.save.before",
     "tick.claim.after",

@@ -85,7 +85,7 @@ struct store {
     int64_t timeout_ms;
     unsigned shards;
     char **shard_prefixes;
-    char *catalog_prefix;
+    char *catalog_prefix, *pools_prefix;
     int64_t *epochs; /* by shard; 0: not ours */
 
     struct store_conn *conn;
@@ -645,6 +645,7 @@ void store_on_change(struct store *store, void (*fn)(void *owner, bool up), void
 static void make_prefixes(struct store *store, const char *prefix)
 {
     store->catalog_prefix = xasprintf("%s:{catalog}:", prefix);
+    store->pools_prefix = xasprintf("%s:{pools}:", prefix);
     store->shard_prefixes = xcalloc(store->shards, sizeof *store->shard_prefixes);
     for (unsigned i = 0; i < store->shards; i++) {
         store->shard_prefixes[i] = xasprintf("%s:{%02x}:", prefix, i);
@@ -689,6 +690,7 @@ static void store_destroy(struct store *store)
     }
     free(store->shard_prefixes);
     free(store->catalog_prefix);
+    free(store->pools_prefix);
     free(store->waits_for);
     free(store->listeners);
     free(store->known);
@@ -732,6 +734,11 @@ const char *store_id_prefix(const struct store *store, const char *id)
 const char *store_catalog_prefix(const struct store *store)
 {
     return store->catalog_prefix;
+}
+
+const char *store_pools_prefix(const struct store *store)
+{
+    return store->pools_prefix;
 }
 
 unsigned store_shards(const struct store *store)

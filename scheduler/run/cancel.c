@@ -117,6 +117,11 @@ void run_begin_cancel(struct live *run)
             "run state", "run=%s from=%s to=CANCELING", run->id.text, run_state_name(run->state));
         run->state = RUN_STATE_CANCELING;
     }
+    if (run->is_waiting) {
+        run->is_waiting = false;
+        run_begin(run); /* which ends it */
+        return;
+    }
     if (run->cancels > 1 && run->exit_tasks_may_run) {
         run->exit_tasks_may_run = false;
         is_first = true;

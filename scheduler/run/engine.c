@@ -6,6 +6,7 @@
  */
 #include "run/engine.h"
 #include "run/expiry.h"
+#include "run/pools.h"
 #include "run/workspace.h"
 
 #include <stdlib.h>
@@ -155,6 +156,7 @@ void engine_run_ended(struct live *run)
     engine->counts.runs_failed += run->state == RUN_STATE_FAILED;
     engine->counts.runs_canceled += run->state == RUN_STATE_CANCELED;
     workspaces_run_ended(engine->workspaces, run);
+    pools_leave(run);
     int64_t expires_us = run_expires_us(run);
     if (expires_us > 0 && engine->expiry != NULL) {
         expiry_add(engine->expiry, expires_us);
@@ -265,6 +267,9 @@ void engine_wake(struct engine *engine, const char *run_id)
         load_add(engine, run_id, NULL, NULL);
     } else if (!run_state_is_final(run->state)) {
         engine_look(run);
+        if (run->is_waiting) {
+            pools_ask(run);
+        }
     }
 }
 
@@ -292,6 +297,7 @@ struct engine *engine_new(const struct engine_settings *settings)
     engine->loads = map_new(NULL);
     shards_init(engine);
     engine->farewells = farewells_new(engine);
+    engine->pools = pools_new(engine);
     struct executor_listener listener = {
         .on_running = engine_on_running,
         .on_done = engine_on_done,
@@ -307,6 +313,7 @@ void engine_stop(struct engine *engine)
     if (store_is_up(engine->set.store)) {
         farewells_say_all(engine->farewells);
     }
+    pools_stop(engine->pools);
     janitor_free(engine->janitor);
     engine->janitor = NULL;
     overlooked_free(engine->overlooked);
@@ -341,6 +348,7 @@ void engine_free(struct engine *engine)
         live_free(run);
     }
     map_free(engine->runs);
+    pools_free(engine->pools);
     loop_defer_cancel(engine->set.loop, &engine->fill);
     free(engine->shards);
     free(engine);

@@ -13,6 +13,7 @@ struct expiry;
 struct janitor;
 struct load;
 struct overlooked;
+struct pools;
 
 /* What is ours of the runs' shards. */
 struct run_shard {
@@ -56,6 +57,7 @@ struct engine {
     struct janitor *janitor;
     struct deletion *deletions; /* under way */
     struct overlooked *overlooked;
+    struct pools *pools;
     struct farewells *farewells;
     struct workspaces *workspaces;
     struct expiry *expiry;

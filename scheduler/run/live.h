@@ -130,6 +130,7 @@ struct live {
     struct map *by_id; /* task id -> container task */
     enum run_state state;
     bool has_started; /* PENDING is over, also when it is CANCELING now */
+    bool is_waiting;  /* for its slots in the pools: it has not begun */
     int64_t started_us, finished_us;
     char *error;      /* of a FAILED run */
     int failed_tasks; /* tasks that failed by themselves, not because of a task in them */

@@ -16,6 +16,7 @@
 #include "base/store.h"
 #include "base/util.h"
 #include "run/engine.h"
+#include "run/pools.h"
 #include "run/record.h"
 #include "scheduler/artifact.h"
 #include "scheduler/catalog.h"
@@ -158,12 +159,17 @@ static void load_begin(struct load *load, struct plan *plan)
     if (choose_root(run, &err) != 0 || run_make_root(run, &err) != 0) {
         run_fail(run, err.msg);
     } else if (run->started_us == 0) {
-        run_begin(run);
+        if (run->state == RUN_STATE_PENDING && pools_limit(run)) {
+            pools_ask(run);
+        } else {
+            run_begin(run);
+        }
     } else if (run_rebuild(run, &err) != 0) {
         /* Not the run's fault: leave its record alone for a program that can read it. */
         engine_drop_run(run, err.msg);
         return;
     } else {
+        pools_adopt(run);
         if (run->state == RUN_STATE_CANCELING) {
             run_begin_cancel(run);
         }

@@ -105,6 +105,10 @@ json_t *run_doc(const struct run_request *req)
     }
     set_text(doc, "pipeline_root", req->pipeline_root);
     set_text(doc, "service_account", req->service_account);
+    jset_str(doc, "pool", req->pool);
+    if (req->priority != 0) {
+        json_object_set_new(doc, "priority", json_integer(req->priority));
+    }
     set_text(doc, "recurring_run_id", "");
     json_object_set_new(doc, "index", json_integer(0));
     set_object(doc, "trigger", req->trigger);

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "run/engine.h"
 #include "run/expiry.h"
+#include "run/pools.h"
 #include "run/workspace.h"
 
 #define RELIST_MS 500
@@ -88,6 +89,7 @@ void engine_shard_start(
     s->found = 0;
     s->done = done;
     s->owner = owner;
+    pools_compare_soon(engine->pools);
     shard_ask(s);
 }
 
@@ -211,6 +213,7 @@ void engine_shard_look(struct engine *engine, unsigned shard)
     while (map_next(engine->runs, &it, NULL, &value)) {
         struct live *run = value;
         if (run->shard == shard && !run_state_is_final(run->state)) {
+            pools_adopt(run); /* its slots may be among what was lost; one that waits asks again */
             engine_look(run);
         }
     }

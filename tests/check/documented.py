@@ -14,7 +14,7 @@ OPTION = re.compile(r'\{"([a-z-]+)", (OPTION_[A-Z]+), AT\(\w+\),\s*("[^"]*"|NULL
 DOCUMENTED = re.compile(r"`([a-z-]+)`(?: \(([^)]*)\))?")
 # The first text of these calls is a key, or a command whose first word is followed by one.
 KEY_IN_C = re.compile(r'\b(?:(?:store_key|store_cmd)\s*\([^;"]*|xasprintf\()"(?:[A-Z]+ )?%s([a-z](?:[a-z_:]|%[sd])*)[" ]')
-KEY_IN_LUA = re.compile(r"\b(?:p|ARGV\[\d+\]|KEYS\[\d+\]) \.\. '([a-z_]+:?)'(?: \.\. [\w.\[\]]+ \.\. '(:[a-z_]*)')?")
+KEY_IN_LUA = re.compile(r"\b(?:p|P|ARGV\[\d+\]|KEYS\[\d+\]) \.\. '([a-z_]+:?)'(?: \.\. [\w.\[\]]+ \.\. '(:[a-z_]*)')?")
 SUFFIX_IN_LUA = re.compile(r"\b(rr|pipeline) \.\. '(:[a-z_]+)'")
 
 
@@ -81,7 +81,7 @@ def used_keys():
         code = sources.c_code(sources.read(path), keep_strings=True)
         for match in KEY_IN_C.finditer(code):
             found[family(match.group(1))] = f"{path}:{sources.line_of(code, match.start())}"
-    for path in sources.files(("scheduler", "webhooks", "api"), {".lua"}):
+    for path in sources.files(("scheduler", "webhooks", "api"), {".lua", ".in"}):
         text = sources.read(path)
         keys = [(match, match.group(1) + ("%s" + match.group(2) if match.group(2) else ""))
                 for match in KEY_IN_LUA.finditer(text)]

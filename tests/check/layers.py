@@ -54,6 +54,7 @@ CONTRACTS = {
     "lease.h": "lease",
     "order.h": "order",
     "plan.h": "pipeline",
+    "pools.h": "run",
     "preview.h": "run",
     "private_redis.h": "scheduler",
     "recurring.h": "trigger",

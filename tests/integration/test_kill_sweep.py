@@ -188,6 +188,8 @@ class Scenario:
         assert leftovers(self.socket) == []
         assert self.daemon.metric("rondo_runs_live") == 0
         assert self.daemon.metric("rondo_webhook_deliveries_pending") == 0
+        wait_for(lambda: redis_cli(self.socket, "HLEN", "rondo:{pools}:entries") == 0,
+                 what="all slots to come back")
         self._check_folders()
 
     def _check_folders(self):
@@ -277,7 +279,8 @@ def iso(seconds):
 @pytest.fixture
 def scenario(tmp_path):
     with Receiver(secret=SECRET) as receiver:
-        daemon = Daemon(settings={"webhook_allow": "127.0.0.1", "webhook_timeout": "2s", "forget_after": "0"})
+        daemon = Daemon(settings={"webhook_allow": "127.0.0.1", "webhook_timeout": "2s", "forget_after": "0",
+                                  "max_runs": "3"})
         one = Scenario(daemon, receiver, tmp_path)
         try:
             yield one
