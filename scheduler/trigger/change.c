@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "scheduler/pools.h"
 #include "trigger/op.h"
 #include "trigger/policy.h"
 #include "trigger/progress.h"
@@ -239,7 +240,8 @@ static int edit_member(struct change *c, const json_t *defaults, const char *key
     bool *is_rescheduled, struct err *err)
 {
     bool is_schedule = is_one_of(key, schedule_members);
-    if (!is_schedule && !is_one_of(key, other_members) && !is_one_of(key, policy_members)) {
+    if (!is_schedule && !is_one_of(key, other_members) && !is_one_of(key, policy_members) &&
+        !is_one_of(key, pool_members)) {
         return err_set(err, ERR_INVALID, "%.60s: this cannot be changed", key);
     }
     json_t *before = json_object_get(c->doc, key);

@@ -57,6 +57,12 @@ static void add_doc(struct buf *out, const struct tick_entry *e, const json_t *d
         char *given CLEANUP(cleanup_free) = jtext(artifacts);
         buf_addf(out, ",\"artifacts\":%s", given);
     }
+    if (jget_str(doc, "pool", "")[0] != '\0') {
+        add_member(out, "pool", jget_str(doc, "pool", ""));
+    }
+    if (jget_i64(doc, "priority", 0) != 0) {
+        buf_addf(out, ",\"priority\":%" PRId64, jget_i64(doc, "priority", 0));
+    }
 }
 
 static void add_data(struct buf *out, const struct tick_entry *e, const json_t *doc)

@@ -118,6 +118,8 @@ static void add_born(const struct recurring_op *op, const json_t *version, const
         .artifacts = json_object_get(record, "artifacts"),
         .pipeline_root = jget_str(record, "pipeline_root", ""),
         .service_account = jget_str(record, "service_account", ""),
+        .pool = jget_str(record, "pool", ""),
+        .priority = jget_i64(record, "priority", 0),
         .trigger = trigger,
     };
     json_t *doc CLEANUP(json_decrefp) = run_doc(&request);

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "scheduler/pools.h"
 #include "trigger/op.h"
 #include "trigger/policy.h"
 #include "trigger/progress.h"
@@ -68,7 +69,7 @@ int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
         return err_set(err, ERR_INVALID,
             "a recurring run needs a pipeline: give pipeline_spec or pipeline_version_reference");
     }
-    if (policy_parse(doc, &policy, err) != 0) {
+    if (policy_parse(doc, &policy, err) != 0 || pool_check_wish(doc, err) != 0) {
         return -1;
     }
     if (is_set(jget_str(doc, "cron", "")) && interval_s != 0) {
@@ -99,7 +100,8 @@ static int check_more(const json_t *more, struct err *err)
     json_t *value;
     json_object_foreach((json_t *)more, key, value)
     {
-        if (!is_one_of(key, schedule_members) && !is_one_of(key, policy_members)) {
+        if (!is_one_of(key, schedule_members) && !is_one_of(key, policy_members) &&
+            !is_one_of(key, pool_members)) {
             return err_set(err, ERR_INVALID,
                 "rondo.%.60s: there is no such member; see \"schedules\" in the documentation",
                 key);
