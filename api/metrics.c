@@ -9,10 +9,13 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
 #include "base/store.h"
 #include "base/util.h"
 
 #include "scheduler/lease.h"
+#include "scheduler/pools.h"
 #include "scheduler/recurring.h"
 #include "scheduler/run.h"
 #include "webhooks/webhooks.h"
@@ -151,6 +154,41 @@ static void add_lease(struct buf *out, const struct lease *lease)
         "Shards found to be another daemon's while this one thought it held them.", c.fenced);
 }
 
+static const char *const pool_counts[][3] = {
+    {"slots", "rondo_pool_slots", "Runs that a pool allows at once; no sample: no limit."},
+    {"held", "rondo_pool_held", "Runs that hold a slot of a pool."},
+    {"waiting", "rondo_pool_waiting", "Runs that wait for a slot of a pool."},
+};
+
+/* Of all daemons together. Names of pools need no quoting. */
+static void add_pools(struct buf *out, const json_t *pools)
+{
+    for (size_t kind = 0; kind < ARRAY_LEN(pool_counts); kind++) {
+        const char *const *count = pool_counts[kind];
+        head(out, count[1], "gauge", count[2]);
+        size_t i;
+        json_t *pool;
+        json_array_foreach((json_t *)pools, i, pool)
+        {
+            if (json_object_get(pool, count[0]) != NULL) {
+                buf_addf(out, "%s{pool=\"%s\"} %lld\n", count[1], jget_str(pool, "name", ""),
+                    (long long)jget_i64(pool, count[0], 0));
+            }
+        }
+    }
+}
+
+static void on_pools(void *owner, const json_t *pools, const struct err *err)
+{
+    struct api_call *call = owner;
+    if (err == NULL) {
+        add_pools(&call->resp.body, pools);
+    }
+    http_fields_add(call->req.pool, &call->resp.headers, "Content-Type",
+        "text/plain; version=0.0.4; charset=utf-8");
+    api_reply(call);
+}
+
 void metrics_handle(struct api_call *call)
 {
     const struct api *api = call->api;
@@ -168,7 +206,10 @@ void metrics_handle(struct api_call *call)
     if (api->sender != NULL) {
         add_sender(out, api->sender);
     }
-    http_fields_add(call->req.pool, &call->resp.headers, "Content-Type",
-        "text/plain; version=0.0.4; charset=utf-8");
-    api_reply(call);
+    if (store_is_up(api->store)) {
+        pool_list(api->store, on_pools, call);
+    } else {
+        static const struct err away = {.code = ERR_TRANSIENT, .msg = ""};
+        on_pools(call, NULL, &away);
+    }
 }

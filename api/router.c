@@ -20,6 +20,7 @@ static const struct route *const tables[] = {
     routes_pipelines,
     routes_details,
     routes_daemons,
+    routes_pools,
     routes_schedules,
     routes_webhooks,
     routes_git,

@@ -33,7 +33,7 @@ extern const struct command command_run, command_run_get, command_runs, command_
     command_cron_next, command_next, command_lint, command_compile,
     command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
     command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen,
-    command_daemons;
+    command_daemons, command_pools, command_pools_set, command_pools_rm;
 
 /* ---- options of one command ---- */
 

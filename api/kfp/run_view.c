@@ -218,6 +218,23 @@ static void add_error(json_t *out, const json_t *record)
     }
 }
 
+/* What KFP has no place for; its clients skip fields they do not know. */
+static void add_rondo(json_t *out, const json_t *record)
+{
+    static const char *const members[] = {"pool", "priority", "waiting_for"};
+    json_t *rondo = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        json_t *value = json_object_get(record, members[i]);
+        if (value != NULL) {
+            json_object_set(rondo, members[i], value);
+        }
+    }
+    if (json_object_size(rondo) > 0) {
+        json_object_set(out, "rondo", rondo);
+    }
+    json_decref(rondo);
+}
+
 json_t *view_run(const json_t *record, const struct plan *plan)
 {
     json_t *out = json_object();
@@ -245,5 +262,6 @@ json_t *view_run(const json_t *record, const struct plan *plan)
     add_details(out, record);
     jset_str(out, "recurring_run_id", jget_str(record, "recurring_run_id", NULL));
     json_object_set_new(out, "state_history", view_history(json_object_get(record, "history")));
+    add_rondo(out, record);
     return out;
 }

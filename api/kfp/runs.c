@@ -10,6 +10,7 @@
 
 #include "scheduler/catalog.h"
 #include "scheduler/plan.h"
+#include "scheduler/pools.h"
 #include "scheduler/run.h"
 
 #include "api/api.h"
@@ -45,6 +46,7 @@ static const struct kfp_field run_fields[] = {
     {"state_history", KFP_OUTPUT, NULL, NULL, 0},
     {"plugins_input", KFP_STRUCT, NULL, NULL, 0},
     {"plugins_output", KFP_STRUCT, NULL, NULL, 0},
+    {"rondo", KFP_STRUCT, NULL, NULL, 0}, /* ours: pool, priority */
     {0},
 };
 static const struct kfp_message run_message = {run_fields};
@@ -118,6 +120,7 @@ static void on_source(void *owner)
     struct err err = ERR_INIT;
     const json_t *config = json_object_get(op->in, "runtime_config");
     const json_t *parameters = json_object_get(config, "parameters");
+    const json_t *rondo = json_object_get(op->in, "rondo");
     json_t *bound = plan_bind_params(op->source.plan, parameters, &err);
     if (bound == NULL) {
         api_fail(call, &err);
@@ -147,6 +150,8 @@ static void on_source(void *owner)
         .artifacts = artifacts,
         .pipeline_root = non_empty(jget_str(config, "pipeline_root", NULL)),
         .service_account = non_empty(jget_str(op->in, "service_account", NULL)),
+        .pool = jget_str(rondo, "pool", NULL),
+        .priority = jget_i64(rondo, "priority", 0),
         .scheduled_us = jget_i64(op->in, "scheduled_at", 0),
         .trigger = trigger,
     };
@@ -173,6 +178,11 @@ static int check_create(const json_t *in, struct err *err)
         json_object_get(in, "plugins_output") != NULL) {
         return err_set(err, ERR_INVALID,
             "plugins_input, plugins_output: plugins are not built; leave them out");
+    }
+    const json_t *rondo = json_object_get(in, "rondo");
+    if (rondo != NULL &&
+        (jread_only(rondo, "rondo", pool_members, err) != 0 || pool_check_wish(rondo, err) != 0)) {
+        return -1;
     }
     return 0;
 }
@@ -202,9 +212,39 @@ static void read_stamp(struct api_call *call, const char *id, stamp_done_fn *don
     run_stamp(call->api->store, id, done, owner);
 }
 
+/* A run that has not begun may be waiting for its slots: say where. */
+struct whole {
+    struct api_call *call;
+    json_t *record;
+    run_json_fn *done;
+    void *owner;
+};
+
+static void on_place(void *owner, const json_t *place, const struct err *err)
+{
+    struct whole *op = owner;
+    if (err == NULL && json_object_size(place) > 0) {
+        json_object_set(op->record, "waiting_for", (json_t *)place);
+    }
+    op->done(op->owner, op->record, NULL); /* without it, if that cannot be had now */
+}
+
+static void on_whole(void *owner, const json_t *record, const struct err *err)
+{
+    struct whole *op = owner;
+    if (err != NULL || strcmp(jget_str(record, "state", ""), "PENDING") != 0) {
+        op->done(op->owner, record, err);
+        return;
+    }
+    op->record = api_keep(op->call, json_copy((json_t *)record));
+    pool_place(op->call->api->store, jget_str(record, "id", ""), on_place, op);
+}
+
 static void read_whole(struct api_call *call, const char *id, run_json_fn *done, void *owner)
 {
-    run_get(call->api->store, id, true, done, owner);
+    struct whole *op = pool_alloc(call->req.pool, sizeof *op);
+    *op = (struct whole){.call = call, .done = done, .owner = owner};
+    run_get(call->api->store, id, true, on_whole, op);
 }
 
 static void read_row(struct api_call *call, const char *id, run_json_fn *done, void *owner)
@@ -218,8 +258,17 @@ static json_t *show_view(const json_t *record, const struct plan *plan, int64_t 
     return view_run(record, plan);
 }
 
+/* The place in the queue changes without the record. */
+static json_t *show_whole_view(const json_t *record, const struct plan *plan, int64_t *until_us)
+{
+    if (strcmp(jget_str(record, "state", ""), "PENDING") == 0) {
+        *until_us = 1;
+    }
+    return view_run(record, plan);
+}
+
 static const struct show_kind show_whole = {
-    SHOWN_RUN, read_stamp, read_whole, run_stamp_of, run_is_inline, show_view};
+    SHOWN_RUN, read_stamp, read_whole, run_stamp_of, run_is_inline, show_whole_view};
 static const struct show_kind show_row = {
     SHOWN_RUN_ROW, read_stamp, read_row, run_stamp_of, run_is_inline, show_view};
 
