@@ -44,7 +44,7 @@ struct change {
     bool is_noop, is_quiet; /* is_quiet: nobody has changed it */
     json_t *doc;            /* own; NULL: as it is */
     struct swap swap;
-    char *lines[2], *events[1];
+    char *lines[2], *events[3];
 };
 
 /* -1 and err: it cannot be done. */
@@ -58,8 +58,34 @@ static void change_read(struct recurring_op *op);
 
 /* ---- parts of changes ---- */
 
-static void add_line(struct change *c, int64_t slot_us, enum tick_outcome outcome, int64_t to_us,
-    int64_t count, const char *why)
+static void add_event(
+    struct recurring_op *op, struct change *c, const char *name, const char *type, json_t *more)
+{
+    struct id id;
+    id_derive(&id, op->id.text, name);
+    json_t *event CLEANUP(json_decrefp) = json_pack("{s:s,s:s,s:I,s:{s:s,s:s,s:s,s:s}}", "id",
+        id.text, "type", type, "time_us", (json_int_t)c->now_us, "data", "recurring_run_id",
+        op->id.text, "recurring_run_name", jget_str(c->record, "name", ""), "experiment_id",
+        jget_str(c->record, "experiment_id", ""), "pipeline_name",
+        jget_str(c->record, "pipeline_name", ""));
+    json_object_update(json_object_get(event, "data"), more);
+    json_decref(more);
+    c->events[c->swap.event_count++] = jtext(event);
+    c->swap.events = c->events;
+}
+
+/* What was done to it. */
+static void add_change_event(
+    struct recurring_op *op, struct change *c, const char *type, const char *reason)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s/%" PRId64, type, c->now_us);
+    add_event(op, c, name, type, json_pack("{s:s}", "reason", reason));
+}
+
+/* `count` ticks, from slot_us to to_us: their line, their number, their event. */
+static void add_ticks(struct recurring_op *op, struct change *c, int64_t slot_us,
+    enum tick_outcome outcome, int64_t to_us, int64_t count, const char *why)
 {
     struct buf detail, line;
     buf_init(&detail, 512);
@@ -69,12 +95,27 @@ static void add_line(struct change *c, int64_t slot_us, enum tick_outcome outcom
     tick_ledger_line(
         &line, slot_us, outcome, c->progress.generation, c->now_us, "-", buf_str(&detail));
     buf_done(&detail);
+    op->passed[outcome] = count;
     c->lines[c->swap.line_count++] = buf_steal(&line, NULL);
     c->swap.lines = c->lines;
+    if (outcome == TICK_FAILED_TO_START) {
+        return; /* its event has the error in full */
+    }
+    char name[128];
+    const char *type =
+        outcome == TICK_SKIPPED_WINDOW ? "recurring_run.missed" : "recurring_run.skipped";
+    snprintf(name, sizeof name, "%s/%" PRId64 "/%" PRId64 "/%" PRId64, type, c->progress.generation,
+        slot_us, c->now_us);
+    add_event(op, c, name, type,
+        json_pack("{s:I,s:I,s:s,s:I,s:I,s:s}", "scheduled_us", (json_int_t)slot_us, "lateness_us",
+            (json_int_t)(c->now_us > slot_us ? c->now_us - slot_us : 0), "outcome",
+            tick_outcome_name(outcome), "ticks", (json_int_t)count, "to_us", (json_int_t)to_us,
+            "reason", why));
 }
 
 /* The ticks that have passed unseen, up to now. */
-static void add_missed(struct change *c, enum tick_outcome outcome, const char *why)
+static void add_missed(
+    struct recurring_op *op, struct change *c, enum tick_outcome outcome, const char *why)
 {
     struct schedule_window each = c->window;
     each.no_catchup = false;
@@ -85,38 +126,21 @@ static void add_missed(struct change *c, enum tick_outcome outcome, const char *
         slot = c->schedule == NULL ? 0 : slot_after(c->schedule, &each, slot, slot);
     }
     if (count > 0) {
-        add_line(c, first, outcome, last, count, why);
+        add_ticks(op, c, first, outcome, last, count, why);
     }
 }
 
 /* Those that wait will not fire any more. */
-static void drop_waits(struct change *c, const char *why)
+static void drop_waits(struct recurring_op *op, struct change *c, const char *why)
 {
     const json_t *waits = progress_more(&c->progress, "waits");
     size_t count = json_array_size(waits);
     if (count > 0) {
-        add_line(c, json_integer_value(json_array_get(waits, 0)), TICK_DROPPED_BUFFER,
+        add_ticks(op, c, json_integer_value(json_array_get(waits, 0)), TICK_DROPPED_BUFFER,
             json_integer_value(json_array_get(waits, count - 1)), (int64_t)count, why);
         progress_set(&c->progress, "waits", NULL);
     }
     c->swap.mark = "0";
-}
-
-static void add_event(
-    struct change *c, const struct recurring_op *op, const char *type, const char *reason)
-{
-    char name[96];
-    snprintf(name, sizeof name, "%s/%" PRId64, type, c->now_us);
-    struct id id;
-    id_derive(&id, op->id.text, name);
-    json_t *event CLEANUP(json_decrefp) = json_pack("{s:s,s:s,s:I,s:{s:s,s:s,s:s,s:s,s:s}}", "id",
-        id.text, "type", type, "time_us", (json_int_t)c->now_us, "data", "recurring_run_id",
-        op->id.text, "recurring_run_name", jget_str(c->record, "name", ""), "experiment_id",
-        jget_str(c->record, "experiment_id", ""), "pipeline_name",
-        jget_str(c->record, "pipeline_name", ""), "reason", reason);
-    c->events[0] = jtext(event);
-    c->swap.events = c->events;
-    c->swap.event_count = 1;
 }
 
 /* From the first slot after now on; intervals keep their phase. */
@@ -141,7 +165,7 @@ static int enable(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
-    add_missed(c, TICK_SKIPPED_PAUSED, "paused");
+    add_missed(op, c, TICK_SKIPPED_PAUSED, "paused");
     go_on_from_now(c);
     c->progress.enabled = true;
     progress_set(&c->progress, "pause", NULL);
@@ -151,7 +175,7 @@ static int enable(struct recurring_op *op, struct change *c, struct err *err)
     if (c->policy.pause_after_failures > 0) {
         c->swap.fails = "0";
     }
-    add_event(c, op, "recurring_run.enabled", "");
+    add_change_event(op, c, "recurring_run.enabled", "");
     return 0;
 }
 
@@ -162,7 +186,7 @@ static int disable(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
-    drop_waits(c, "paused");
+    drop_waits(op, c, "paused");
     c->swap.enabled = c->progress.enabled ? -1 : 0;
     c->progress.enabled = false;
     json_t *pause = op->changes != NULL ? json_deep_copy(op->changes) : NULL;
@@ -170,7 +194,7 @@ static int disable(struct recurring_op *op, struct change *c, struct err *err)
         json_object_set_new(pause, "since_us", json_integer(c->now_us));
     }
     const char *note = jget_str(pause, "note", "");
-    add_event(c, op, "recurring_run.disabled", note);
+    add_change_event(op, c, "recurring_run.disabled", note);
     progress_set(&c->progress, "pause", pause);
     return 0;
 }
@@ -200,8 +224,8 @@ static int note_error(struct recurring_op *op, struct change *c, struct err *err
         return 0;
     }
     progress_set(&c->progress, "error", json_string(error));
-    add_line(c, c->progress.next_us, TICK_FAILED_TO_START, c->progress.next_us, 1, "error");
-    add_event(c, op, "recurring_run.failed_to_start", error);
+    add_ticks(op, c, c->progress.next_us, TICK_FAILED_TO_START, c->progress.next_us, 1, "error");
+    add_change_event(op, c, "recurring_run.failed_to_start", error);
     return 0;
 }
 
@@ -290,7 +314,7 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
         return -1;
     }
     if (is_rescheduled) {
-        add_missed(c, TICK_SKIPPED_WINDOW, "edited"); /* by the schedule that it had */
+        add_missed(op, c, TICK_SKIPPED_WINDOW, "edited"); /* by the schedule that it had */
     }
     schedule_free(c->schedule);
     c->schedule = schedule;
@@ -301,7 +325,7 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
         c->swap.mark = "0"; /* what waits for a place may have one now */
     }
     if (is_rescheduled) {
-        drop_waits(c, "edited");
+        drop_waits(op, c, "edited");
         c->progress.generation++;
         /* An interval's phase begins anew; a calendar goes on with the first slot after now. */
         c->progress.last_us = 0;
@@ -323,7 +347,9 @@ static void change_done(struct change *c)
     for (size_t i = 0; i < ARRAY_LEN(c->lines); i++) {
         free(c->lines[i]);
     }
-    free(c->events[0]);
+    for (size_t i = 0; i < ARRAY_LEN(c->events); i++) {
+        free(c->events[i]);
+    }
     json_decref(c->doc);
     progress_done(&c->progress);
     schedule_free(c->schedule);
@@ -372,6 +398,9 @@ static void on_swapped(void *owner, redisReply *reply, const struct err *err)
     if (record == NULL) {
         recurring_op_finish(op, NULL, &local);
         return;
+    }
+    for (size_t i = 0; i < TICK_OUTCOME_COUNT; i++) {
+        op->t->counts.outcomes[i] += op->passed[i];
     }
     ticker_follow(op, record);
     if (op->t->on_events != NULL) {
@@ -424,6 +453,7 @@ static void change_on_read(void *owner, redisReply *reply, const struct err *err
     struct err local = ERR_INIT;
     json_t *record CLEANUP(json_decrefp) = NULL;
     struct change c = {.now_us = ticker_now_us(op->t)};
+    memset(op->passed, 0, sizeof op->passed);
     if (err != NULL) {
         err_copy(&local, err);
     } else {

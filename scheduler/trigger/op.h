@@ -31,6 +31,7 @@ struct recurring_op {
     const struct change_kind *kind;
     json_t *changes;
     int64_t number;
+    int64_t passed[TICKER_OUTCOMES]; /* ticks that it passes over */
     /* read all */
     char *experiment_id;
     json_t *records;

@@ -178,6 +178,20 @@ static void enable(const struct id *rr, bool is_enabled)
     fixture_good(&f);
 }
 
+/* Events of this kind about it that are in its shard's stream. */
+static int64_t events_of(const struct id *rr, const char *type, const char *outcome)
+{
+    char pattern[64], other[64];
+    snprintf(pattern, sizeof pattern, "\"type\":\"recurring_run.%s\"", type);
+    snprintf(other, sizeof other, "\"outcome\":\"%s\"", outcome);
+    return harness_cmd(&f.h, "EVAL %s 1 %sevents %s %s %s",
+        "local n = 0 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do for i = 2, "
+        "#e[2], 2 do local t = e[2][i] if t:find(ARGV[1], 1, true) and t:find(ARGV[2], 1, true) "
+        "and "
+        "t:find(ARGV[3], 1, true) then n = n + 1 end end end return n",
+        store_id_prefix(f.h.store, rr->text), rr->text, pattern, other);
+}
+
 /* ---- overlap ---- */
 
 static void test_skip(void **unused)
@@ -193,6 +207,7 @@ static void test_skip(void **unused)
     fixture_wait_fired(&f, 2);
     check_ledger(
         &rr, "10:01:00 fired, 10:02:00 skipped-overlap, 10:03:00 skipped-overlap, 10:04:00 fired");
+    assert_int_equal(events_of(&rr, "skipped", "skipped-overlap"), 2);
 }
 
 static void test_buffer_one(void **unused)
@@ -376,6 +391,7 @@ static void test_after_an_absence(void **unused)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         check_ledger(&ids[i], rows[i].ledger);
         check_next(&ids[i], "10:05:00");
+        assert_int_equal(events_of(&ids[i], "missed", "skipped-window"), i == 0 ? 0 : 1);
     }
     assert_int_equal(outcome_count(TICK_SKIPPED_WINDOW), 7);
 }
@@ -503,9 +519,11 @@ static void test_resume_does_not_replay(void **unused)
     clock_at("15:00:30");
     enable(&rr, true);
     fixture_wait_fired(&f, 0);
+    assert_int_equal(outcome_count(TICK_SKIPPED_PAUSED), 300);
     restart();
     fixture_wait_fired(&f, 0);
     check_ledger(&rr, "10:01:00-15:00:00 skipped-paused 300 paused");
+    assert_int_equal(events_of(&rr, "skipped", "skipped-paused"), 1);
     check_next(&rr, "15:01:00");
 }
 
@@ -587,6 +605,8 @@ static void test_an_edit_while_behind(void **unused)
     check_ledger(&rr,
         "10:01:00 fired, 10:02:00 waiting, 10:03:00-10:05:00 skipped-window 3 edited, "
         "10:02:00 dropped-buffer edited, 10:06:00 fired");
+    assert_int_equal(events_of(&rr, "missed", "skipped-window"), 1);
+    assert_int_equal(events_of(&rr, "skipped", "dropped-buffer"), 1);
 }
 
 /* PrefectHQ/prefect#18894: an edit beside the firing doubled a run. The same instant in two
