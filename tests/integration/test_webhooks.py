@@ -102,6 +102,7 @@ class TestEvents:
             for version in daemon.get(f"{V2}/pipelines/{gone}/versions")["pipeline_versions"]:
                 daemon.delete(f"{V2}/pipelines/{gone}/versions/{version['pipeline_version_id']}")
             receiver.wait_events(1, "recurring_run.waiting")
+            daemon.post(f"/apis/rondo/v1/recurringruns/{waits}:fire", {"request_id": "by-hand"})
             daemon.post(f"{V2}/recurringruns/{waits}:disable")
             daemon.post(f"{V2}/recurringruns/{waits}:enable")
             failing = daemon.create_run(shell_spec("exit 3"), "fails")["run_id"]

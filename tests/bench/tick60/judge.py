@@ -7,9 +7,10 @@ import struct
 
 ROW = struct.Struct("<Iqq")
 
-# One command of the append-only file that tells of a fire, and the end of a transaction.
+# Of the append-only file: the end of a transaction, an entry of a shard's events, and each event in it that tells
+# of a fire: a claim's entry has those of all its ticks.
 RONDO = re.compile(
-    rb"\r\n(?:(EXEC)\r\n|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(\d+)-\d+\r\n\$1\r\ne\r\n\$\d+\r\n"
+    rb"\r\n(?:(EXEC)\r\n|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(\d+)-\d+(?=\r\n)|"
     rb'\{"id":"[^"]*","type":"recurring_run\.fired"[^\r]*?"recurring_run_name":"bench (\d+)"'
     rb'[^\r]*?"scheduled_us":(\d+))')
 BULLMQ = re.compile(
@@ -20,12 +21,14 @@ STAMPED = re.compile(rb'"tick60": ?\[(\d+), ?(\d+), ?(\d+)\]')
 
 def rondo_rows(data):
     """The events of a claim count when the last of them was written: it is one transaction."""
-    together = []
+    together, ms = [], 0
     for found in RONDO.finditer(data):
-        if not found[1]:
-            together.append((int(found[3]), int(found[4]) // 1000, int(found[2])))
+        if found[2]:
+            ms = int(found[2])
+        elif found[3]:
+            together.append((int(found[3]), int(found[4]) // 1000, ms))
         elif together:
-            at = (max(ms for _, _, ms in together) + 1) * 1000
+            at = (max(at for _, _, at in together) + 1) * 1000
             yield from ((number, nominal, at) for number, nominal, _ in together)
             together = []
 
