@@ -157,8 +157,14 @@ static void wait_state(const struct id *run, const char *state)
     }
 }
 
+/* The daemon dies. Calls about runs that were sent cannot be taken back and end by themselves;
+ * nobody acts on their answers any more. */
 static void restart(void)
 {
+    ticker_free(STEAL(f.ticker));
+    harness_cmd(&f.h, "PING"); /* answers come in order; run_all() asks twice */
+    harness_cmd(&f.h, "PING");
+    harness_cmd(&f.h, "PING");
     fixture_stop_daemon(&f);
     fixture_start_daemon(&f);
 }
@@ -710,6 +716,92 @@ static void test_never_one_too_many(void **unused)
     }
 }
 
+/* ---- each tick once ---- */
+
+#define MINUTES 6
+
+/* Of each slot from 10:01 on: how it has ended, all in one line of the ledger; a run for each that
+ * fired. */
+static void check_accounts(const char *name, const struct id *rr)
+{
+    int ends[MINUTES + 1] = {0}, waits[MINUTES + 1] = {0}, fired = 0;
+    recurring_ticks(f.ticker, rr->text, fixture_on_record, &f);
+    fixture_good(&f);
+    for (size_t i = 0; i < json_array_size(f.record); i++) {
+        const json_t *line = json_array_get(f.record, i);
+        const char *outcome = jget_str(line, "outcome", "");
+        int64_t us = jget_i64(line, "scheduled_us", 0) - fixture_instant("2026-03-04T10:00:00Z");
+        int64_t minute = us / (60 * US_PER_S);
+        assert_in_range(minute, 1, MINUTES);
+        assert_int_equal(jget_i64(json_object_get(line, "detail"), "count", 1), 1);
+        bool is_waiting = strcmp(outcome, "waiting") == 0;
+        (is_waiting ? waits : ends)[minute]++;
+        fired += strcmp(outcome, "fired") == 0;
+    }
+    for (int i = 1; i <= MINUTES; i++) {
+        if (ends[i] != 1 || waits[i] > 1) {
+            fail_msg(
+                "%s: minute %d has ended %d times and waited %d times", name, i, ends[i], waits[i]);
+        }
+    }
+    if ((int)json_array_size(fixture_runs(&f, rr)) != fired) {
+        fail_msg("%s: %d fired, and there are %zu runs", name, fired, json_array_size(f.record));
+    }
+}
+
+/* The daemon dies again and again, after each number of turns of its loop: under every policy each
+ * tick ends in one way, and a run that two ticks could claim is there once. */
+static void test_each_tick_ends_once(void **unused)
+{
+    (void)unused;
+    static const char *const names[] = {
+        "queue", "skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow"};
+    struct id ids[ARRAY_LEN(names)];
+    for (int turns = 0; turns < 7; turns++) {
+        clock_at("10:00:30");
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            char members[64];
+            snprintf(members, sizeof members, "{\"overlap\":\"%s\",\"buffer_max\":2}", names[i]);
+            ids[i] = minutely(members);
+        }
+        for (unsigned minute = 1; minute <= MINUTES; minute++) {
+            char text[16];
+            snprintf(text, sizeof text, "10:%02u:00.1", minute % 60);
+            clock_at(text);
+            for (int i = 0; i < turns; i++) {
+                loop_turn(f.h.loop, false);
+            }
+            restart();
+            harness_pass_ms(&f.h, 15);
+        }
+        for (int i = 0; i < MINUTES; i++) { /* those that wait, one after the other */
+            int ended = 0;
+            for (size_t k = 0; k < ARRAY_LEN(ids); k++) {
+                recurring_ticks(f.ticker, ids[k].text, fixture_on_record, &f);
+                fixture_good(&f);
+                const json_t *runs = json_deep_copy(fixture_runs(&f, &ids[k]));
+                for (size_t r = 0; r < json_array_size(runs); r++) {
+                    const json_t *run = json_array_get(runs, r);
+                    if (strcmp(jget_str(run, "state", ""), "SUCCEEDED") != 0) {
+                        fixture_end_run(&f, jget_str(run, "id", ""), ids[k].text);
+                        ended++;
+                    }
+                }
+                json_decref((json_t *)runs);
+            }
+            harness_pass_ms(&f.h, 15);
+            if (ended == 0) {
+                break;
+            }
+        }
+        for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+            check_accounts(names[i], &ids[i]);
+            recurring_delete(f.ticker, ids[i].text, fixture_on_record, &f);
+            fixture_good(&f);
+        }
+    }
+}
+
 /* ---- by hand ---- */
 
 static const char *fire(const struct id *rr, const char *request_id, const char *overlap)
@@ -794,6 +886,7 @@ int main(void)
         TEST(test_made_again),
         TEST(test_a_higher_limit),
         TEST(test_never_one_too_many),
+        TEST(test_each_tick_ends_once),
         TEST(test_fire),
         TEST(test_a_tick_waits_for_what_was_fired_by_hand),
     };
