@@ -17,7 +17,7 @@
 /* So much may be under way for runs at once: a claim that is sent now waits behind it in Redis. */
 #define BUSY_MAX 200
 /* While more is due births wait, but not longer than this. */
-#define WAIT_MAX_US (500 * US_PER_MS)
+#define WAIT_MAX_US (2000 * US_PER_MS)
 #define LOOK_AGAIN_MS 5
 
 void hatch_add(struct tick_shard *s, const struct id *run_id)
