@@ -20,6 +20,13 @@ int64_t clock_mono_us(void); /* for durations; never moves back; not affected by
 void clock_set_shift_us(int64_t delta_us);
 int64_t clock_shift_us(void);
 
+/*
+ * Let the wall clock be wrong by delta, which only loop.h's timers are told: as if somebody had
+ * set this machine's clock. (With a shift, Redis's clock counts as moved as well.) Only TESTING.
+ */
+void clock_set_error_us(int64_t delta_us);
+int64_t clock_error_us(void);
+
 #define CLOCK_TEXT_MAX 40
 /* "2026-11-23T09:30:00Z"; with fraction "2026-11-23T09:30:00.123456Z". Returns out. */
 const char *clock_format_s(int64_t us, char out[CLOCK_TEXT_MAX]);
@@ -31,10 +38,10 @@ int clock_parse(const char *text, int64_t *us_out, struct err *err);
 
 /* Calendar math, proleptic Gregorian, UTC. Pure. */
 struct civil {
-    int year, month, day;      /* month 1..12, day 1..31 */
-    int hour, minute, second;  /* 0..23, 0..59, 0..59 */
-    int weekday;               /* 0 = Sunday */
-    int yearday;               /* 1..366 */
+    int year, month, day;     /* month 1..12, day 1..31 */
+    int hour, minute, second; /* 0..23, 0..59, 0..59 */
+    int weekday;              /* 0 = Sunday */
+    int yearday;              /* 1..366 */
 };
 void civil_from_s(int64_t seconds, struct civil *out);
 int64_t civil_to_s(const struct civil *c); /* ignores weekday and yearday */

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/util.h"
 
-static int64_t shift_us;
+static int64_t shift_us, error_us;
 
 static int64_t read_clock(clockid_t which)
 {
@@ -25,7 +25,7 @@ static int64_t read_clock(clockid_t which)
 
 int64_t clock_now_us(void)
 {
-    return read_clock(CLOCK_REALTIME) + shift_us;
+    return read_clock(CLOCK_REALTIME) + shift_us + error_us;
 }
 
 int64_t clock_mono_us(void)
@@ -45,6 +45,20 @@ void clock_set_shift_us(int64_t delta_us)
 int64_t clock_shift_us(void)
 {
     return shift_us;
+}
+
+void clock_set_error_us(int64_t delta_us)
+{
+#ifdef TESTING
+    error_us = delta_us;
+#else
+    (void)delta_us;
+#endif
+}
+
+int64_t clock_error_us(void)
+{
+    return error_us;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)

@@ -135,7 +135,7 @@ static void wall_arm(struct loop *loop, bool force)
     loop->is_wall_armed = true;
     loop->armed_at_us = at_us;
     int64_t real_us;
-    if (__builtin_sub_overflow(at_us, clock_shift_us(), &real_us)) {
+    if (__builtin_sub_overflow(at_us, clock_shift_us() + clock_error_us(), &real_us)) {
         real_us = at_us > 0 ? INT64_MAX : 0;
     }
     struct itimerspec when = {.it_value = {.tv_nsec = 1}}; /* zero would disarm it */

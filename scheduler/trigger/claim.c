@@ -38,7 +38,8 @@ enum claim_result {
 struct claim {
     struct tick_shard *s;
     struct store_call *call;
-    int64_t now_us, redis_us;
+    int64_t now_us, sent_us,
+        redis_us; /* now_us by Redis's clock, as far as we know it; sent_us by ours */
     size_t count;
     struct tick ticks[];
 };
@@ -92,7 +93,10 @@ static void tick_args(
     store_arg(args, tick->needs_policy ? "p" : "f");
     store_arg(args, e->progress_text);
     store_arg_i(args, tick->limit);
-    store_arg_i(args, tick->was_waiting ? 0 : tick->due_us);
+    /* What follows from the time it is must not be written before it is that time. */
+    int64_t not_before_us = now_us - TICKER_SKEW_MIN_US;
+    int64_t due_us = tick->was_waiting ? 0 : tick->due_us;
+    store_arg_i(args, due_us > not_before_us ? due_us : not_before_us);
     progress_format(&tick->fired, text);
     arg_text(args, text);
     store_arg_i(args, tick->fired_due_us);
@@ -185,6 +189,17 @@ static void tick_passed(struct tick *tick, int64_t now_us, struct ticker *t)
     }
 }
 
+/* Our clock was ahead of Redis's: what was worked out by it is forgotten, its instants too. */
+static void tick_early(const struct claim *claim, struct tick *tick)
+{
+    struct tick_entry *e = tick->e;
+    int64_t wait_us = tick->due_us - claim->redis_us;
+    wait_us = wait_us < 0 ? 0 : wait_us > TICKER_SKEW_MIN_US ? TICKER_SKEW_MIN_US : wait_us;
+    int64_t at_us = ticker_now_us(claim->s->t) + wait_us + US_PER_MS;
+    int64_t due_us = tick_entry_due_us(e);
+    e->ready_us = due_us > at_us ? due_us : at_us;
+}
+
 /* It cannot be fired, and not for lack of Redis. Later, perhaps somebody has repaired it. */
 static void tick_put_off(struct tick_shard *s, struct tick_entry *e)
 {
@@ -212,8 +227,7 @@ static void tick_settle(struct claim *claim, struct tick *tick, int64_t result)
         e->must_drop = true;
         break;
     case CLAIM_EARLY:
-        /* Our clock is ahead of Redis's. */
-        e->ready_us = claim->now_us + (tick->due_us - claim->redis_us) + US_PER_MS;
+        tick_early(claim, tick);
         break;
     case CLAIM_FAILING:
         recurring_pause_failing(s->t, e->id.text);
@@ -302,7 +316,7 @@ static void claim_on_reply(void *owner, redisReply *reply, const struct err *err
             more < (size_t)s->t->set.claim_batch ? more : (size_t)s->t->set.claim_batch;
     }
     claim->redis_us = reply_int(reply->element[0], claim->now_us);
-    ticker_heard_clock(s->t, claim->redis_us, claim->now_us);
+    ticker_heard_clock(s->t, claim->redis_us, claim->sent_us);
     for (size_t i = 0; i < claim->count; i++) {
         tick_settle(claim, &claim->ticks[i], reply_int(reply->element[i + 1], CLAIM_STALE));
     }
@@ -347,6 +361,7 @@ void claim_start(struct tick_shard *s, int64_t now_us)
     struct claim *claim = xcalloc(1, sizeof(*claim) + s->claim_limit * sizeof(claim->ticks[0]));
     claim->s = s;
     claim->now_us = now_us;
+    claim->sent_us = clock_now_us();
     size_t bytes = 0;
     size_t limit = pace_room(&s->t->pace, s->claim_limit, clock_mono_us());
     while (claim->count < limit && bytes < CLAIM_MAX_BYTES) {

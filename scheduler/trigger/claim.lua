@@ -13,7 +13,7 @@
 -- ARGV: 1 epoch, 2 how far the daemon's clock was moved (us; tests), 3 number of ticks, 4 key prefix,
 --       5 ledger entries kept, then the ids of the recurring runs, then for each tick:
 --       kind: "f" or "p"; the progress that was read; runs that may be active (0: any number, -1: never
---       fire); when it is due (us); new progress; when it is due next (us; 0 never); run id;
+--       fire); not before (us); new progress; when it is due next (us; 0 never); run id;
 --       the run to be (born.lua.in); event ("" none);
 --       and of kind "p" only: failures in a row that pause it (0: any number), mark, ledger line and event
 --       besides when fired, then for when it cannot fire: new progress ("" as it is), due (us; 0: not in `due`), mark,

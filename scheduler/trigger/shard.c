@@ -209,6 +209,7 @@ static void shard_on_scanned(void *owner, redisReply *reply, const struct err *e
     s->beyond_us = element_i64(reply, 2, INT64_MAX);
     s->recurring_runs = reply_int(reply->element[3], 0);
     s->enabled = reply_int(reply->element[4], 0);
+    ticker_heard_clock(s->t, reply_int(reply->element[6], s->scan_sent_us), s->scan_sent_us);
     /* Those of a daemon that died; our own we know of. */
     s->hatch_wanted |= reply_int(reply->element[5], 0) > (int64_t)s->to_hatch_count;
     s->is_known = true;
@@ -232,6 +233,8 @@ static void shard_scan(struct tick_shard *s, int64_t now_us)
     store_key(args, "%sborn", s->prefix);
     store_arg_i(args, s->loaded_until_us);
     store_arg_i(args, (int64_t)s->t->loaded_max);
+    store_arg_i(args, clock_shift_us());
+    s->scan_sent_us = clock_now_us();
     s->scan_call = store_eval(s->t->set.store, &script_due_scan, args, shard_on_scanned, s);
 }
 

@@ -13,8 +13,7 @@
 #include "trigger/op.h"
 #include "trigger/schedule_cache.h"
 
-/* Less than this is the way there and back. */
-#define SKEW_MIN_US (20 * US_PER_MS)
+#define GUARD_MS 500
 
 int64_t ticker_jitter_ms(int64_t ms)
 {
@@ -31,14 +30,14 @@ int64_t ticker_now_us(const struct ticker *t)
 
 void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us)
 {
-    int64_t sent_by_ours = sent_us - t->skew_us, now_us = clock_now_us();
-    int64_t skew_us = redis_us < sent_by_ours ? redis_us - sent_by_ours
-                      : redis_us > now_us     ? redis_us - now_us
-                                              : 0;
-    if (skew_us > -SKEW_MIN_US && skew_us < SKEW_MIN_US) {
+    int64_t now_us = clock_now_us();
+    int64_t skew_us = redis_us < sent_us  ? redis_us - sent_us
+                      : redis_us > now_us ? redis_us - now_us
+                                          : 0;
+    if (skew_us > -TICKER_SKEW_MIN_US && skew_us < TICKER_SKEW_MIN_US) {
         skew_us = 0; /* one clock, or as good as one */
     }
-    if (skew_us - t->skew_us > SKEW_MIN_US || skew_us - t->skew_us < -SKEW_MIN_US) {
+    if (skew_us - t->skew_us > TICKER_SKEW_MIN_US || skew_us - t->skew_us < -TICKER_SKEW_MIN_US) {
         LOG_WARN("this machine's clock differs from Redis's; ticks are due by Redis's",
             "ahead_ms=%lld", (long long)(-skew_us / US_PER_MS));
         t->skew_us = skew_us;
@@ -118,6 +117,27 @@ static void ticker_sweep(void *owner)
     }
 }
 
+/* Somebody has set this machine's clock: it is not what tells when ticks are due. */
+static void ticker_guard(void *owner)
+{
+    struct ticker *t = owner;
+    int64_t ahead_us = clock_now_us() - clock_mono_us();
+    int64_t step_us = ahead_us - t->ahead_us;
+    t->ahead_us = ahead_us;
+    bool is_set = step_us > TICKER_SKEW_MIN_US || step_us < -TICKER_SKEW_MIN_US;
+    bool any = false;
+    for (unsigned i = 0; i < t->shard_count; i++) {
+        any |= t->shards[i].is_ours;
+        t->shards[i].scan_wanted |= t->shards[i].is_ours && is_set; /* it tells Redis's time */
+    }
+    if (any) {
+        timer_start_ms(&t->guard, GUARD_MS);
+    }
+    if (any && is_set) {
+        ticker_poke(t);
+    }
+}
+
 struct ticker *ticker_new(const struct ticker_settings *settings)
 {
     struct ticker *t = xcalloc(1, sizeof(*t));
@@ -139,6 +159,7 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
     }
     timer_init(&t->timer, settings->loop, ticker_step, t);
     timer_init(&t->sweep, settings->loop, ticker_sweep, t);
+    timer_init(&t->guard, settings->loop, ticker_guard, t);
     timer_init(&t->birth_timer, settings->loop, ticker_step, t);
     return t;
 }
@@ -148,6 +169,10 @@ void ticker_shard_start(struct ticker *t, unsigned shard, void (*done)(void *own
     shard_start(&t->shards[shard], done, owner);
     if (!timer_is_armed(&t->sweep)) {
         timer_start_ms(&t->sweep, ticker_jitter_ms(SWEEP_MS));
+    }
+    if (!timer_is_armed(&t->guard)) {
+        t->ahead_us = clock_now_us() - clock_mono_us();
+        timer_start_ms(&t->guard, GUARD_MS);
     }
 }
 
@@ -202,6 +227,7 @@ void ticker_stop(struct ticker *t)
     loop_defer_cancel(t->set.loop, &t->step);
     timer_stop(&t->timer);
     timer_stop(&t->sweep);
+    timer_stop(&t->guard);
     timer_stop(&t->birth_timer);
     latest_cancel_all(t);
     others_stop(t);
@@ -222,6 +248,7 @@ void ticker_free(struct ticker *t)
     }
     timer_done(&t->timer);
     timer_done(&t->sweep);
+    timer_done(&t->guard);
     timer_done(&t->birth_timer);
     map_free(t->entries);
     schedule_cache_free(t->schedules);

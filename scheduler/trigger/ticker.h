@@ -30,6 +30,8 @@
 #define LOAD_BATCH 250
 /* However sure we are, look again: writes that Redis lost when it crashed, a clock set back. */
 #define SWEEP_MS 30000
+/* Clocks that differ by less are one: that is the way there and back. */
+#define TICKER_SKEW_MIN_US (20 * INT64_C(1000))
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 3000
 #define CLAIM_BATCH_MAX 1000
@@ -53,6 +55,7 @@ struct tick_shard {
     void (*started)(void *owner);        /* told once when it is known; or NULL */
     void *started_owner;
     struct store_call *scan_call, *load_call;
+    int64_t scan_sent_us; /* by our clock */
     struct id *to_load;
     size_t to_load_count, to_load_cap;
     size_t loading;      /* of to_load, the first ones are under way */
@@ -77,6 +80,8 @@ struct ticker {
     struct schedule_cache *schedules;
     struct timer timer; /* wall clock: the earliest of everything */
     struct timer sweep;
+    struct timer guard; /* has somebody set our clock? */
+    int64_t ahead_us;   /* the wall clock less the one for durations, when the guard looked last */
     struct deferred step;
     unsigned step_at;  /* the shard that is looked at next */
     unsigned starting; /* shards that ticker_start() waits for */
@@ -105,7 +110,7 @@ void ticker_poke(struct ticker *t);
 struct tick_shard *ticker_shard(struct ticker *t, const char *id);
 /* Ticks are due by Redis's clock, which several daemons share. */
 int64_t ticker_now_us(const struct ticker *t);
-/* A claim sent at sent_us met this instant in Redis. */
+/* A script sent at sent_us by our own clock (clock_now_us()) met this instant in Redis. */
 void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us);
 /* Random, in [ms/2, ms]. */
 int64_t ticker_jitter_ms(int64_t ms);

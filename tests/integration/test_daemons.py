@@ -7,8 +7,10 @@ import datetime
 import json
 import os
 import random
+import re
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -106,6 +108,25 @@ def fired(redis):
     return [Fire(rr, run, int(slot), int(created), state) for rr, run, slot, created, state in rows]
 
 
+@contextlib.contextmanager
+def watched_fires(redis):
+    """A list of (Redis's time, slot) in us of each tick that fires, complete at the end."""
+    with tempfile.TemporaryFile("w+") as file:
+        monitor = subprocess.Popen(["redis-cli", "-s", str(redis.socket), "MONITOR"], stdout=file)
+        fires = []
+        try:
+            yield fires
+        finally:
+            monitor.terminate()
+            monitor.wait()
+        file.seek(0)
+        for line in file:
+            if "XADD" in line.upper() and "lua]" in line:
+                seconds, micros = line.split(" ", 1)[0].split(".")
+                fires.extend((int(seconds) * US + int(micros), int(slot)) for slot in re.findall(
+                    r'recurring_run\.fired.*?scheduled_us\\":(\d+)', line))
+
+
 def check_fired(redis, rrs, interval_us=US):
     """Every slot of each, from its first to its last, led to exactly one run."""
     by_rr = collections.defaultdict(list)
@@ -125,7 +146,8 @@ def check_fired(redis, rrs, interval_us=US):
 class Schedule:
     """Recurring runs that are due each second, at least one of them in each shard."""
 
-    def __init__(self, daemon, count=SHARDS):
+    def __init__(self, daemon, count=SHARDS, **more):
+        self.more = more
         version = daemon.upload(json.dumps(shell_spec("true")), f"each-second-{random.random()}")
         pipeline = daemon.get(f"/apis/v2beta1/pipelines/{version['pipeline_id']}/versions")
         self.source = {"pipeline_id": version["pipeline_id"], "pipeline_version_id":
@@ -138,7 +160,7 @@ class Schedule:
         return daemon.post("/apis/v2beta1/recurringruns", {
             "display_name": "each second", "max_concurrency": "10", "mode": "ENABLE",
             "pipeline_version_reference": self.source,
-            "trigger": {"periodic_schedule": {"interval_second": "1"}}, **more})["recurring_run_id"]
+            "trigger": {"periodic_schedule": {"interval_second": "1"}}, **self.more, **more})["recurring_run_id"]
 
     def wait_fired(self, redis, slot_us, rrs=None, timeout=30):
         """Each has fired a slot after that one."""
@@ -292,6 +314,31 @@ def test_stopped_holder_wakes_up(redis):
         print(check_fired(redis, schedule.all), "fires, each slot once")
         second.stop()
         first.stop()
+
+
+def set_clock_wrong(daemon, seconds):
+    """As if somebody had set the clock of its machine; Redis's stays right."""
+    daemon.post("/internal/testing/clock", {"error_us": seconds * US})
+
+
+@pytest.mark.parametrize("no_catchup", [False, True])
+def test_clocks_differ(redis, no_catchup):
+    """One daemon's clock is set to another time, and back: nothing is fired early (each event has
+    Redis's time), nothing waits for that clock, and no slot is missed or doubled."""
+    with daemons(redis) as (first, second):
+        wait_shared(first, second)
+        with watched_fires(redis) as fires:
+            schedule = Schedule(first, no_catchup=no_catchup)
+            schedule.wait_fired(redis, now_us())
+            for seconds in (5, -5, 7200, -7200, 0):
+                set_clock_wrong(second, seconds)
+                schedule.wait_fired(redis, now_us() + US)
+            set_clock_wrong(second, 5)
+            schedule.stop(first, redis)
+        assert len(fires) == check_fired(redis, schedule.all)
+        assert [one for one in fires if one[0] < one[1]] == []
+        for one in (second, first):
+            one.stop()
 
 
 def test_join_and_leave_storm(redis):
