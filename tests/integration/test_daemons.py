@@ -127,8 +127,8 @@ def watched_fires(redis):
                     r'recurring_run\.fired.*?scheduled_us\\":(\d+)', line))
 
 
-def check_fired(redis, rrs, interval_us=US):
-    """Every slot of each, from its first to its last, led to exactly one run."""
+def check_fired(redis, rrs, interval_us=US, may_skip=False):
+    """Every slot of each, from its first to its last, led to exactly one run (may_skip: at most)."""
     by_rr = collections.defaultdict(list)
     for one in fired(redis):
         by_rr[one.rr].append(one)
@@ -137,7 +137,8 @@ def check_fired(redis, rrs, interval_us=US):
     for fires in by_rr.values():
         slots = sorted(one.slot_us for one in fires)
         doubled += len(slots) - len(set(slots))
-        lost += (slots[-1] - slots[0]) // interval_us + 1 - len(set(slots))
+        if not may_skip:
+            lost += (slots[-1] - slots[0]) // interval_us + 1 - len(set(slots))
         assert {one.state for one in fires} == {"SUCCEEDED"}
     assert (lost, doubled) == (0, 0), f"{lost} lost, {doubled} doubled"
     return sum(map(len, by_rr.values()))
@@ -335,7 +336,8 @@ def test_clocks_differ(redis, no_catchup):
                 schedule.wait_fired(redis, now_us() + US)
             set_clock_wrong(second, 5)
             schedule.stop(first, redis)
-        assert len(fires) == check_fired(redis, schedule.all)
+        # Without catching up, what comes a second late is passed over.
+        assert len(fires) == check_fired(redis, schedule.all, may_skip=no_catchup)
         assert [one for one in fires if one[0] < one[1]] == []
         for one in (second, first):
             one.stop()
