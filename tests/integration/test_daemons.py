@@ -482,6 +482,26 @@ def test_any_daemon_may_be_asked(redis, tmp_path):
         second.get(f"/apis/v2beta1/runs/{run}", 404)
 
 
+def test_policies_by_any_daemon(redis):
+    """Firing by hand, edits and pauses reach the daemon that carries the recurring run on, whoever is asked."""
+    with daemons(redis) as (one, other):
+        wait_shared(one, other)
+        for _ in range(6):  # of both
+            rr = one.post("/apis/v2beta1/recurringruns", {
+                "display_name": "r", "max_concurrency": "1", "mode": "ENABLE", "pipeline_spec": shell_spec(),
+                "trigger": {"cron_schedule": {"cron": "0 0 1 1 *"}}})["recurring_run_id"]
+            path = f"/apis/rondo/v1/recurringruns/{rr}"
+            run = one.post(f"{path}:fire", {"request_id": "x"})["run_id"]
+            assert other.post(f"{path}:fire", {"request_id": "x"})["run_id"] == run
+            other.wait_run(run)
+            one.patch(path, {"cron": "* * * * * *", "overlap": "allow"})
+            wait_for(lambda at=path: any("manual" not in tick for tick in other.get(f"{at}/ticks")["ticks"]),
+                     what="a tick of the schedule that was edited")
+            other.post(f"{path}:pause", {"note": "enough"})
+            fired = [tick["scheduled_at"] for tick in one.get(f"{path}/ticks")["ticks"] if "manual" not in tick]
+            assert len(fired) == len(set(fired))
+
+
 def test_runs_of_a_lost_host_go_on(redis, tmp_path):
     """Local steps of a daemon that is gone with its host are lost, and started again elsewhere."""
     journal = Journal(tmp_path / "journal")
