@@ -25,11 +25,19 @@ for _ = 1, tonumber(ARGV[at]) do
     leave(P, ARGV[at])
 end
 at = at + 1
-for i = 1, tonumber(ARGV[at]) do
-    local a = at + (i - 1) * 5
-    ask(P, ARGV[a + 1], ARGV[a + 2] == '1', ARGV[a + 3], tonumber(ARGV[a + 4]), ARGV[a + 5], out)
+-- Those that are running already first: what is left is for the others.
+local has_more
+for pass = 1, 2 do
+    for i = 1, tonumber(ARGV[at]) do
+        local a = at + (i - 1) * 5
+        local is_running = ARGV[a + 2] == '1'
+        if is_running == (pass == 1) then
+            ask(P, ARGV[a + 1], is_running, ARGV[a + 3], tonumber(ARGV[a + 4]), ARGV[a + 5], out)
+        end
+    end
+    has_more = admit(P, out) or has_more
 end
-if admit(P, out) then
+if has_more then
     out[1] = 1
 end
 return out

@@ -49,7 +49,7 @@ struct suspect {
 
 struct pools {
     struct engine *engine;
-    struct id_list asks, leaves;           /* of the next turn */
+    struct id_list holds, asks, leaves;    /* of the next turn; holds: of runs in progress */
     bool is_wanted;                        /* a turn, although there is nothing of ours in it */
     struct id_list turn_asks, turn_leaves; /* of the one under way */
     struct store_call *call;
@@ -101,12 +101,15 @@ static void turn_send(struct pools *p);
 static void on_send(void *owner)
 {
     struct pools *p = owner;
-    bool is_needed = p->is_wanted || p->asks.count > 0 || p->leaves.count > 0;
+    bool is_needed = p->is_wanted || p->holds.count > 0 || p->asks.count > 0 || p->leaves.count > 0;
     if (p->call != NULL || timer_is_armed(&p->retry) || !is_needed) {
         return;
     }
     p->is_wanted = false;
-    list_move(&p->turn_asks, &p->asks, TURN_MAX);
+    list_move(&p->turn_asks, &p->holds, TURN_MAX);
+    if (p->holds.count == 0) { /* what is left is for the others */
+        list_move(&p->turn_asks, &p->asks, TURN_MAX);
+    }
     list_move(&p->turn_leaves, &p->leaves, TURN_MAX);
     turn_send(p);
 }
@@ -239,9 +242,10 @@ void pools_ask(struct live *run)
 
 void pools_adopt(struct live *run)
 {
+    struct pools *p = run->engine->pools;
     if (pools_limit(run)) {
-        list_add(&run->engine->pools->asks, &run->id);
-        turn_wanted(run->engine->pools);
+        list_add(run->is_waiting ? &p->asks : &p->holds, &run->id);
+        turn_wanted(p);
     }
 }
 
@@ -407,6 +411,7 @@ void pools_free(struct pools *p)
     timer_done(&p->retry);
     timer_done(&p->again);
     timer_done(&p->compare);
+    free(p->holds.ids);
     free(p->asks.ids);
     free(p->leaves.ids);
     free(p->turn_asks.ids);

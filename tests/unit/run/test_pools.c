@@ -179,14 +179,13 @@ static void test_two_pools(void **state)
     assert_string_equal(TURN(redis, .slots = "2",
                             .asks = {{"g0", "gpu"}, {"g1", "gpu", "9"}, {"g2", "gpu", "9"}, {"d0"},
                                 {"d1"}, {"d2"}}),
-        "g1 d0");
+        "g0 d0");
     assert_string_equal(TURN(redis, .slots = "2", .leaves = {"d0"}), "d1");
+    assert_string_equal(TURN(redis, .slots = "2", .leaves = {"g0"}), "g1");
     assert_string_equal(TURN(redis, .slots = "2", .leaves = {"g1"}), "g2");
-    assert_string_equal(
-        TURN(redis, .slots = "2", .leaves = {"g2"}), "d2"); /* the others had the last turn */
     /* Fewer slots than are held: nobody is admitted before it is below. */
     assert_string_equal(TURN(redis, .slots = "1", .leaves = {"d1"}), "");
-    assert_string_equal(TURN(redis, .slots = "1", .leaves = {"d2"}), "g0");
+    assert_string_equal(TURN(redis, .slots = "1", .leaves = {"g2"}), "d2");
     /* A run in progress takes its slots; a deleted pool limits nobody. */
     assert_string_equal(
         TURN(redis, .slots = "1", .asks = {{"g4", "gpu", .is_running = true}}), "g4");
@@ -194,6 +193,16 @@ static void test_two_pools(void **state)
     redisReply *reply = redisCommand(redis, "HDEL rondo:{pools}:slots gpu");
     freeReplyObject(reply);
     assert_string_equal(TURN(redis, .slots = NULL), "g5");
+    assert_string_equal(TURN(redis, .slots = NULL, .leaves = {"g4", "g5", "d2"}), "");
+    assert_int_equal(pool_keys(redis), 0);
+
+    slots(redis, "gpu", "5");
+    assert_string_equal(TURN(redis, .slots = "1", .asks = {{"x"}}), "x");
+    TURN(redis, .slots = "1", .asks = {{"d0"}, {"d1"}, {"d2"}, {"g0", "gpu"}, {"g1", "gpu"}});
+    const char *const order[] = {"x", "d0", "g0", "d1", "g1", "d2"};
+    for (size_t i = 0; i + 1 < ARRAY_LEN(order); i++) {
+        assert_string_equal(TURN(redis, .slots = "1", .leaves = {order[i]}), order[i + 1]);
+    }
     redisFree(redis);
 }
 
