@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "scheduler/pools.h"
 
 #define NUMBER_MAX (INT64_C(1) << 53)
 
@@ -31,6 +32,8 @@ void policy_options_table(struct policy_options *o, struct cli_option *out)
         {"--spread", &o->spread, NULL, NULL},
         {"--max-fires", &o->max_fires, NULL, NULL},
         {"--pause-after-failures", &o->pause_after_failures, NULL, NULL},
+        {"--pool", &o->pool, NULL, NULL},
+        {"--priority", &o->priority, NULL, NULL},
         {"--profile", &o->profile, NULL, NULL},
         {"--schedule", NULL, NULL, o->schedules},
         {"--include", NULL, NULL, o->include},
@@ -84,6 +87,20 @@ static int set_calendars(json_t *out, const char *member, const json_t *files, s
     return 0;
 }
 
+int policy_set_pool(json_t *out, const char *pool, const char *priority, struct err *err)
+{
+    int64_t value = 0;
+    jset_str(out, "pool", pool);
+    if (priority != NULL) {
+        if (parse_i64(priority, -POOL_PRIORITY_MAX, POOL_PRIORITY_MAX, "--priority", &value, err) !=
+            0) {
+            return -1;
+        }
+        json_object_set_new(out, "priority", json_integer(value));
+    }
+    return 0;
+}
+
 int policy_options_read(const struct policy_options *o, json_t *out, struct err *err)
 {
     jset_str(out, "overlap", o->overlap);
@@ -93,6 +110,7 @@ int policy_options_read(const struct policy_options *o, json_t *out, struct err 
         json_object_set(out, "schedules", o->schedules);
     }
     if (set_number(out, "buffer_max", o->buffer, "--buffer", err) != 0 ||
+        policy_set_pool(out, o->pool, o->priority, err) != 0 ||
         set_number(out, "max_fires", o->max_fires, "--max-fires", err) != 0 ||
         set_number(out, "pause_after_failures", o->pause_after_failures, "--pause-after-failures",
             err) != 0 ||

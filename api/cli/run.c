@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "api/cli/cli.h"
+#include "api/cli/policy.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
@@ -124,15 +125,17 @@ static int check_inputs(
 
 static int run_run(struct cli *cli, int argc, char **argv)
 {
-    const char *name = NULL, *experiment = NULL;
+    const char *name = NULL, *experiment = NULL, *pool = NULL, *priority = NULL;
     bool wants_watch = false;
     json_t *pairs = json_array(), *artifact_pairs = json_array();
     const struct cli_option options[] = {{"--name", &name, NULL, NULL},
         {"--experiment-id", &experiment, NULL, NULL}, {"--watch", NULL, &wants_watch, NULL},
+        {"--pool", &pool, NULL, NULL}, {"--priority", &priority, NULL, NULL},
         {"-p", NULL, NULL, pairs}, {"-a", NULL, NULL, artifact_pairs}, {NULL, NULL, NULL, NULL}};
     struct err err = ERR_INIT;
     struct plan *plan = NULL;
-    json_t *parameters = NULL, *artifacts = NULL, *body = NULL, *run = NULL;
+    json_t *parameters = NULL, *artifacts = NULL, *body = NULL, *run = NULL,
+           *rondo = json_object();
     int code = CLI_USAGE;
     if (cli_options(&command_run, &argc, argv, options, 1, 1) != 0 ||
         (plan = cli_compile(argv[0])) == NULL) {
@@ -144,7 +147,8 @@ static int run_run(struct cli *cli, int argc, char **argv)
     }
     artifacts = cli_artifacts(artifact_pairs, &err);
     if (parameters == NULL || artifacts == NULL ||
-        check_inputs(plan, parameters, artifacts, &err) != 0) {
+        check_inputs(plan, parameters, artifacts, &err) != 0 ||
+        policy_set_pool(rondo, pool, priority, &err) != 0) {
         code = cli_fail(CLI_USAGE, &err);
         goto out;
     }
@@ -158,6 +162,9 @@ static int run_run(struct cli *cli, int argc, char **argv)
     jset_str(config, "pipeline_root", plan->job_root);
     if (json_object_size(artifacts) > 0) {
         json_object_set(config, "input_artifacts", artifacts);
+    }
+    if (json_object_size(rondo) > 0) {
+        json_object_set(body, "rondo", rondo);
     }
     run = client_json(cli, "POST", "/apis/v2beta1/runs", body, &err);
     if (run == NULL) {
@@ -179,6 +186,7 @@ static int run_run(struct cli *cli, int argc, char **argv)
 out:
     json_decref(run);
     json_decref(body);
+    json_decref(rondo);
     json_decref(parameters);
     json_decref(artifacts);
     json_decref(pairs);
@@ -188,7 +196,8 @@ out:
 }
 
 const struct command command_run = {"run",
-    "FILE [-p NAME=VALUE]... [-a NAME=URI]... [--name NAME] [--experiment-id ID] [--watch]",
+    "FILE [-p NAME=VALUE]... [-a NAME=URI]... [--name NAME] [--experiment-id ID] [--watch]\n"
+    "         [--pool NAME] [--priority N]",
     "Run a pipeline file once", run_run};
 
 static int run_runs(struct cli *cli, int argc, char **argv)

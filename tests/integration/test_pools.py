@@ -125,7 +125,9 @@ def test_by_rest():
         assert daemon.call("PUT", f"{POOLS}/gpu", json={"slots": 1}).json() == {"name": "gpu", "slots": 1}
         first = daemon.create_run(spec, rondo={"pool": "gpu"})["run_id"]
         wait_for(lambda: daemon.run(first)["state"] == "RUNNING", what="the first one to run")
-        low = daemon.create_run(spec, rondo={"pool": "gpu", "priority": -1})["run_id"]
+        file = daemon.data / "spec.json"
+        file.write_text(json.dumps(spec))
+        low = cli(daemon, "run", str(file), "--pool", "gpu", "--priority", "-1").split()[1]
         rr = daemon.post(RECURRING, {
             "display_name": "often", "max_concurrency": "1", "mode": "ENABLE", "pipeline_spec": spec,
             "trigger": {"periodic_schedule": {"interval_second": "8640000", "start_time": ago(8640000 + 5)}},
