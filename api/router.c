@@ -16,6 +16,7 @@ static const struct route *const tables[] = {
     routes_runs,
     routes_recurring_runs,
     routes_recurring,
+    routes_backfill,
     routes_experiments,
     routes_pipelines,
     routes_details,

@@ -47,7 +47,7 @@ static void add_rondo(json_t *out, const json_t *record)
 {
     static const char *const members[] = {"schedules", "profile", "dst", "include", "exclude",
         "overlap", "catchup", "buffer_max", "catchup_window_s", "max_fires", "pause_after_failures",
-        "spread_s", "skip", "pool", "priority"};
+        "spread_s", "skip", "pool", "priority", "backfill_of"};
     json_t *rondo = json_object();
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         json_t *value = json_object_get(record, members[i]);

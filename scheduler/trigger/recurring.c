@@ -92,7 +92,7 @@ int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
 }
 
 static const char *const schedule_members[] = {
-    "schedules", "profile", "dst", "include", "exclude", NULL};
+    "schedules", "profile", "dst", "include", "exclude", "backfill_of", NULL};
 
 static int check_more(const json_t *more, struct err *err)
 {

@@ -42,7 +42,7 @@ void schedule_cache_free(struct schedule_cache *cache)
 struct shared_schedule *schedule_cache_get(
     struct schedule_cache *cache, const json_t *doc, struct err *err)
 {
-    char *key = schedule_key(doc, jget_str(doc, "id", ""));
+    char *key = schedule_key(doc, slot_hash_key(doc));
     struct shared_schedule *shared = map_get(cache->by_key, key);
     if (shared != NULL) {
         free(key);

@@ -72,13 +72,18 @@ void slot_resume(const struct schedule *schedule, const struct schedule_window *
     state->next_us = never_is_0(schedule_next_slot(schedule, &each, state->anchor_us, now_us));
 }
 
+const char *slot_hash_key(const json_t *doc)
+{
+    return jget_str(doc, "backfill_of", jget_str(doc, "id", ""));
+}
+
 int slot_schedule(const json_t *doc, struct schedule **out, struct err *err)
 {
     *out = NULL;
     if (!schedule_is_given(doc)) {
         return 0;
     }
-    const char *id = jget_str(doc, "id", "");
+    const char *id = slot_hash_key(doc);
     *out = schedule_parse(doc, id[0] != '\0' ? id : NULL, err);
     return *out == NULL ? -1 : 0;
 }

@@ -39,6 +39,8 @@ int64_t slot_after(const struct schedule *schedule, const struct schedule_window
 void slot_resume(const struct schedule *schedule, const struct schedule_window *window,
     struct slot_state *state, int64_t now_us);
 
+/* What the places of `H` are picked from: its id, or of a backfill that of the one it belongs to. */
+const char *slot_hash_key(const json_t *doc);
 /* The schedule of a record or doc: the members of schedule_parse(), and id as its hash key. *out
  * is NULL for one without a trigger. */
 int slot_schedule(const json_t *doc, struct schedule **out, struct err *err);

@@ -243,3 +243,44 @@ class TestCommandLine:
     def test_mistakes(self, cli, args):
         done = cli("cron", *args, code=1 if "/nowhere.ics" in args else 2)
         assert done.stderr and done.stdout == ""
+
+
+class TestBackfill:
+    RANGE = {"start_time": "2026-01-01T09:00:00Z", "end_time": "2026-01-05T09:00:00Z"}
+
+    def test_dry_run_counts(self, daemon, make):
+        rr = make(rondo={"exclude": HOLIDAY.format(day=datetime.date(2026, 1, 3))})
+        before = daemon.get(V2)
+        assert daemon.post(f"{V1}/{rr}:backfill", {**self.RANGE, "dry_run": True}) == {
+            "ticks": 4, "excluded": 1, "first": "2026-01-01T09:00:00Z", "last": "2026-01-05T09:00:00Z"}
+        assert daemon.get(V2)["total_size"] == before["total_size"]
+
+    def test_fires_each_tick_of_the_range_once(self, daemon, make):
+        rr = make(rondo={"exclude": HOLIDAY.format(day=datetime.date(2026, 1, 3))})
+        made = daemon.post(f"{V1}/{rr}:backfill", {**self.RANGE, "max_concurrency": 2})
+        assert made["rondo"]["backfill_of"] == rr and made["max_concurrency"] == "2"
+        own = made["recurring_run_id"]
+        wait_for(lambda: len(runs_of(daemon, own)) == 4 and all(
+            run["state"] == "SUCCEEDED" for run in runs_of(daemon, own)), 30, "the end of the backfill")
+        ticks = daemon.get(f"{V1}/{own}/ticks")["ticks"]
+        fired = sorted(tick["scheduled_at"] for tick in ticks if tick["outcome"] == "fired")
+        assert fired == [f"2026-01-0{day}T09:00:00Z" for day in (1, 2, 4, 5)]
+        assert runs_of(daemon, rr) == []
+        daemon.delete(f"{V2}/{own}")
+
+    @pytest.mark.parametrize("body, part", [
+        ({}, "start_time and end_time"),
+        ({"start_time": "2026-01-05T00:00:00Z", "end_time": "2026-01-01T00:00:00Z"}, "before start_time"),
+        ({"start_time": "2026-01-01T00:00:00Z", "end_time": "2099-01-01T00:00:00Z"}, "in the future"),
+        ({"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-02T00:00:00Z", "max_concurrency": 0}, "max_concurrency"),
+        ({"start_time": "yesterday", "end_time": "2026-01-02T00:00:00Z"}, "start_time"),
+        ({"strat_time": "2026-01-01T00:00:00Z"}, "strat_time"),
+    ])
+    def test_what_is_refused(self, daemon, make, body, part):
+        assert part in daemon.post(f"{V1}/{make()}:backfill", body, expect=400)["message"]
+
+    def test_a_range_with_too_many_ticks(self, daemon, make):
+        rr = make(cron="* * * * * *", mode="DISABLE")
+        answer = daemon.call("POST", f"{V1}/{rr}:backfill", None, json={
+            "start_time": "2025-01-01T00:00:00Z", "end_time": "2026-01-01T00:00:00Z"})
+        assert answer.status_code >= 400 and "in parts" in answer.json()["message"]
