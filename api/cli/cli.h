@@ -29,7 +29,7 @@ struct command {
 extern const struct command command_run, command_run_get, command_runs, command_terminate,
     command_upload, command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
     command_cron_disable, command_cron_rm, command_cron_edit, command_cron_pause,
-    command_cron_resume, command_cron_skip, command_cron_fire, command_cron_ticks,
+    command_cron_resume, command_cron_skip, command_cron_fire, command_cron_backfill, command_cron_ticks,
     command_cron_next, command_next, command_lint, command_compile,
     command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
     command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen,

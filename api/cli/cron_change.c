@@ -226,6 +226,44 @@ const struct command command_cron_fire = {"cron fire",
     "ID [--overlap allow|skip|cancel_other|terminate_other] [--request-id R]",
     "Run it now, outside of its schedule", run_fire};
 
+static int run_backfill(struct cli *cli, int argc, char **argv)
+{
+    const char *start = NULL, *end = NULL, *concurrency = NULL;
+    bool is_dry = false;
+    const struct cli_option options[] = {{"--start", &start, NULL, NULL},
+        {"--end", &end, NULL, NULL}, {"--max-concurrency", &concurrency, NULL, NULL},
+        {"--dry-run", NULL, &is_dry, NULL}, {NULL, NULL, NULL, NULL}};
+    if (cli_options(&command_cron_backfill, &argc, argv, options, 1, 1) != 0) {
+        return CLI_USAGE;
+    }
+    struct err err = ERR_INIT;
+    int64_t n = 0;
+    if (concurrency != NULL &&
+        parse_i64(concurrency, 1, 1000000, "--max-concurrency", &n, &err) != 0) {
+        return cli_fail(CLI_USAGE, &err);
+    }
+    json_t *body CLEANUP(json_decrefp) = json_pack("{s:b}", "dry_run", (int)is_dry);
+    jset_str(body, "start_time", start);
+    jset_str(body, "end_time", end);
+    if (concurrency != NULL) {
+        json_object_set_new(body, "max_concurrency", json_integer(n));
+    }
+    json_t *reply = ask(cli, "POST", argv[0], ":backfill", body, &err);
+    if (reply != NULL && !cli->is_json && json_object_get(reply, "ticks") != NULL) {
+        printf("%" JSON_INTEGER_FORMAT " ticks, from %s to %s; calendars exclude %" JSON_INTEGER_FORMAT
+               "\n",
+            (json_int_t)jget_i64(reply, "ticks", 0), jget_str(reply, "first", "-"),
+            jget_str(reply, "last", "-"), (json_int_t)jget_i64(reply, "excluded", 0));
+    } else if (reply != NULL && !cli->is_json) {
+        printf("recurring run %s\n", jget_str(reply, "recurring_run_id", ""));
+    }
+    return tell(cli, reply, &err);
+}
+
+const struct command command_cron_backfill = {"cron backfill",
+    "ID --start T --end T [--max-concurrency N] [--dry-run]",
+    "Fire the ticks of a range in the past, or say how many those are", run_backfill};
+
 /* ---- ticks, next ---- */
 
 static int run_ticks(struct cli *cli, int argc, char **argv)

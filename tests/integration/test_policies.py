@@ -229,6 +229,9 @@ class TestCommandLine:
         assert changed["rondo"]["overlap"] == "allow" and not {"max_fires", "spread_s"} & set(changed["rondo"])
         assert cli.json("cron", "pause", ident, "--note", "later", "--until", "2099-01-01T00:00:00Z")["mode"] == "DISABLE"
         assert cli.json("cron", "resume", ident)["mode"] == "ENABLE"
+        old = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T06:00:00Z")
+        assert "4 ticks, from 2026-01-01T00:00:00Z" in cli("cron", "backfill", ident, *old, "--dry-run").stdout
+        assert "start_time" in cli("cron", "backfill", ident, code=2).stderr
         assert "fires next at" in cli("cron", "skip", ident, "1").stdout
         assert "(is to be skipped)" in cli("cron", "next", ident, "-n", "2").stdout.splitlines()[0]
         run = cli("cron", "fire", ident, "--request-id", "one").stdout.split()[1]
