@@ -142,6 +142,11 @@ static void test_shift_moves_only_the_wall_clock(void **state)
     assert_int_equal(clock_shift_us(), 3600 * US_PER_S);
     assert_true(clock_now_us() - now >= 3600 * US_PER_S);
     assert_true(clock_mono_us() - mono < 60 * US_PER_S);
+    /* An error comes on top, and nobody is told. */
+    clock_set_error_us(7200 * US_PER_S);
+    assert_int_equal(clock_shift_us(), 3600 * US_PER_S);
+    assert_true(clock_now_us() - now >= 3 * 3600 * US_PER_S);
+    clock_set_error_us(0);
     clock_set_shift_us(0);
     assert_true(clock_now_us() - now < 60 * US_PER_S);
 }
