@@ -360,7 +360,7 @@ static void ticker_follow(struct recurring_op *op, const json_t *record)
 {
     struct tick_shard *s = ticker_shard(op->t, op->id.text);
     struct tick_entry *e = map_get(op->t->entries, op->id.text);
-    s->enabled += op->number;
+    s->enabled += op->enabled;
     if (e != NULL && e->state != TICK_STATE_READY) {
         e->must_reload = true;
     } else if (e != NULL) {
@@ -412,19 +412,11 @@ static void on_swapped(void *owner, redisReply *reply, const struct err *err)
 static int64_t change_due_us(const struct recurring_op *op, const struct change *c)
 {
     const struct progress *p = &c->progress;
-    if (!p->enabled) {
-        return jget_i64(progress_more(p, "pause"), "until_us", 0);
-    }
-    int64_t offset_us = policy_offset_us(&c->policy, op->id.text);
-    const json_t *waits = progress_more(p, "waits");
     bool is_marked = jget_str(c->record, "mark", "")[0] != '\0' && !str_eq(c->swap.mark, "0");
-    if (is_marked && waits == NULL) {
+    if (p->enabled && is_marked && progress_more(p, "waits") == NULL) {
         return 0; /* the end of a run brings it back */
     }
-    if (waits != NULL && !is_marked) {
-        return json_integer_value(json_array_get(waits, 0)) + offset_us;
-    }
-    return p->next_us > 0 ? p->next_us + offset_us : 0;
+    return progress_due_us(p, is_marked, policy_offset_us(&c->policy, op->id.text));
 }
 
 static void change_send(struct recurring_op *op, struct change *c)
@@ -441,7 +433,7 @@ static void change_send(struct recurring_op *op, struct change *c)
     c->swap.doc = doc;
     c->swap.due_us = change_due_us(op, c);
     c->swap.is_fenced = op->kind->is_fenced;
-    op->number = op->kind->fn == skip ? op->number : c->swap.enabled;
+    op->enabled = c->swap.enabled;
     FAULT("recurring.change.before");
     recurring_op_swap(op, &c->swap, on_swapped);
 }

@@ -203,15 +203,7 @@ struct slot_state tick_entry_slots(const struct tick_entry *e)
 
 int64_t tick_entry_due_us(const struct tick_entry *e)
 {
-    const struct progress *p = &e->progress;
-    if (!p->enabled) {
-        return jget_i64(progress_more(p, "pause"), "until_us", 0);
-    }
-    const json_t *waits = progress_more(p, "waits");
-    if (waits != NULL && !e->is_marked) {
-        return json_integer_value(json_array_get(waits, 0)) + e->offset_us;
-    }
-    return p->next_us > 0 ? p->next_us + e->offset_us : 0;
+    return progress_due_us(&e->progress, e->is_marked, e->offset_us);
 }
 
 void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text)

@@ -30,7 +30,8 @@ struct recurring_op {
     /* a change (change.c) */
     const struct change_kind *kind;
     json_t *changes;
-    int64_t number;
+    int64_t number; /* what was asked for */
+    int enabled;    /* one more, or one less, that fires */
     int64_t passed[TICKER_OUTCOMES]; /* ticks that it passes over */
     /* read all */
     char *experiment_id;

@@ -110,6 +110,18 @@ char *progress_text(const struct progress *p)
     return buf_steal(&out, NULL);
 }
 
+int64_t progress_due_us(const struct progress *p, bool is_marked, int64_t offset_us)
+{
+    if (!p->enabled) {
+        return jget_i64(progress_more(p, "pause"), "until_us", 0);
+    }
+    const json_t *waits = progress_more(p, "waits");
+    if (waits != NULL && !is_marked) {
+        return json_integer_value(json_array_get(waits, 0)) + offset_us;
+    }
+    return p->next_us > 0 ? p->next_us + offset_us : 0;
+}
+
 const json_t *progress_more(const struct progress *p, const char *key)
 {
     return json_object_get(p->more, key);

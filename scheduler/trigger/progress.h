@@ -41,6 +41,9 @@ struct progress progress_copy(const struct progress *p);
 void progress_format(const struct progress *p, struct buf *out);
 char *progress_text(const struct progress *p); /* malloc'd */
 
+/* When there is something to do, offset_us after the slot: the next slot, or the first of those that wait
+ * unless it is marked as having no place yet; or the end of a pause. 0: never. */
+int64_t progress_due_us(const struct progress *p, bool is_marked, int64_t offset_us);
 /* Members of `more`; NULL or "" when they are not there. */
 const json_t *progress_more(const struct progress *p, const char *key);
 const char *progress_error(const struct progress *p);
