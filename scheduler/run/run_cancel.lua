@@ -4,12 +4,9 @@
 -- KEYS: 1 epoch, 2 run:<id>, 3 events
 -- ARGV: 1 the epoch that we hold or 0, 2 id, 3 history entry, 4 event, 5 name of this request
 -- Result: the run's fields and values, flat. NOSUCH.
+--@include ../base/knock.lua.in
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
-    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
-    redis.call('INCR', knocks)
-    redis.call('RPUSH', knocks .. ':ids', 'run ' .. ARGV[2])
-    redis.call('LTRIM', knocks .. ':ids', -256, -1)
+    knock(KEYS[1], 'run ' .. ARGV[2])
 end
 local fields = redis.call('HMGET', KEYS[2], 'state', 'history', 'cancel')
 local state, history, last = fields[1], fields[2], fields[3]

@@ -3,12 +3,9 @@
 -- KEYS: 1 epoch, 2 run:<id>, 3 runs, 4 live, 5 experiment:<id>:runs
 -- ARGV: 1 the epoch that we hold or 0, 2 id, 3 doc, 4 created_us, 5 scheduled_us, 6 history
 -- Result: the run's fields and values, flat.
+--@include ../base/knock.lua.in
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
-    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
-    redis.call('INCR', knocks)
-    redis.call('RPUSH', knocks .. ':ids', 'run ' .. ARGV[2])
-    redis.call('LTRIM', knocks .. ':ids', -256, -1)
+    knock(KEYS[1], 'run ' .. ARGV[2])
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then
     redis.call('HSET', KEYS[2], 'v', 1, 'doc', ARGV[3], 'rr', '', 'state', 'PENDING',

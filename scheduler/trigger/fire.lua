@@ -5,6 +5,7 @@
 -- ARGV: 1 the epoch that we hold or 0, 2 id, 3 runs that may be active (0: any number), 4 run id,
 --       5 the run to be (born.lua.in), 6 event
 -- Result: {1 fired | 2 it was there | 3 as many as may be are active, active}. NOSUCH.
+--@include ../base/knock.lua.in
 local call = redis.call
 local id = ARGV[2]
 local was = call('HMGET', KEYS[2], id, id .. ':active')
@@ -20,11 +21,7 @@ if limit > 0 and active >= limit then
     return {3, active}
 end
 if call('GET', KEYS[1]) ~= ARGV[1] then
-    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
-    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
-    call('INCR', knocks)
-    call('RPUSH', knocks .. ':ids', 'run ' .. ARGV[4])
-    call('LTRIM', knocks .. ':ids', -256, -1)
+    knock(KEYS[1], 'run ' .. ARGV[4])
 end
 call('HSET', KEYS[2], id .. ':active', active + 1)
 call('HSET', KEYS[3], ARGV[4], ARGV[5])

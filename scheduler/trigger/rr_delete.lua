@@ -4,12 +4,9 @@
 -- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts, 6 progress, 7 rr:<id>:ticks
 -- ARGV: 1 the epoch that we hold or 0, 2 id
 -- Result: 1 it was enabled, 0 it was not. NOSUCH.
+--@include ../base/knock.lua.in
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
-    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
-    redis.call('INCR', knocks)
-    redis.call('RPUSH', knocks .. ':ids', 'recurring ' .. ARGV[2])
-    redis.call('LTRIM', knocks .. ':ids', -256, -1)
+    knock(KEYS[1], 'recurring ' .. ARGV[2])
 end
 local id = ARGV[2]
 local progress = redis.call('HGET', KEYS[6], id)

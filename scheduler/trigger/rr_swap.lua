@@ -9,6 +9,7 @@
 --       11 the mark that was read, "" none, 12 ledger entries kept, 13 how many new ones, then those, newest last, then events
 -- Result: {1 swapped | 0 it is another one by now, doc, progress, active, waiting, fails}.
 --         FENCED, NOSUCH.
+--@include ../base/knock.lua.in
 local call = redis.call
 local epoch = call('GET', KEYS[1])
 if ARGV[1]:sub(1, 1) == '!' then
@@ -16,11 +17,7 @@ if ARGV[1]:sub(1, 1) == '!' then
         return redis.error_reply('FENCED another daemon has taken over this shard')
     end
 elseif epoch ~= ARGV[1] then
-    -- Another daemon carries this shard on: it is to look (contrib/docs/storage.md, knocks).
-    local knocks = KEYS[1]:gsub('epoch$', 'knocks')
-    call('INCR', knocks)
-    call('RPUSH', knocks .. ':ids', 'recurring ' .. ARGV[2])
-    call('LTRIM', knocks .. ':ids', -256, -1)
+    knock(KEYS[1], 'recurring ' .. ARGV[2])
 end
 local id = ARGV[2]
 local there = call('HGET', KEYS[3], id)
