@@ -4,7 +4,8 @@
 -- ARGV[1]  shard prefix          ARGV[2]  epoch
 -- ARGV[3]  cursor as we know it  ARGV[4]  new cursor
 -- ARGV[5]  now_us
--- then for each: delivery id, subscription id, event id, type, body, run id ("" for none)
+-- then for each: delivery id, subscription id, event id, type, body, its content type, its own
+-- headers as JSON ("" for none), run id ("" for none)
 -- Scores keep the order of the events, also of those that came in the same microsecond.
 -- Result: number of new deliveries; CONFLICT if the cursor has moved.
 local p = ARGV[1]
@@ -20,14 +21,16 @@ local last = tonumber(redis.call('GET', p .. 'deliveries_last') or 0)
 if last > now + 1000000 then last = 0 end -- the clock was set back
 while at <= #ARGV do
     local id, sub, event, kind, body = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-    local run = ARGV[at + 5]
-    at = at + 6
+    local content_type, headers, run = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+    at = at + 8
     local key = p .. 'delivery:' .. id
     if redis.call('EXISTS', key) == 0 then
         last = math.max(now, last + 1)
         local due = string.format('%.0f', last)
         redis.call('HSET', key, 'v', '1', 'subscription', sub, 'event', event, 'type', kind, 'body', body,
-            'run', run, 'created_us', due, 'next_us', due, 'state', 'PENDING', 'attempts', '0')
+            'content_type', content_type, 'run', run, 'created_us', due, 'next_us', due, 'state', 'PENDING',
+            'attempts', '0')
+        if headers ~= '' then redis.call('HSET', key, 'headers', headers) end
         redis.call('ZADD', p .. 'deliveries', due, id)
         made = made + 1
     end

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "webhooks/envelope.h"
 #include "webhooks/sender.h"
 #include "webhooks_scripts.h"
 
@@ -66,18 +67,6 @@ static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
     outbox_pump(o); /* until the stream is empty */
 }
 
-/* The message all attempts send: the same bytes each time, whatever happens meanwhile. */
-static char *message_body(const json_t *event)
-{
-    char at[CLOCK_TEXT_MAX];
-    clock_format_us(jget_i64(event, "time_us", 0), at);
-    json_t *body = json_pack("{s:s,s:s,s:O}", "type", jget_str(event, "type", ""), "timestamp", at,
-        "data", json_object_get(event, "data"));
-    char *text = jtext(body);
-    json_decref(body);
-    return text;
-}
-
 /* Add one event's deliveries to the script's arguments. */
 static void add_deliveries(struct outbox *o, const json_t *event, struct store_args *args)
 {
@@ -86,7 +75,8 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         LOG_ERROR("event without id or type in the stream", "shard=%u", o->shard);
         return;
     }
-    CLEANUP(cleanup_free) char *body = NULL;
+    CLEANUP(envelope_done) struct envelope envelope = {0};
+    CLEANUP(cleanup_free) char *headers = NULL;
     struct map_iter it = {0};
     const char *id;
     void *value;
@@ -94,8 +84,11 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         if (!subscription_wants(value, type)) {
             continue;
         }
-        if (body == NULL) {
-            body = message_body(event);
+        if (envelope.body == NULL) {
+            if (envelope_make(event, &envelope) != 0) {
+                continue;
+            }
+            headers = envelope.headers != NULL ? jtext(envelope.headers) : xstrdup("");
         }
         struct id delivery;
         id_derive(&delivery, event_id, id);
@@ -103,7 +96,9 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         store_arg(args, id);
         store_arg(args, event_id);
         store_arg(args, type);
-        store_arg(args, body);
+        store_arg(args, envelope.body);
+        store_arg(args, envelope.content_type);
+        store_arg(args, headers);
         store_arg(args, jget_str(json_object_get(event, "data"), "run_id", ""));
     }
 }

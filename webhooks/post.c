@@ -36,7 +36,9 @@ struct post {
     struct store_call *save_call;
     struct timer save_retry;
     char *delivery, *subscription, *type, *run;
-    char *body;      /* until it is sent */
+    char *body; /* until it is sent */
+    char *content_type;
+    json_t *headers; /* array of "name: value" that go with it; or NULL */
     int64_t made;    /* attempts before this one */
     bool is_counted; /* in its subscription's in_flight */
     bool is_waiting; /* for an earlier event of its run to be tried */
@@ -82,6 +84,8 @@ static void post_free(struct post *a)
     free(a->type);
     free(a->run);
     free(a->body);
+    free(a->content_type);
+    json_decref(a->headers);
     free(a);
 }
 
@@ -291,8 +295,18 @@ static void post_send(struct post *a, const struct subscription *sub, const char
     CLEANUP(cleanup_free) char *id_line = xasprintf("webhook-id: %s", a->delivery);
     CLEANUP(cleanup_free) char *time_line = xasprintf("webhook-timestamp: %lld", (long long)now_s);
     CLEANUP(cleanup_free) char *sign_line = xasprintf("webhook-signature: %s", signature);
-    const char *headers[] = {"Content-Type: application/json", "User-Agent: rondo/" RONDO_VERSION,
-        id_line, time_line, sign_line, NULL};
+    CLEANUP(cleanup_free) char *type_line = xasprintf("Content-Type: %s", a->content_type);
+    const char *const ours[] = {
+        type_line, "User-Agent: rondo/" RONDO_VERSION, id_line, time_line, sign_line};
+    size_t own_count = json_array_size(a->headers), count = 0;
+    CLEANUP(cleanup_free)
+    const char **headers = xcalloc(ARRAY_LEN(ours) + own_count + 1, sizeof *headers);
+    for (; count < ARRAY_LEN(ours); count++) {
+        headers[count] = ours[count];
+    }
+    for (size_t i = 0; i < own_count; i++) {
+        headers[count++] = json_string_value(json_array_get(a->headers, i));
+    }
     struct http_call_spec spec = {
         .method = "POST",
         .url = sub->url,
@@ -340,12 +354,17 @@ void post_start(struct outbox *outbox, const char *delivery_id, const redisReply
     struct sender *s = outbox->sender;
     struct post *a = xcalloc(1, sizeof *a);
     const char *body = reply_field(fields, "body"), *attempts = reply_field(fields, "attempts");
+    const char *content_type = reply_field(fields, "content_type");
+    const char *headers = reply_field(fields, "headers");
     a->outbox = outbox;
     a->delivery = xstrdup(delivery_id);
     a->subscription = field_copy(fields, "subscription");
     a->type = field_copy(fields, "type");
     a->run = field_copy(fields, "run");
     a->body = body != NULL ? xstrdup(body) : NULL;
+    /* Deliveries of an earlier version of this program have none: they are JSON. */
+    a->content_type = xstrdup(content_type != NULL ? content_type : "application/json");
+    a->headers = headers != NULL ? json_loads(headers, 0, NULL) : NULL;
     if (attempts != NULL && parse_i64(attempts, 0, 1000, "attempts", &a->made, NULL) != 0) {
         a->made = 0;
     }
