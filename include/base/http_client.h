@@ -44,14 +44,24 @@ struct http_call_spec {
     size_t max_body;            /* 0: 1 MiB */
     bool cut_body;              /* past max_body: cut (true) or fail with ERR_LIMIT (false) */
     bool http_only;             /* false: only http and https anyway */
-    bool fresh_connection;      /* never reuse one (endpoints of others: no rebinding) */
+    bool fresh_connection;      /* never reuse one, nor leave one for others */
+    /*
+     * Reuse connections of calls with the same key only: one key for each endpoint of others,
+     * so for one host and port. Idle ones are kept for 30 s, at most 512 of all keys. NULL:
+     * reuse those of all calls without a key.
+     */
+    const char *pool_key;
     const char *unix_socket;    /* or NULL */
     /* TLS */
     const char *ca_file;        /* PEM; NULL: system */
     const char *client_cert_file, *client_key_file;
     bool insecure_tls;
     const char *bearer;         /* Authorization: Bearer ... */
-    /* Asked with the resolved address before connecting; false refuses (ERR_DENIED). */
+    /*
+     * Asked with the resolved address before connecting, and again with the peer's address
+     * before each request, on new and on kept connections; false refuses (ERR_DENIED). Not
+     * asked again for a unix_socket.
+     */
     bool (*allow_address)(void *owner, const struct sockaddr *addr);
     /* Stream the body instead of collecting it. Non-zero aborts (ERR_INVALID). */
     int (*on_data)(void *owner, const char *data, size_t len);

@@ -6,7 +6,9 @@
  */
 #include "base/http_client.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,6 +21,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/util.h"
+#include "http_pool.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define TIMEOUT_MS 30000
@@ -56,6 +59,7 @@ struct http_call {
     void *owner;
     char *where; /* method, scheme, host and port: for messages */
     CURL *easy;
+    struct http_pool *pool; /* or NULL */
     struct curl_slist *headers;
     char curl_text[CURL_ERROR_SIZE];
     struct err err; /* of the start */
@@ -77,6 +81,7 @@ struct http_call {
 struct http_client {
     struct loop *loop;
     CURLM *multi;
+    struct http_pools *pools;
     struct timer timer;
     struct http_call *calls;
     unsigned in_curl;   /* inside curl, whose callbacks must not change the multi */
@@ -121,6 +126,7 @@ static void call_detach(struct http_call *call)
 static void call_free(struct http_call *call)
 {
     curl_easy_cleanup(call->easy);
+    http_pool_give(call->pool);
     curl_slist_free_all(call->headers);
     buf_done(&call->body);
     free(call->where);
@@ -334,6 +340,34 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/*
+ * Before each request, also on a connection that was there already: who is at the other end is
+ * judged again, by the rules of this call.
+ */
+static int on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+    struct http_call *call = arg;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)peer_port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)peer_port)};
+    const struct sockaddr *addr = NULL;
+    (void)local;
+    (void)local_port;
+    if (call->state != CALL_STATE_RUNNING) {
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (inet_pton(AF_INET, peer, &v4.sin_addr) == 1) {
+        addr = (const struct sockaddr *)(const void *)&v4;
+    } else if (inet_pton(AF_INET6, peer, &v6.sin6_addr) == 1) {
+        addr = (const struct sockaddr *)(const void *)&v6;
+    }
+    if (addr == NULL || !call->allow_address(call->owner, addr)) {
+        call->is_address_refused = true;
+        call->is_address_allowed = false;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    return CURL_PREREQFUNC_OK;
+}
+
 /* The multi and the loop. */
 
 /* After every visit to curl: what was cancelled inside leaves, what has ended is told. */
@@ -540,6 +574,10 @@ static void call_set_network(struct http_call *call, const struct http_call_spec
     /* A name server that does not answer must not hold up the cancelling of a call. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
+    if (spec->pool_key != NULL) {
+        call->pool = http_pool_take(call->client->pools, spec->pool_key);
+        http_pool_use(call->pool, easy);
+    }
     if (spec->fresh_connection) {
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
@@ -570,6 +608,10 @@ static int call_set_up(struct http_call *call, const struct http_call_spec *spec
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+    if (call->allow_address != NULL && spec->unix_socket == NULL) {
+        curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+        curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    }
     if (has_control(spec->url)) {
         return err_set(err, ERR_INVALID, "%s: the URL has control characters", call->where);
     }
@@ -654,6 +696,7 @@ struct http_client *http_client_new(struct loop *loop, struct err *err)
     timer_init(&client->timer, loop, on_timer, client);
     client->multi = curl_multi_init();
     assert(client->multi != NULL);
+    client->pools = http_pools_new(loop);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
     curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
@@ -666,6 +709,7 @@ struct http_client *http_client_new(struct loop *loop, struct err *err)
 
 static void client_destroy(struct http_client *client)
 {
+    http_pools_free(client->pools);
     curl_multi_cleanup(client->multi);
     timer_done(&client->timer);
     free(client);
