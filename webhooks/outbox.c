@@ -81,7 +81,8 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
     const char *id;
     void *value;
     while (map_next(o->sender->subscriptions, &it, &id, &value)) {
-        if (!subscription_wants(value, type)) {
+        struct err bad = ERR_INIT;
+        if (!subscription_wants(value, event, &bad)) {
             continue;
         }
         if (envelope.body == NULL) {

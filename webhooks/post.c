@@ -19,10 +19,10 @@
 #include "base/util.h"
 #include "webhooks/egress.h"
 #include "webhooks/sender.h"
-#include "webhooks/signature.h"
 #include "webhooks_scripts.h"
 
 #define PER_SUBSCRIPTION 16
+#define OUR_HEADERS 5
 #define CONNECT_TIMEOUT_MS 5000
 #define ANSWER_MAX (16 * 1024)
 #define ERROR_MAX 300
@@ -178,7 +178,7 @@ static void disable(struct sender *s, struct subscription *sub, const char *why)
     sub->is_enabled = false;
     free(sub->disabled_reason);
     sub->disabled_reason = xstrdup(why);
-    json_t *record = subscription_json(sub, true);
+    json_t *record = subscription_record(sub);
     char *text = jtext(record);
     struct store_args *args = store_args_new();
     store_key(args, "%ssubscriptions", store_catalog_prefix(s->set.store));
@@ -288,24 +288,31 @@ static bool allow_address(void *owner, const struct sockaddr *addr)
 static void post_send(struct post *a, const struct subscription *sub, const char *body)
 {
     struct sender *s = a->outbox->sender;
-    int64_t now_s = clock_now_us() / US_PER_S;
+    int64_t now_us = clock_now_us();
     size_t len = strlen(body);
     CLEANUP(cleanup_free)
-    char *signature = signature_make(&sub->secret, a->delivery, now_s, body, len);
+    char *signature = subscription_sign(sub, a->delivery, now_us, body, len);
     CLEANUP(cleanup_free) char *id_line = xasprintf("webhook-id: %s", a->delivery);
-    CLEANUP(cleanup_free) char *time_line = xasprintf("webhook-timestamp: %lld", (long long)now_s);
+    CLEANUP(cleanup_free)
+    char *time_line = xasprintf("webhook-timestamp: %lld", (long long)(now_us / US_PER_S));
     CLEANUP(cleanup_free) char *sign_line = xasprintf("webhook-signature: %s", signature);
     CLEANUP(cleanup_free) char *type_line = xasprintf("Content-Type: %s", a->content_type);
-    const char *const ours[] = {
-        type_line, "User-Agent: rondo/" RONDO_VERSION, id_line, time_line, sign_line};
-    size_t own_count = json_array_size(a->headers), count = 0;
+    size_t form_count = json_array_size(a->headers), count = 0;
     CLEANUP(cleanup_free)
-    const char **headers = xcalloc(ARRAY_LEN(ours) + own_count + 1, sizeof *headers);
-    for (; count < ARRAY_LEN(ours); count++) {
-        headers[count] = ours[count];
+    const char **headers =
+        xcalloc(OUR_HEADERS + form_count + sub->header_count + 1, sizeof *headers);
+    headers[count++] = type_line;
+    headers[count++] = id_line;
+    headers[count++] = time_line;
+    headers[count++] = sign_line;
+    if (!subscription_has_header(sub, "User-Agent")) {
+        headers[count++] = "User-Agent: rondo/" RONDO_VERSION;
     }
-    for (size_t i = 0; i < own_count; i++) {
+    for (size_t i = 0; i < form_count; i++) {
         headers[count++] = json_string_value(json_array_get(a->headers, i));
+    }
+    for (size_t i = 0; i < sub->header_count; i++) {
+        headers[count++] = sub->headers[i].line;
     }
     struct http_call_spec spec = {
         .method = "POST",

@@ -64,6 +64,8 @@ struct sender {
 
 /* sender.c: somebody changed the subscriptions: read them, then outbox_enqueue() where it waits. */
 void sender_reload(struct sender *sender);
+/* request.c: the subscriptions are new: go on with the requests that waited for them. */
+void sender_requests_go(struct sender *sender);
 /* sender.c: a script says that this shard is not ours. */
 void sender_fenced(struct sender *sender, unsigned shard);
 

@@ -1,40 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subscriptions: who wants which events where. Parsing, matching, JSON; the records in memory. */
+/* Subscriptions: who wants which events where, in what form. Parsing, matching, JSON. Pure. */
 #ifndef WEBHOOKS_SUBSCRIPTION_H
 #define WEBHOOKS_SUBSCRIPTION_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/id.h"
 #include "base/secret.h"
 
+struct cel;
 struct egress;
 struct err;
 
+/* The envelope that events are sent in; webhooks/envelope.h makes them. */
+enum subscription_format {
+    SUBSCRIPTION_FORMAT_STANDARD,    /* "standard": Standard Webhooks' {type,timestamp,data} */
+    SUBSCRIPTION_FORMAT_CLOUDEVENTS, /* "cloudevents": structured mode */
+    SUBSCRIPTION_FORMAT_CLOUDEVENTS_BINARY, /* "cloudevents-binary" */
+    SUBSCRIPTION_FORMAT_CDEVENTS,           /* "cdevents": 0.5.1 in structured CloudEvents */
+    SUBSCRIPTION_FORMAT_CDEVENTS_0_4,       /* "cdevents-0.4" */
+    SUBSCRIPTION_FORMAT_SLACK,              /* "slack": a message for an incoming webhook */
+};
+
+enum subscription_payload {
+    SUBSCRIPTION_PAYLOAD_FULL, /* "full": all members of the event's data */
+    SUBSCRIPTION_PAYLOAD_THIN, /* "thin": only ids, names and states */
+};
+
+struct subscription_secret {
+    struct secret key;
+    char *text;         /* "whsec_..." */
+    int64_t expires_us; /* 0: never */
+};
+
+/* One of the user's own request headers. The value is a secret: never logged, never shown. */
+struct subscription_header {
+    char *name;
+    char *line; /* "name: value" */
+};
+
+struct subscription_list {
+    char **items;
+    size_t count;
+};
+
 struct subscription {
     char *id, *name, *url, *host;
-    char **events; /* globs: "*", "task.*", "run.finished" */
-    size_t event_count;
-    struct secret secret;
-    char *secret_text;
+    struct subscription_list events; /* globs: "*", "task.*", "run.finished" */
+    /* Any of each list; an empty list lets everything through. */
+    struct subscription_list namespaces, experiments, pipelines, recurring_runs;
+    char *filter_text; /* or NULL */
+    struct cel *filter;
+    enum subscription_format format;
+    enum subscription_payload payload;
+    struct subscription_header *headers;
+    size_t header_count;
+    struct subscription_secret *secrets; /* the newest first; at least one */
+    size_t secret_count;
+    bool is_ordered; /* "order": "run" */
+    int max_in_flight;
+    int64_t max_per_second; /* 0: no limit */
+    int64_t timeout_ms;     /* 0: the daemon's setting */
     bool is_enabled;
     char *disabled_reason; /* or NULL */
     int64_t created_us;
+    int64_t rev;   /* of the record: each change makes it one more */
     int in_flight; /* sender's: attempts under way */
 };
 
-/*
- * From an API body: {"url", "name"?, "events"? (default ["*"]), "secret"? (made when absent),
- * "enabled"?}. Unknown members are refused.
- */
-struct subscription *subscription_from_body(const json_t *body, const struct egress *egress,
-    struct err *err);
+#define SUBSCRIPTION_HEADERS_MAX 16
+#define SUBSCRIPTION_IN_FLIGHT_MAX 64
+
+/* From an API body; every member but the url has a default. Unknown members are refused. */
+struct subscription *subscription_from_body(
+    const json_t *body, const struct egress *egress, struct err *err);
+/* From what subscription_record() gave, also of an older version. */
 struct subscription *subscription_from_record(const json_t *record, struct err *err);
 void subscription_free(struct subscription *s);
-/* With the secret: what is stored, and what create answers. Without: everywhere else. */
-json_t *subscription_json(const struct subscription *s, bool with_secret);
-bool subscription_wants(const struct subscription *s, const char *type);
+/* What is stored, secrets and header values included. */
+json_t *subscription_record(const struct subscription *s);
+/* What is shown: names of headers without their values, secrets without their texts. */
+json_t *subscription_shown(const struct subscription *s);
+
+/*
+ * Does this event ({"id","type","time_us","data"}) go to this subscription? Not while it is
+ * disabled. A filter that cannot be evaluated says no, and err says why.
+ */
+bool subscription_wants(const struct subscription *s, const json_t *event, struct err *err);
+
+/* The value of webhook-signature: one signature for each secret that is live at now_us, the newest
+ * first, separated by spaces. malloc'd. */
+char *subscription_sign(
+    const struct subscription *s, const char *id, int64_t now_us, const void *body, size_t len);
+/* Its own value of this header replaces ours. */
+bool subscription_has_header(const struct subscription *s, const char *name);
+
+/* subscription_headers.c: check and take the member `headers`, an object {name: value} or NULL. */
+int subscription_read_headers(struct subscription *s, const json_t *headers, struct err *err);
 
 #endif

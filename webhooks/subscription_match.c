@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which events go to a subscription: its event types, its lists, its filter expression. */
+#include "webhooks/subscription.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+
+static bool is_type_wanted(const struct subscription *s, const char *type)
+{
+    for (size_t i = 0; i < s->events.count; i++) {
+        if (fnmatch(s->events.items[i], type, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is one of the list the value of one of these members? An event without them is of none. */
+static bool is_listed(
+    const struct subscription_list *list, const json_t *data, const char *id, const char *name)
+{
+    const char *has_id = jget_str(data, id, ""), *has_name = jget_str(data, name, "");
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i], has_id) == 0 || strcmp(list->items[i], has_name) == 0) {
+            return true;
+        }
+    }
+    return list->count == 0;
+}
+
+bool subscription_wants(const struct subscription *s, const json_t *event, struct err *err)
+{
+    (void)err;
+    const json_t *data = json_object_get(event, "data");
+    return s->is_enabled && is_type_wanted(s, jget_str(event, "type", "")) &&
+           is_listed(&s->namespaces, data, "namespace", "namespace") &&
+           is_listed(&s->experiments, data, "experiment_id", "experiment_name") &&
+           is_listed(&s->pipelines, data, "pipeline_id", "pipeline_name") &&
+           is_listed(&s->recurring_runs, data, "recurring_run_id", "recurring_run_name");
+}
