@@ -2,7 +2,7 @@
 # Unit tests (cmocka), one program per tests/unit/<module>/test_*.c, linked with everything.
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
-set(RONDO_ALL_MODULES api webhooks scheduler lease trigger exec run kube catalog artifact pipeline cron base)
+set(RONDO_ALL_MODULES api webhooks cel scheduler lease trigger exec run kube catalog artifact pipeline cron base)
 
 # Helpers that unit tests share; each is linked only where it is used.
 add_library(test_support STATIC tests/support/fake_executor.c)

@@ -6,7 +6,7 @@
      4   webhooks                     scheduler.c
      3              trigger           exec
      2                     run                     own programs:  launch, api/cli
-     1   cron   pipeline   artifact   kube   lease        catalog (on pipeline)
+     1   cron   pipeline   artifact   kube   lease   cel  catalog (on pipeline)
      0   base
 
 A file includes files of its own module and of lower layers, never of its own layer's other
@@ -25,6 +25,7 @@ RANK = {
     "artifact": 1,
     "kube": 1,
     "lease": 1,
+    "cel": 1.5,  # knows time zones
     "catalog": 1.5,  # keeps compiled pipelines
     "run": 2,
     "trigger": 3,
@@ -77,6 +78,8 @@ def module_of(path):
         return "scheduler" if len(parts) == 2 else parts[1]
     if parts[0] == "api":
         return "cli" if parts[1] == "cli" else "api"
+    if parts[:2] == ["webhooks", "cel"]:
+        return "cel"
     return "webhooks" if parts[0] == "webhooks" else None
 
 
