@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/http_msg.h"
@@ -19,6 +20,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/plan.h"
 #include "scheduler/run.h"
+#include "webhooks/forge.h"
 #include "webhooks/git_push.h"
 #include "webhooks/git_trigger.h"
 #include "webhooks/webhooks.h"
@@ -48,7 +50,8 @@ struct reception {
     void *owner;
     const char *trigger_id;
     json_t *trigger;
-    struct git_push push;
+    struct hook_message message;
+    const struct git_push *push; /* the first of the message */
     json_t *parameters;
     const char *experiment_id, *version_id, *spec, *pipeline_name; /* in req->pool */
 };
@@ -103,7 +106,7 @@ static void reception_refuse(struct reception *r, const struct err *err)
 static void reception_ignore(struct reception *r, const char *why)
 {
     LOG_INFO("push ignored", "trigger=%s delivery=%s reason=%s", r->trigger_id,
-        LOG_Q(r->push.delivery), LOG_Q(why));
+        LOG_Q(r->message.delivery), LOG_Q(why));
     reception_end(r, 200, json_pack("{s:s,s:s}", "result", "ignored", "reason", why));
 }
 
@@ -117,7 +120,7 @@ static void on_run(void *owner, const json_t *run, const struct err *err)
     }
     const char *run_id = jget_str(run, "id", "");
     LOG_INFO("push started a run", "trigger=%s delivery=%s ref=%s commit=%s run=%s", r->trigger_id,
-        LOG_Q(r->push.delivery), LOG_Q(r->push.ref), r->push.after, run_id);
+        LOG_Q(r->push->delivery), LOG_Q(r->push->ref), r->push->commit, run_id);
     if (r->hooks->set.engine != NULL) {
         engine_wake(r->hooks->set.engine, run_id);
     }
@@ -139,12 +142,12 @@ static void reception_create_run(struct reception *r)
     struct id id;
     struct pool *pool = r->req->pool;
     const char *name = pool_printf(
-        pool, "%s %s %.*s", r->pipeline_name, r->push.branch, SHORT_COMMIT, r->push.after);
-    id_derive(&id, r->trigger_id, pool_printf(pool, "push/%s", r->push.delivery));
+        pool, "%s %s %.*s", r->pipeline_name, r->push->branch, SHORT_COMMIT, r->push->commit);
+    id_derive(&id, r->trigger_id, pool_printf(pool, "push/%s", r->push->delivery));
     json_t *trigger = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "kind", "git", "trigger_id",
-        r->trigger_id, "delivery", r->push.delivery, "repository", r->push.repository, "ref",
-        r->push.ref, "commit", r->push.after, "actor", clip(pool, r->push.actor, ACTOR_MAX),
-        "message", clip(pool, r->push.message, MESSAGE_MAX));
+        r->trigger_id, "delivery", r->push->delivery, "repository", r->push->repository, "ref",
+        r->push->ref, "commit", r->push->commit, "actor", clip(pool, r->push->actor, ACTOR_MAX),
+        "message", clip(pool, r->push->message, MESSAGE_MAX));
     struct run_request req = {
         .id = id.text,
         .name = clip(pool, name, RUN_NAME_MAX),
@@ -216,7 +219,7 @@ static void on_experiment(void *owner, const json_t *experiment, const struct er
 static void reception_accept(struct reception *r)
 {
     struct err err = ERR_INIT;
-    r->parameters = git_trigger_parameters(r->trigger, &r->push, &err);
+    r->parameters = git_trigger_parameters(r->trigger, r->push, &err);
     if (r->parameters == NULL) {
         reception_refuse(r, &err);
         return;
@@ -242,19 +245,22 @@ static void on_trigger(void *owner, redisReply *reply, const struct err *err)
     } else {
         err_set(&bad, ERR_NOT_FOUND, "no such trigger");
     }
-    enum git_event event;
+    struct hook_source source = {.forge = FORGE_GITHUB, .secret_count = 1};
+    source.secrets[0].text = jget_str(r->trigger, "secret", "");
     if (r->trigger == NULL ||
-        github_verify(r->req, jget_str(r->trigger, "secret", ""), &bad) != 0 ||
-        github_read(r->req, &event, &r->push, &bad) != 0) {
+        hook_verify(r->req, &source, clock_now_us(), &r->message.verified, &bad) != 0 ||
+        hook_read(r->req, &source, &r->message, &bad) != 0) {
         reception_refuse(r, &bad);
         return;
     }
     char why[512];
-    const char *refusal = event == GIT_EVENT_PING    ? "ping: this trigger is ready"
-                          : event == GIT_EVENT_OTHER ? "only push events start runs"
-                                                     : NULL;
+    const char *refusal = r->message.kind == HOOK_PUSH ? NULL : r->message.why;
+    if (refusal != NULL && refusal[0] == '\0') {
+        refusal = "only push events start runs";
+    }
     if (refusal == NULL) {
-        refusal = git_trigger_refuses(r->trigger, &r->push, why, sizeof why);
+        r->push = r->message.pushes;
+        refusal = git_trigger_refuses(r->trigger, r->push, why, sizeof why);
     }
     if (refusal != NULL) {
         reception_ignore(r, refusal);

@@ -194,7 +194,7 @@ static json_t *variable(const struct git_push *push, const char *name)
     const struct {
         const char *name, *value;
     } all[] = {{"$branch", push->branch}, {"$tag", push->tag}, {"$ref", push->ref},
-        {"$commit", push->after}, {"$before", push->before}, {"$repository", push->repository},
+        {"$commit", push->commit}, {"$before", push->before}, {"$repository", push->repository},
         {"$url", push->url}, {"$actor", push->actor}, {"$message", push->message},
         {"$delivery", push->delivery}};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {

@@ -27,6 +27,14 @@ void sha256_hex(const void *data, size_t len, char out[SHA256_HEX_LEN + 1]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
     unsigned char out[SHA256_LEN]);
 
+enum hmac_hash { HMAC_SHA256, HMAC_SHA512, HMAC_SHA1 };
+#define HMAC_LEN_MAX 64
+/* Bytes of the digest: 32, 64, 20. */
+size_t hmac_len(enum hmac_hash hash);
+/* Returns hmac_len(hash). */
+size_t hmac_make(enum hmac_hash hash, const void *key, size_t key_len, const void *data,
+    size_t len, unsigned char out[HMAC_LEN_MAX]);
+
 void random_bytes(void *out, size_t len); /* aborts if the kernel has none */
 
 void hex_encode(const void *data, size_t len, char *out); /* out: 2*len+1 */

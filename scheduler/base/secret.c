@@ -57,17 +57,36 @@ void sha256_hex(const void *data, size_t len, char out[SHA256_HEX_LEN + 1])
     hex_encode(digest, sizeof digest, out);
 }
 
-void hmac_sha256(
-    const void *key, size_t key_len, const void *data, size_t len, unsigned char out[SHA256_LEN])
+size_t hmac_len(enum hmac_hash hash)
 {
-    unsigned out_len = SHA256_LEN;
+    return hash == HMAC_SHA512 ? SHA512_DIGEST_LENGTH
+           : hash == HMAC_SHA1 ? SHA_DIGEST_LENGTH
+                               : SHA256_DIGEST_LENGTH;
+}
+
+size_t hmac_make(enum hmac_hash hash, const void *key, size_t key_len, const void *data, size_t len,
+    unsigned char out[HMAC_LEN_MAX])
+{
+    const EVP_MD *md = hash == HMAC_SHA512 ? EVP_sha512()
+                       : hash == HMAC_SHA1 ? EVP_sha1()
+                                           : EVP_sha256();
+    unsigned out_len = HMAC_LEN_MAX;
 
     assert(key_len <= INT_MAX);
     /* HMAC() takes a NULL key for "the one of last time". */
-    const unsigned char *got = HMAC(EVP_sha256(), key_len > 0 ? key : "", (int)key_len,
+    const unsigned char *got = HMAC(md, key_len > 0 ? key : "", (int)key_len,
         len > 0 ? data : (const void *)"", len, out, &out_len);
-    assert(got != NULL && out_len == SHA256_LEN);
+    assert(got != NULL && out_len == hmac_len(hash));
     (void)got;
+    return out_len;
+}
+
+void hmac_sha256(
+    const void *key, size_t key_len, const void *data, size_t len, unsigned char out[SHA256_LEN])
+{
+    unsigned char mac[HMAC_LEN_MAX];
+    hmac_make(HMAC_SHA256, key, key_len, data, len, mac);
+    memcpy(out, mac, SHA256_LEN);
 }
 
 void random_bytes(void *out, size_t len)

@@ -13,7 +13,7 @@
 #include "base/http_msg.h"
 #include "base/json.h"
 #include "base/pool.h"
-#include "webhooks/git_push.h"
+#include "webhooks/forge.h"
 #include "webhooks/git_trigger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -75,14 +75,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     body[size] = '\0';
     req.body = body;
     req.body_len = size;
-    enum git_event event;
-    struct git_push push;
+    struct hook_source source = {.forge = FORGE_GITHUB};
+    struct hook_message message = {0};
     struct err err = ERR_INIT;
-    if (github_read(&req, &event, &push, &err) != 0) {
+    if (hook_read(&req, &source, &message, &err) != 0) {
         assert(err.code == ERR_INVALID && err.msg[0] != '\0');
-    } else if (event == GIT_EVENT_PUSH) {
-        check_push(&push);
-        decide(&push);
+    } else if (message.kind == HOOK_PUSH) {
+        check_push(message.pushes);
+        decide(message.pushes);
     }
     pool_free(pool);
     free(body);

@@ -14,7 +14,7 @@
 #include "base/pool.h"
 #include "base/secret.h"
 #include "base/util.h"
-#include "webhooks/git_push.h"
+#include "webhooks/forge.h"
 #include "webhooks/signature.h"
 
 #define NOW_S INT64_C(1795000000)
@@ -79,7 +79,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct http_request req = {.pool = pool, .body = (const char *)body, .body_len = size};
     struct err err = ERR_INIT;
     http_fields_add(pool, &req.headers, "X-Hub-Signature-256", hub);
-    if (github_verify(&req, secret, &err) != 0) {
+    struct hook_source source = {
+        .forge = FORGE_GITHUB, .secrets = {{.text = secret}}, .secret_count = 1};
+    struct hook_verified verified;
+    if (hook_verify(&req, &source, NOW_S * 1000000, &verified, &err) != 0) {
         assert(err.code == ERR_UNAUTHENTICATED && err.msg[0] != '\0');
     } else {
         assert(strlen(hub) == strlen("sha256=") + SHA256_HEX_LEN);

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/util.h"
+#include "webhooks/forge.h"
 #include "webhooks/git_push.h"
 #include "webhooks/git_trigger.h"
 
@@ -68,7 +69,11 @@ static void test_signatures(void **state)
         struct http_request *req = request(pool, rows[i].body);
         header(req, "x-hub-signature-256", rows[i].first);
         header(req, "X-Hub-Signature-256", rows[i].second);
-        int rc = github_verify(req, "It's a Secret to Everybody", &err);
+        struct hook_source source = {.forge = FORGE_GITHUB,
+            .secrets = {{.text = "It's a Secret to Everybody"}},
+            .secret_count = 1};
+        struct hook_verified verified;
+        int rc = hook_verify(req, &source, 0, &verified, &err);
         if (rc != rows[i].rc) {
             fail_msg("%s: got %d %s", rows[i].name, rc, err.msg);
         }
@@ -86,14 +91,21 @@ static const char *push_text(
         ref, after, after, message);
 }
 
-static int read_push(struct pool *pool, const char *body, const char *type, struct git_push *push,
-    enum git_event *event, struct err *err)
+static int read_push(
+    struct pool *pool, const char *body, const char *type, struct git_push *push, struct err *err)
 {
+    struct hook_source source = {.forge = FORGE_GITHUB};
+    struct hook_message message = {0};
     struct http_request *req = request(pool, body);
     header(req, "X-GitHub-Event", "push");
     header(req, "X-GitHub-Delivery", "d-1");
     header(req, "Content-Type", type);
-    return github_read(req, event, push, err);
+    if (hook_read(req, &source, &message, err) != 0) {
+        return -1;
+    }
+    assert_int_equal(message.kind, HOOK_PUSH);
+    *push = message.pushes[0];
+    return 0;
 }
 
 static void test_read(void **state)
@@ -102,10 +114,8 @@ static void test_read(void **state)
     CLEANUP(pool_freep) struct pool *pool = pool_new();
     struct err err = ERR_INIT;
     struct git_push push;
-    enum git_event event;
     const char *body = push_text(pool, "refs/heads/feature/a", SHA_B, "work");
-    assert_int_equal(read_push(pool, body, "application/json", &push, &event, &err), 0);
-    assert_int_equal(event, GIT_EVENT_PUSH);
+    assert_int_equal(read_push(pool, body, "application/json", &push, &err), 0);
     assert_string_equal(push.branch, "feature/a");
     assert_null(push.tag);
     assert_string_equal(push.after, SHA_B);
@@ -118,8 +128,7 @@ static void test_read(void **state)
     buf_adds(&form, "payload=");
     http_encode(&form, body);
     assert_int_equal(
-        read_push(pool, buf_str(&form), "application/x-www-form-urlencoded", &push, &event, &err),
-        0);
+        read_push(pool, buf_str(&form), "application/x-www-form-urlencoded", &push, &err), 0);
     assert_string_equal(push.branch, "feature/a");
     buf_done(&form);
 }
@@ -140,8 +149,7 @@ static void test_read_refuses(void **state)
         CLEANUP(pool_freep) struct pool *pool = pool_new();
         struct err err = ERR_INIT;
         struct git_push push;
-        enum git_event event;
-        if (read_push(pool, bodies[i], "application/json", &push, &event, &err) == 0) {
+        if (read_push(pool, bodies[i], "application/json", &push, &err) == 0) {
             fail_msg("accepted: %s", bodies[i]);
         }
         assert_int_equal(err.code, ERR_INVALID);
@@ -191,13 +199,12 @@ static void test_decides(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         CLEANUP(pool_freep) struct pool *pool = pool_new();
         struct git_push push;
-        enum git_event event;
         struct err err = ERR_INIT;
         char why[512];
         json_t *record = trigger(rows[i].trigger);
         assert_int_equal(
             read_push(pool, push_text(pool, rows[i].ref, rows[i].after, rows[i].message),
-                "application/json", &push, &event, &err),
+                "application/json", &push, &err),
             0);
         const char *refusal = git_trigger_refuses(record, &push, why, sizeof why);
         if ((refusal == NULL) != rows[i].starts) {
@@ -212,10 +219,9 @@ static void test_parameters(void **state)
     (void)state;
     CLEANUP(pool_freep) struct pool *pool = pool_new();
     struct git_push push;
-    enum git_event event;
     struct err err = ERR_INIT;
     assert_int_equal(read_push(pool, push_text(pool, "refs/heads/main", SHA_B, "m"),
-                         "application/json", &push, &event, &err),
+                         "application/json", &push, &err),
         0);
     json_t *record =
         trigger("{\"pipeline_id\":\"p\",\"parameters\":{\"b\":{\"from\":\"$branch\"},"
