@@ -69,8 +69,7 @@ struct run_request {
     const json_t *trigger;      /* {"kind":"api"|"git"|"schedule", ...} or NULL */
 };
 
-/* The run's `doc` (contrib/docs/storage.md) of a request whose id is set; new reference. Whoever
- * creates runs in a script of his own fills in recurring_run_id and index. */
+/* The run's `doc` (contrib/docs/storage.md); new reference. */
 json_t *run_doc(const struct run_request *req);
 
 /*

@@ -44,7 +44,7 @@ static void set_text(
     json_object_set_new(record, field, json_string(text == NULL ? fallback : text));
 }
 
-/* Members that readers may rely on, whoever wrote the doc. */
+/* Members that readers may rely on: a doc has those only that are not empty. */
 static void fill_doc(json_t *record, const char *id)
 {
     static const char *const texts[] = {"name", "description", "experiment_id", "spec",
@@ -102,6 +102,9 @@ json_t *record_from_reply(const redisReply *reply, const char *id, struct err *e
     const char *rr = reply_field(reply, "rr");
     if (rr != NULL && rr[0] != '\0') {
         json_object_set_new(record, "recurring_run_id", json_string(rr));
+        if (json_object_size(json_object_get(record, "trigger")) == 0) {
+            json_object_set_new(record, "trigger", json_pack("{s:s}", "kind", "schedule"));
+        }
     }
     json_t *history = parse_field(reply, "history", id, err);
     json_t *outputs = history == NULL ? NULL : parse_field(reply, "outputs", id, err);

@@ -78,39 +78,32 @@ static bool run_op_id_ok(struct store *store, const char *id, run_json_fn *done,
     return false;
 }
 
-static void set_text(json_t *doc, const char *key, const char *value)
-{
-    json_object_set_new(doc, key, json_string(value == NULL ? "" : value));
-}
-
 static void set_object(json_t *doc, const char *key, const json_t *value)
 {
-    json_object_set_new(doc, key, json_is_object(value) ? json_deep_copy(value) : json_object());
+    if (json_object_size(value) > 0) {
+        json_object_set_new(doc, key, json_deep_copy(value));
+    }
 }
 
+/* What is empty is left out: record_from_reply() gives it back. */
 json_t *run_doc(const struct run_request *req)
 {
     json_t *doc = json_object();
-    set_text(doc, "id", req->id);
-    set_text(doc, "name", req->name);
-    set_text(doc, "description", req->description);
-    set_text(doc, "experiment_id", req->experiment_id);
-    set_text(doc, "spec", req->spec);
-    set_text(doc, "pipeline_name", req->pipeline_name);
-    set_text(doc, "pipeline_id", req->pipeline_id);
-    set_text(doc, "version_id", req->version_id);
+    jset_str(doc, "name", req->name);
+    jset_str(doc, "description", req->description);
+    jset_str(doc, "experiment_id", req->experiment_id);
+    jset_str(doc, "spec", req->spec);
+    jset_str(doc, "pipeline_name", req->pipeline_name);
+    jset_str(doc, "pipeline_id", req->pipeline_id);
+    jset_str(doc, "version_id", req->version_id);
     set_object(doc, "parameters", req->parameters);
-    if (json_object_size(req->artifacts) > 0) {
-        set_object(doc, "artifacts", req->artifacts);
-    }
-    set_text(doc, "pipeline_root", req->pipeline_root);
-    set_text(doc, "service_account", req->service_account);
+    set_object(doc, "artifacts", req->artifacts);
+    jset_str(doc, "pipeline_root", req->pipeline_root);
+    jset_str(doc, "service_account", req->service_account);
     jset_str(doc, "pool", req->pool);
     if (req->priority != 0) {
         json_object_set_new(doc, "priority", json_integer(req->priority));
     }
-    set_text(doc, "recurring_run_id", "");
-    json_object_set_new(doc, "index", json_integer(0));
     set_object(doc, "trigger", req->trigger);
     return doc;
 }

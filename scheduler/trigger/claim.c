@@ -108,7 +108,7 @@ static void tick_args(
         struct buf detail;
         buf_init(&detail, 256);
         tick_detail(e, tick->slot_us, &detail);
-        tick_entry_born(e, tick->run_id.text, index, tick->slot_us, now_us, buf_str(&detail), text);
+        tick_entry_born(e, index, tick->slot_us, now_us, buf_str(&detail), text);
         buf_done(&detail);
         arg_text(args, text);
         tick_entry_event(e, tick->run_id.text, index, tick->slot_us, now_us, text);

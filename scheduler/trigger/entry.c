@@ -35,31 +35,39 @@ static void add_bare(struct buf *out, const char *text)
     buf_add(out, quoted + 1, strlen(quoted) - 2);
 }
 
-static void add_doc(struct buf *out, const struct tick_entry *e, const json_t *doc, bool pinned)
+/* The same, of a doc, where what is empty is left out. */
+static void add_text(struct buf *out, const json_t *doc, const char *key)
 {
-    buf_adds(out, "\"description\":\"\"");
-    add_member(out, "experiment_id", jget_str(doc, "experiment_id", ""));
-    add_member(out, "pipeline_id", jget_str(doc, "pipeline_id", ""));
-    add_member(out, "pipeline_root", jget_str(doc, "pipeline_root", ""));
-    add_member(out, "service_account", jget_str(doc, "service_account", ""));
-    add_member(out, "recurring_run_id", e->id.text);
-    add_member(out, "pipeline_name", jget_str(doc, "pipeline_name", ""));
+    const char *text = jget_str(doc, key, "");
+    if (text[0] != '\0') {
+        add_member(out, key, text);
+    }
+}
+
+static void add_object(struct buf *out, const json_t *doc, const char *key)
+{
+    const json_t *value = json_object_get(doc, key);
+    if (json_object_size(value) > 0) {
+        char *text CLEANUP(cleanup_free) = jtext(value);
+        buf_addf(out, ",\"%s\":%s", key, text);
+    }
+}
+
+/* What run_doc() makes, without its brackets, index and name. */
+static void add_doc(struct buf *out, const json_t *doc, bool pinned)
+{
+    add_text(out, doc, "experiment_id");
+    add_text(out, doc, "pipeline_id");
+    add_text(out, doc, "pipeline_root");
+    add_text(out, doc, "service_account");
+    add_text(out, doc, "pipeline_name");
     if (pinned) {
-        add_member(out, "spec", jget_str(doc, "spec", ""));
-        add_member(out, "version_id", jget_str(doc, "version_id", ""));
+        add_text(out, doc, "spec");
+        add_text(out, doc, "version_id");
     }
-    const json_t *parameters = json_object_get(doc, "parameters");
-    char *text CLEANUP(cleanup_free) = json_is_object(parameters) ? jtext(parameters) : NULL;
-    buf_addf(
-        out, ",\"trigger\":{\"kind\":\"schedule\"},\"parameters\":%s", text == NULL ? "{}" : text);
-    const json_t *artifacts = json_object_get(doc, "artifacts");
-    if (json_object_size(artifacts) > 0) {
-        char *given CLEANUP(cleanup_free) = jtext(artifacts);
-        buf_addf(out, ",\"artifacts\":%s", given);
-    }
-    if (jget_str(doc, "pool", "")[0] != '\0') {
-        add_member(out, "pool", jget_str(doc, "pool", ""));
-    }
+    add_object(out, doc, "parameters");
+    add_object(out, doc, "artifacts");
+    add_text(out, doc, "pool");
     if (jget_i64(doc, "priority", 0) != 0) {
         buf_addf(out, ",\"priority\":%" PRId64, jget_i64(doc, "priority", 0));
     }
@@ -83,7 +91,7 @@ static int prepare_texts(struct tick_entry *e, const json_t *doc, struct err *er
     add_bare(&all, jget_str(doc, "name", ""));
     buf_addc(&all, '\0');
     size_t doc_at = all.len;
-    add_doc(&all, e, doc, pinned);
+    add_doc(&all, doc, pinned);
     buf_addc(&all, '\0');
     size_t data_at = all.len;
     add_data(&all, e, doc);
@@ -215,11 +223,9 @@ void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text)
     e->progress_text = text;
 }
 
-void tick_entry_run_doc(
-    const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out)
+void tick_entry_run_doc(const struct tick_entry *e, int64_t index, struct buf *out)
 {
-    buf_addf(out, "{\"id\":\"%s\",\"index\":%" PRId64 ",\"name\":\"%s-%" PRId64 "\",", run_id,
-        index, e->name, index);
+    buf_addf(out, "{\"index\":%" PRId64 ",\"name\":\"%s-%" PRId64 "\"", index, e->name, index);
     buf_adds(out, e->doc);
     if (e->latest != NULL) {
         buf_adds(out, e->latest);
@@ -227,12 +233,12 @@ void tick_entry_run_doc(
     buf_addc(out, '}');
 }
 
-void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index, int64_t slot_us,
-    int64_t now_us, const char *detail, struct buf *out)
+void tick_entry_born(const struct tick_entry *e, int64_t index, int64_t slot_us, int64_t now_us,
+    const char *detail, struct buf *out)
 {
     run_born_head(
         out, now_us, slot_us, e->progress.generation, e->id.text, e->experiment_id, detail);
-    tick_entry_run_doc(e, run_id, index, out);
+    tick_entry_run_doc(e, index, out);
 }
 
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,

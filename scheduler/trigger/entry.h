@@ -67,11 +67,10 @@ int64_t tick_entry_due_us(const struct tick_entry *e);
 /* It has come so far: p is taken over, text too. */
 void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text);
 /* The doc of the run, and the event, of one firing. */
-void tick_entry_run_doc(
-    const struct tick_entry *e, const char *run_id, int64_t index, struct buf *out);
+void tick_entry_run_doc(const struct tick_entry *e, int64_t index, struct buf *out);
 /* The run to be, as claims write it (scheduler/run.h). */
-void tick_entry_born(const struct tick_entry *e, const char *run_id, int64_t index, int64_t slot_us,
-    int64_t now_us, const char *detail, struct buf *out);
+void tick_entry_born(const struct tick_entry *e, int64_t index, int64_t slot_us, int64_t now_us,
+    const char *detail, struct buf *out);
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
     int64_t slot_us, int64_t now_us, struct buf *out);
 

@@ -123,7 +123,6 @@ static void add_born(const struct recurring_op *op, const json_t *version, const
         .trigger = trigger,
     };
     json_t *doc CLEANUP(json_decrefp) = run_doc(&request);
-    json_object_set_new(doc, "recurring_run_id", json_string(op->id.text));
     char *text CLEANUP(cleanup_free) = jtext(doc);
     run_born_head(out, now_us, now_us, jget_i64(record, "generation", 1), op->id.text,
         request.experiment_id, "{\"manual\":true}");
