@@ -6,8 +6,11 @@
  * monotonic clock and only while Redis answers it, so no clocks are compared and a Redis that is
  * away puts nobody out. Each shard belongs to one member, by a rule that all compute alike from
  * the list of members. A shard whose holder is gone is taken by the member that the rule names; one
- * that the rule gives to another live member is given up. Taking a shard raises its epoch, and all
- * scripts that carry runs on compare it: a holder that was put out writes nothing more.
+ * that the rule gives to another live member is given up, by its holder: while that one lives
+ * nobody else takes it. So whoever finds itself written as the holder of what it does not carry on
+ * (the process before it did, or an answer was lost) takes it, also when it is to be given up at
+ * once: no shard is left to nobody for longer than a few beats. Taking a shard raises its epoch,
+ * and all scripts that carry runs on compare it: a holder that was put out writes nothing more.
  */
 #ifndef SCHEDULER_LEASE_H
 #define SCHEDULER_LEASE_H
@@ -80,12 +83,12 @@ const char *lease_url_of(const struct lease *lease, const char *instance);
 json_t *lease_members(const struct lease *lease);
 
 struct lease_counts {
-    int64_t held;            /* shards, now */
-    int64_t members;         /* alive, we too */
-    int64_t taken;           /* shards, since the start */
-    int64_t taken_over;      /* of these, from members that had died */
-    int64_t given_up;        /* to others */
-    int64_t fenced;          /* lost to others while we thought they were ours */
+    int64_t held;       /* shards, now */
+    int64_t members;    /* alive, we too */
+    int64_t taken;      /* shards, since the start */
+    int64_t taken_over; /* of these, from members that had died */
+    int64_t given_up;   /* to others */
+    int64_t fenced;     /* lost to others while we thought they were ours */
 };
 void lease_counts(const struct lease *lease, struct lease_counts *out);
 

@@ -20,6 +20,12 @@ static bool is_ours(const struct shard *s)
     return store_shard_epoch(s->lease->store, s->number) != 0;
 }
 
+/* Redis says that it is ours, whether we carry it on or not. */
+static bool is_written_as_ours(const struct shard *s)
+{
+    return strcmp(s->owner, s->lease->instance) == 0;
+}
+
 static void release(struct shard *s);
 
 /* ---- taking it ---- */
@@ -34,7 +40,7 @@ static void tell_news(void *owner)
 static void note_taken(struct shard *s)
 {
     struct lease *lease = s->lease;
-    bool is_from_another = s->owner[0] != '\0' && strcmp(s->owner, lease->instance) != 0;
+    bool is_from_another = s->owner[0] != '\0' && !is_written_as_ours(s);
     buf_addf(&lease->news, "%s%02x%s%s%s", lease->news.len > 0 ? " " : "", s->number,
         is_from_another ? "(of " : "", is_from_another ? s->owner : "", is_from_another ? ")" : "");
     loop_defer(lease->loop, &lease->tell_news, tell_news, lease);
@@ -44,7 +50,7 @@ static void taken(struct shard *s, int64_t epoch, int64_t knocks)
 {
     struct lease *lease = s->lease;
     bool is_regained = s->state == SHARD_STATE_REGAINING;
-    bool was_left = s->owner[0] == '\0' || strcmp(s->owner, lease->instance) == 0;
+    bool was_left = s->owner[0] == '\0' || is_written_as_ours(s);
     if (!is_regained) {
         lease->counts.taken++;
         lease->counts.taken_over += !was_left;
@@ -223,8 +229,7 @@ static void answer_knocks(struct shard *s, int64_t knocks)
 static void decide_ours(struct shard *s, int64_t knocks)
 {
     struct lease *lease = s->lease;
-    bool is_anothers =
-        strcmp(s->owner, lease->instance) != 0 && members_is_alive(&lease->members, s->owner);
+    bool is_anothers = !is_written_as_ours(s) && members_is_alive(&lease->members, s->owner);
     if (s->epoch != store_shard_epoch(lease->store, s->number)) {
         if (is_anothers) {
             lost(s);
@@ -252,9 +257,13 @@ static void decide_ours(struct shard *s, int64_t knocks)
 static void decide_others(struct shard *s)
 {
     struct lease *lease = s->lease;
-    bool is_free = s->owner[0] == '\0' || strcmp(s->owner, lease->instance) == 0 ||
-                   !members_is_alive(&lease->members, s->owner);
-    if (is_free && strcmp(s->target, lease->instance) == 0) {
+    bool is_free = s->owner[0] == '\0' || !members_is_alive(&lease->members, s->owner);
+    /*
+     * The process before this one held it, or the answer was lost when it was taken or released.
+     * Whoever's turn it is leaves it to us while we live, so we take it, and give it up as any
+     * other.
+     */
+    if (is_written_as_ours(s) || (is_free && strcmp(s->target, lease->instance) == 0)) {
         acquire(s, SHARD_STATE_ACQUIRING);
     }
 }
@@ -311,9 +320,8 @@ void held_tell_settled(struct lease *lease)
     }
     for (unsigned i = 0; i < lease->shard_count; i++) {
         const struct shard *s = &lease->shards[i];
-        bool is_taken =
-            members_is_alive(&lease->members, s->owner) && strcmp(s->owner, lease->instance) != 0;
-        bool is_for_us = strcmp(s->target, lease->instance) == 0;
+        bool is_taken = members_is_alive(&lease->members, s->owner) && !is_written_as_ours(s);
+        bool is_for_us = strcmp(s->target, lease->instance) == 0 || is_written_as_ours(s);
         if (!s->is_known || (is_for_us && !is_taken && s->state != SHARD_STATE_HELD)) {
             return;
         }

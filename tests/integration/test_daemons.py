@@ -253,6 +253,24 @@ def test_killed(redis):
         first.stop()
 
 
+def test_comes_back_after_another_has_joined(redis):
+    """What it had held is not left to nobody because the rule gives it to the one that joined meanwhile."""
+    with daemons(redis, 1) as some, contextlib.ExitStack() as stack:
+        first = some[0]
+        wait_shared(first)
+        second = Daemon(redis=redis.url, settings={"executor": "noop"})
+        stack.callback(second.remove)
+        stack.callback(second.kill9)
+        first.kill9()
+        second.launch()
+        wait_for(lambda: redis.command("HLEN", "rondo:{catalog}:daemons") == "2", what="the second one to join")
+        first.start()
+        wait_for(second._has_port, what="the second one's port")
+        wait_shared(first, second)
+        first.stop()
+        second.stop()
+
+
 def test_orderly_stop(redis):
     """It hands over; nothing is lost, and little time."""
     with daemons(redis) as (first, second):
