@@ -474,6 +474,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .timeout_ms = set->webhook_timeout_ms,
         .max_in_flight = set->webhook_in_flight,
         .log_max = set->webhook_log,
+        .max_subscriptions = set->webhook_subscriptions,
     };
     d->sender = sender_new(&sender, err);
     if (d->sender == NULL) {

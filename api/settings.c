@@ -143,6 +143,8 @@ static const struct option table[] = {
         "Webhooks", "Deadline of one delivery attempt."},
     {"webhook-in-flight", OPTION_INT, AT(webhook_in_flight), "64", 1, 10000, NULL, "Webhooks",
         "Delivery attempts under way at once."},
+    {"webhook-subscriptions", OPTION_INT, AT(webhook_subscriptions), "10000", 1, 100000, NULL,
+        "Webhooks", "Webhook subscriptions that there may be."},
     {"webhook-log", OPTION_INT, AT(webhook_log), "1000", 0, 1000000, NULL, "Webhooks",
         "Finished deliveries remembered for each subscription."},
 };

@@ -40,7 +40,7 @@ struct settings {
     int64_t history_max_runs, history_max_age_ms;
     /* webhooks */
     char *webhook_allow;
-    int64_t webhook_timeout_ms, webhook_in_flight, webhook_log;
+    int64_t webhook_timeout_ms, webhook_in_flight, webhook_log, webhook_subscriptions;
 };
 
 /* From flags, RONDO_* and --config; err names the option, the rule and the fix. */

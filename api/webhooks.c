@@ -12,6 +12,8 @@
 
 #define DELIVERIES_DEFAULT 100
 #define DELIVERIES_MAX 1000
+#define PAGE_DEFAULT 1000
+#define PAGE_MAX 1000
 
 static void reply_list(
     struct api_call *call, const char *key, const json_t *records, const struct err *err)
@@ -23,11 +25,6 @@ static void reply_list(
     json_t *out = api_keep(call, json_object());
     json_object_set(out, key, (json_t *)records);
     api_reply_json(call, 200, out);
-}
-
-static void on_subscriptions(void *owner, const json_t *records, const struct err *err)
-{
-    reply_list(owner, "subscriptions", records, err);
 }
 
 static void on_deliveries(void *owner, const json_t *records, const struct err *err)
@@ -45,7 +42,16 @@ static void handle_create(struct api_call *call)
 
 static void handle_list(struct api_call *call)
 {
-    subscription_all(call->api->sender, on_subscriptions, call);
+    struct err err = ERR_INIT;
+    int64_t max = PAGE_DEFAULT;
+    const char *size = http_query(&call->req, "page_size");
+    const char *token = http_query(&call->req, "page_token");
+    if (size != NULL && parse_i64(size, 1, PAGE_MAX, "page_size", &max, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
+    subscription_all(
+        call->api->sender, (size_t)max, token != NULL ? token : "", api_reply_record, call);
 }
 
 static void handle_get(struct api_call *call)
@@ -56,6 +62,49 @@ static void handle_get(struct api_call *call)
 static void handle_delete(struct api_call *call)
 {
     subscription_delete(call->api->sender, api_arg(call, "id"), api_reply_done, call);
+}
+
+typedef void change_fn(
+    struct sender *sender, const char *id, const json_t *body, webhook_json_fn *done, void *owner);
+
+static void change(struct api_call *call, change_fn *fn)
+{
+    const json_t *body = api_body_json(call);
+    if (body != NULL) {
+        fn(call->api->sender, api_arg(call, "id"), body, api_reply_record, call);
+    }
+}
+
+static void handle_patch(struct api_call *call)
+{
+    change(call, subscription_patch);
+}
+
+static void handle_rotate(struct api_call *call)
+{
+    change(call, subscription_rotate);
+}
+
+static void handle_enable(struct api_call *call)
+{
+    change(call, subscription_enable);
+}
+
+static void handle_disable(struct api_call *call)
+{
+    change(call, subscription_disable);
+}
+
+static void handle_ping(struct api_call *call)
+{
+    struct err err = ERR_INIT;
+    int64_t wait_ms = -1;
+    const char *wait = http_query(&call->req, "wait");
+    if (wait != NULL && parse_duration_ms(wait, "wait", &wait_ms, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
+    subscription_ping(call->api->sender, api_arg(call, "id"), wait_ms, api_reply_record, call);
 }
 
 static void on_known(void *owner, const json_t *record, const struct err *err)
@@ -83,6 +132,11 @@ static void handle_deliveries(struct api_call *call)
 const struct route routes_webhooks[] = {
     {"POST", BASE, handle_create, ROUTE_TOKEN},
     {"GET", BASE, handle_list, ROUTE_TOKEN},
+    {"POST", BASE "/{id}:rotate", handle_rotate, ROUTE_TOKEN},
+    {"POST", BASE "/{id}:enable", handle_enable, ROUTE_TOKEN},
+    {"POST", BASE "/{id}:disable", handle_disable, ROUTE_TOKEN},
+    {"POST", BASE "/{id}:ping", handle_ping, ROUTE_TOKEN},
+    {"PATCH", BASE "/{id}", handle_patch, ROUTE_TOKEN},
     {"GET", BASE "/{id}/deliveries", handle_deliveries, ROUTE_TOKEN},
     {"GET", BASE "/{id}", handle_get, ROUTE_TOKEN},
     {"DELETE", BASE "/{id}", handle_delete, ROUTE_TOKEN},

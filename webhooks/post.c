@@ -19,6 +19,7 @@
 #include "base/util.h"
 #include "webhooks/egress.h"
 #include "webhooks/sender.h"
+#include "webhooks/subscriptions.h"
 #include "webhooks_scripts.h"
 
 #define PER_SUBSCRIPTION 16
@@ -37,6 +38,7 @@ struct post {
     struct timer save_retry;
     char *delivery, *subscription, *type, *run;
     char *body; /* until it is sent */
+    char *url;  /* where it was sent to */
     char *content_type;
     json_t *headers; /* array of "name: value" that go with it; or NULL */
     int64_t made;    /* attempts before this one */
@@ -84,6 +86,7 @@ static void post_free(struct post *a)
     free(a->type);
     free(a->run);
     free(a->body);
+    free(a->url);
     free(a->content_type);
     json_decref(a->headers);
     free(a);
@@ -172,25 +175,6 @@ static void post_save(void *owner)
     a->save_call = store_eval(s->set.store, &script_delivery_done, args, on_saved, a);
 }
 
-static void disable(struct sender *s, struct subscription *sub, const char *why)
-{
-    LOG_WARN("webhook subscription disabled", "subscription=%s reason=%s", sub->id, LOG_Q(why));
-    sub->is_enabled = false;
-    free(sub->disabled_reason);
-    sub->disabled_reason = xstrdup(why);
-    json_t *record = subscription_record(sub);
-    char *text = jtext(record);
-    struct store_args *args = store_args_new();
-    store_key(args, "%ssubscriptions", store_catalog_prefix(s->set.store));
-    store_key(args, "%ssubscriptions_rev", store_catalog_prefix(s->set.store));
-    store_arg(args, sub->id);
-    store_arg(args, text);
-    store_eval(s->set.store, &script_subscription_disable, args, NULL, NULL);
-    explicit_bzero(text, strlen(text));
-    free(text);
-    json_decref(record);
-}
-
 /* Seconds or a date; more than a day is taken as a day. */
 static int64_t retry_after_ms(const struct http_reply *reply)
 {
@@ -210,7 +194,9 @@ static int64_t retry_after_ms(const struct http_reply *reply)
 static void post_failed(struct post *a, int64_t at_least_ms)
 {
     struct sender *s = a->outbox->sender;
-    int64_t wait_ms = post_backoff_ms(a->made + 1);
+    /* Whoever sent a ping wants to know now, not in three days. */
+    bool is_ping = strcmp(a->type, SUBSCRIPTION_PING) == 0;
+    int64_t wait_ms = is_ping ? -1 : post_backoff_ms(a->made + 1);
     s->counts.failed_attempts++;
     if (wait_ms < 0) {
         a->state = "FAILED";
@@ -244,7 +230,7 @@ static void post_judge(struct post *a, const struct http_reply *reply)
     snprintf(a->error, sizeof a->error, "the receiver answered %d", reply->status);
     struct subscription *sub = map_get(s->subscriptions, a->subscription);
     if (reply->status == 410 && sub != NULL) {
-        disable(s, sub, "the receiver answered 410 Gone");
+        subscriptions_disable(s, sub->id, a->url, "the receiver answered 410 Gone");
         a->state = "FAILED";
         s->counts.failed_attempts++;
         s->counts.dead++;
@@ -327,6 +313,7 @@ static void post_send(struct post *a, const struct subscription *sub, const char
         .fresh_connection = true,
         .allow_address = allow_address,
     };
+    a->url = xstrdup(sub->url);
     FAULT("webhook.post.before");
     a->call = http_call_start(s->set.http, &spec, on_answer, a);
 }

@@ -47,7 +47,11 @@ void request_free(struct request *r)
     }
     loop_defer_cancel(r->sender->set.loop, &r->answer);
     subscription_free(r->subscription);
+    timer_done(&r->timer);
     json_decref(r->rows);
+    json_decref(r->body);
+    secret_text_free(r->stored);
+    secret_text_free(r->secret);
     free(r->parts);
     free(r->id);
     free(r);

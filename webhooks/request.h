@@ -24,6 +24,17 @@ struct request {
     struct err err;
     void (*go)(struct request *r); /* once the subscriptions are known to be the newest */
     bool waits_for_subscriptions;
+    /* subscription_change.c */
+    int (*change)(struct request *r, json_t *record);
+    json_t *body; /* what is asked for */
+    char *stored; /* the record that the change was made from */
+    char *secret; /* a new one, shown in the answer */
+    unsigned conflicts;
+    /* subscription_ping.c */
+    struct timer timer;
+    int64_t wait_ms; /* below 0: as long as an attempt may take */
+    int64_t deadline_us, poll_ms;
+    unsigned shard;
 };
 
 struct part {

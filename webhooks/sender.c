@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "webhooks/egress.h"
 #include "webhooks/request.h"
+#include "webhooks/subscriptions.h"
 
 static void free_subscription(void *s)
 {
@@ -68,9 +69,7 @@ static void take_subscription(
     struct sender *s, struct map *old, const char *id, const redisReply *text)
 {
     struct err bad = ERR_INIT;
-    json_t *record = json_loads(reply_str(text), 0, NULL);
-    struct subscription *sub = record != NULL ? subscription_from_record(record, &bad) : NULL;
-    json_decref(record);
+    struct subscription *sub = subscriptions_read(reply_str(text), &bad);
     if (sub == NULL) {
         LOG_ERROR(
             "webhook subscription unreadable, left alone", "id=%s error=%s", id, LOG_Q(bad.msg));

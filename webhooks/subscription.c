@@ -22,7 +22,6 @@
 #define LIST_TEXT_MAX 256
 #define NAME_MAX_BYTES 128
 #define REASON_MAX_BYTES 512
-#define SECRETS_MAX 8
 #define PER_SECOND_MAX 100000
 #define IN_FLIGHT_DEFAULT 16
 #define TIMEOUT_MIN_MS 100
@@ -35,13 +34,9 @@ static const char *const formats[] = {
 static const char *const payloads[] = {"full", "thin", NULL};
 static const char *const orders[] = {"none", "run", NULL};
 
-static void free_text(char *text)
-{
-    if (text != NULL) {
-        explicit_bzero(text, strlen(text));
-    }
-    free(text);
-}
+const char *const subscription_members[] = {"url", "name", "events", "enabled", "namespaces",
+    "experiments", "pipelines", "recurring_runs", "filter", "format", "payload", "headers", "order",
+    "max_in_flight", "max_per_second", "timeout_ms", NULL};
 
 static void list_done(struct subscription_list *list)
 {
@@ -54,7 +49,7 @@ static void list_done(struct subscription_list *list)
 static void secret_entry_done(struct subscription_secret *secret)
 {
     secret_done(&secret->key);
-    free_text(secret->text);
+    secret_text_free(secret->text);
 }
 
 void subscription_free(struct subscription *s)
@@ -69,7 +64,7 @@ void subscription_free(struct subscription *s)
     list_done(&s->recurring_runs);
     for (size_t i = 0; i < s->header_count; i++) {
         free(s->headers[i].name);
-        free_text(s->headers[i].line);
+        secret_text_free(s->headers[i].line);
     }
     free(s->headers);
     for (size_t i = 0; i < s->secret_count; i++) {
@@ -254,15 +249,16 @@ static int read_secrets(struct subscription *s, const json_t *record, struct err
     size_t count = json_array_size(list), i;
     json_t *one;
     int64_t now = clock_now_us();
-    if (count > SECRETS_MAX) {
-        return err_set(err, ERR_INTERNAL, "secrets: more than %d", SECRETS_MAX);
+    if (count > SUBSCRIPTION_SECRETS_MAX) {
+        return err_set(err, ERR_INTERNAL, "secrets: more than %d", SUBSCRIPTION_SECRETS_MAX);
     }
     s->secrets = xcalloc(count + 1, sizeof *s->secrets);
     json_array_foreach((json_t *)list, i, one)
     {
         int64_t expires_us = jget_i64(one, "expires_us", 0);
-        if ((expires_us == 0 || expires_us > now) &&
-            add_secret(s, jget_str(one, "secret", ""), expires_us, err) != 0) {
+        if (expires_us != 0 && expires_us <= now) {
+            s->is_stale = true;
+        } else if (add_secret(s, jget_str(one, "secret", ""), expires_us, err) != 0) {
             return -1;
         }
     }
@@ -272,9 +268,10 @@ static int read_secrets(struct subscription *s, const json_t *record, struct err
     return s->secret_count > 0 ? 0 : err_set(err, ERR_INTERNAL, "secrets: none is live");
 }
 
-/* An address written into the URL itself can be judged at once; names are judged on connect. */
-static int check_literal(const char *host, const struct egress *egress, struct err *err)
+int subscription_check_host(
+    const struct subscription *s, const struct egress *egress, struct err *err)
 {
+    const char *host = s->host;
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
     const struct sockaddr *addr = NULL;
@@ -300,19 +297,23 @@ static int read_first_secret(struct subscription *s, const json_t *body, struct 
     char *text = given != NULL ? xstrdup(given) : signature_new_secret();
     s->secrets = xcalloc(1, sizeof *s->secrets);
     int rc = add_secret(s, text, 0, err);
-    free_text(text);
+    secret_text_free(text);
     return rc;
+}
+
+static int check_members(const json_t *body, struct err *err)
+{
+    const char *known[ARRAY_LEN(subscription_members) + 1] = {"secret"};
+    memcpy(known + 1, subscription_members, sizeof subscription_members);
+    return jread_only(body, "", known, err);
 }
 
 struct subscription *subscription_from_body(
     const json_t *body, const struct egress *egress, struct err *err)
 {
-    static const char *const known[] = {"url", "name", "events", "enabled", "namespaces",
-        "experiments", "pipelines", "recurring_runs", "filter", "format", "payload", "headers",
-        "order", "max_in_flight", "max_per_second", "timeout_ms", "secret", NULL};
     struct subscription *s = xcalloc(1, sizeof *s);
-    if (jread_only(body, "", known, err) != 0 || read_common(s, body, err) != 0 ||
-        read_first_secret(s, body, err) != 0 || check_literal(s->host, egress, err) != 0) {
+    if (check_members(body, err) != 0 || read_common(s, body, err) != 0 ||
+        read_first_secret(s, body, err) != 0 || subscription_check_host(s, egress, err) != 0) {
         subscription_free(s);
         return NULL;
     }

@@ -68,15 +68,24 @@ struct subscription {
     char *disabled_reason; /* or NULL */
     int64_t created_us;
     int64_t rev;   /* of the record: each change makes it one more */
+    bool is_stale; /* the record has more: secrets that have expired */
     int in_flight; /* sender's: attempts under way */
 };
 
+/* An event for the one subscription that its member "to" names, whatever it is subscribed to. */
+#define SUBSCRIPTION_PING "webhook.ping"
 #define SUBSCRIPTION_HEADERS_MAX 16
+#define SUBSCRIPTION_SECRETS_MAX 5 /* live at a time */
 #define SUBSCRIPTION_IN_FLIGHT_MAX 64
 
+/* Members of an API body, but "secret"; ends with NULL. */
+extern const char *const subscription_members[];
 /* From an API body; every member but the url has a default. Unknown members are refused. */
 struct subscription *subscription_from_body(
     const json_t *body, const struct egress *egress, struct err *err);
+/* An address written into the URL can be judged at once; names are judged on connect. */
+int subscription_check_host(
+    const struct subscription *s, const struct egress *egress, struct err *err);
 /* From what subscription_record() gave, also of an older version. */
 struct subscription *subscription_from_record(const json_t *record, struct err *err);
 void subscription_free(struct subscription *s);

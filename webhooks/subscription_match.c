@@ -35,6 +35,10 @@ bool subscription_wants(const struct subscription *s, const json_t *event, struc
 {
     (void)err;
     const json_t *data = json_object_get(event, "data");
+    const char *to = jget_str(event, "to", NULL);
+    if (to != NULL) {
+        return s->is_enabled && strcmp(to, s->id) == 0;
+    }
     return s->is_enabled && is_type_wanted(s, jget_str(event, "type", "")) &&
            is_listed(&s->namespaces, data, "namespace", "namespace") &&
            is_listed(&s->experiments, data, "experiment_id", "experiment_name") &&

@@ -7,33 +7,71 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
 #include "webhooks/request.h"
 #include "webhooks/sender.h"
+#include "webhooks/subscriptions.h"
 #include "webhooks_scripts.h"
 
 #define SUBSCRIPTIONS_MAX 10000
 
-static struct store_args *subscription_args(struct sender *s, const char *id, const char *text)
+struct subscription *subscriptions_read(const char *text, struct err *err)
+{
+    json_t *record = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    if (record == NULL) {
+        err_set(err, ERR_INTERNAL, "the record is no JSON");
+        return NULL;
+    }
+    struct subscription *sub = subscription_from_record(record, err);
+    json_decref(record);
+    return sub;
+}
+
+struct store_call *subscriptions_write(struct sender *s, const struct subscription *sub,
+    const char *made_from, store_done_fn *done, void *owner)
 {
     const char *prefix = store_catalog_prefix(s->set.store);
     struct store_args *args = store_args_new();
+    json_t *record = subscription_record(sub);
+    char *text = jtext(record);
     store_key(args, "%ssubscriptions", prefix);
     store_key(args, "%ssubscriptions_rev", prefix);
-    store_arg(args, id);
+    store_arg(args, sub->id);
     store_arg(args, text);
-    return args;
+    store_arg(args, made_from);
+    store_arg_i(args, s->set.max_subscriptions > 0 ? s->set.max_subscriptions : SUBSCRIPTIONS_MAX);
+    secret_text_free(text);
+    json_decref(record);
+    FAULT("webhook.subscription.before");
+    return store_eval(s->set.store, &script_subscription_put, args, done, owner);
+}
+
+/* When nobody else has changed any there is no need to read them all anew. */
+static void took_rev(struct sender *s, int64_t rev)
+{
+    if (s->load_call == NULL && rev == s->rev + 1) {
+        s->rev = rev;
+    }
+}
+
+void subscriptions_take(struct sender *s, struct subscription *sub, int64_t rev)
+{
+    const struct subscription *before = map_get(s->subscriptions, sub->id);
+    sub->in_flight = before != NULL ? before->in_flight : 0;
+    map_put(s->subscriptions, sub->id, sub);
+    took_rev(s, rev);
 }
 
 static void on_created(void *owner, redisReply *reply, const struct err *err)
 {
-    (void)reply;
     struct part *part = owner;
     struct request *r = part->request;
     part->call = NULL;
+    FAULT("webhook.subscription.after");
     if (err != NULL) {
         err_copy(&r->err, err);
     } else {
@@ -41,8 +79,8 @@ static void on_created(void *owner, redisReply *reply, const struct err *err)
         jset_str(r->rows, "secret", r->subscription->secrets[0].text);
         struct subscription *sub = STEAL(r->subscription);
         LOG_INFO(
-            "webhook subscription created", "subscription=%s url=%s", sub->id, LOG_Q(sub->url));
-        map_put(r->sender->subscriptions, sub->id, sub);
+            "webhook subscription created", "subscription=%s host=%s", sub->id, LOG_Q(sub->host));
+        subscriptions_take(r->sender, sub, reply_int(reply, 0));
     }
     request_end(r);
 }
@@ -50,24 +88,13 @@ static void on_created(void *owner, redisReply *reply, const struct err *err)
 void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *done, void *owner)
 {
     struct request *r = request_new(s, done, owner);
-    if (map_count(s->subscriptions) >= SUBSCRIPTIONS_MAX) {
-        err_set(
-            &r->err, ERR_LIMIT, "more than %d subscriptions; delete one first", SUBSCRIPTIONS_MAX);
-    } else {
-        r->subscription = subscription_from_body(body, s->egress, &r->err);
-    }
+    r->subscription = subscription_from_body(body, s->egress, &r->err);
     if (r->subscription == NULL) {
         request_end_soon(r);
         return;
     }
-    json_t *record = subscription_record(r->subscription);
-    char *text = jtext(record);
     struct part *part = request_parts(r, 1);
-    part->call = store_eval(s->set.store, &script_subscription_put,
-        subscription_args(s, r->subscription->id, text), on_created, part);
-    explicit_bzero(text, strlen(text));
-    free(text);
-    json_decref(record);
+    part->call = subscriptions_write(s, r->subscription, "", on_created, part);
 }
 
 static void get_go(struct request *r)
@@ -92,31 +119,70 @@ static int by_created(const void *a, const void *b)
 {
     const struct subscription *x = *(const struct subscription *const *)a;
     const struct subscription *y = *(const struct subscription *const *)b;
-    return x->created_us < y->created_us ? -1 : x->created_us > y->created_us;
+    return x->created_us != y->created_us ? (x->created_us < y->created_us ? -1 : 1)
+                                          : strcmp(x->id, y->id);
+}
+
+/* Is it behind the last one of the page before? A token is that one's "created_us.id". */
+static bool is_behind(const struct subscription *sub, int64_t created_us, const char *id)
+{
+    return sub->created_us != created_us ? sub->created_us > created_us : strcmp(sub->id, id) > 0;
+}
+
+static int read_token(const char *token, int64_t *created_us, const char **id, struct err *err)
+{
+    const char *dot = strchr(token, '.');
+    CLEANUP(cleanup_free)
+    char *number = dot != NULL ? xstrndup(token, (size_t)(dot - token)) : NULL;
+    if (number == NULL || !id_is_valid(dot + 1) ||
+        parse_i64(number, 0, INT64_MAX, "page_token", created_us, NULL) != 0) {
+        return err_set(err, ERR_INVALID,
+            "page_token: not one that this list gave as next_page_token; begin without it");
+    }
+    *id = dot + 1;
+    return 0;
 }
 
 static void all_go(struct request *r)
 {
     struct sender *s = r->sender;
-    size_t count = map_count(s->subscriptions), n = 0;
-    const struct subscription **all = xcalloc(count + 1, sizeof *all);
+    size_t n = 0, i = 0;
+    int64_t created_us = -1;
+    const char *last_id = "";
+    if (r->id[0] != '\0' && read_token(r->id, &created_us, &last_id, &r->err) != 0) {
+        request_end_soon(r);
+        return;
+    }
+    const struct subscription **all = xcalloc(map_count(s->subscriptions) + 1, sizeof *all);
     struct map_iter it = {0};
     void *value;
     while (map_next(s->subscriptions, &it, NULL, &value)) {
-        all[n++] = value;
+        if (is_behind(value, created_us, last_id)) {
+            all[n++] = value;
+        }
     }
     qsort(all, n, sizeof *all, by_created);
-    r->rows = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(r->rows, subscription_shown(all[i]));
+    json_t *rows = json_array();
+    for (; i < n && i < r->max; i++) {
+        json_array_append_new(rows, subscription_shown(all[i]));
+    }
+    r->rows = json_pack(
+        "{s:o,s:I}", "subscriptions", rows, "total_size", (json_int_t)map_count(s->subscriptions));
+    if (i < n && i > 0) {
+        json_object_set_new(r->rows, "next_page_token",
+            json_sprintf("%lld.%s", (long long)all[i - 1]->created_us, all[i - 1]->id));
     }
     free(all);
     request_end_soon(r);
 }
 
-void subscription_all(struct sender *s, webhook_json_fn *done, void *owner)
+void subscription_all(
+    struct sender *s, size_t max, const char *page_token, webhook_json_fn *done, void *owner)
 {
-    request_begin(request_new(s, done, owner), all_go);
+    struct request *r = request_new(s, done, owner);
+    r->id = xstrdup(page_token);
+    r->max = max;
+    request_begin(r, all_go);
 }
 
 static void drop_deliveries(struct sender *s, const char *id)
@@ -142,6 +208,7 @@ static void on_deleted(void *owner, redisReply *reply, const struct err *err)
     } else {
         LOG_INFO("webhook subscription deleted", "subscription=%s", r->id);
         map_remove(r->sender->subscriptions, r->id);
+        took_rev(r->sender, reply_int(reply, 0));
         drop_deliveries(r->sender, r->id);
         r->rows = json_object();
     }
@@ -153,6 +220,11 @@ void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done
     struct request *r = request_new(s, done, owner);
     struct part *part = request_parts(r, 1);
     r->id = xstrdup(id);
-    part->call = store_eval(
-        s->set.store, &script_subscription_put, subscription_args(s, id, ""), on_deleted, part);
+    const char *prefix = store_catalog_prefix(s->set.store);
+    struct store_args *args = store_args_new();
+    store_key(args, "%ssubscriptions", prefix);
+    store_key(args, "%ssubscriptions_rev", prefix);
+    store_arg(args, id);
+    store_arg(args, "");
+    part->call = store_eval(s->set.store, &script_subscription_put, args, on_deleted, part);
 }

@@ -17,6 +17,8 @@ struct secret {
 };
 void secret_set(struct secret *s, const void *bytes, size_t len);
 void secret_done(struct secret *s);
+/* Free a text after zeroing it. NULL is fine. */
+void secret_text_free(char *text);
 /* Constant time in the content. Different lengths are unequal. */
 bool secret_eq(const void *a, size_t a_len, const void *b, size_t b_len);
 

@@ -33,6 +33,7 @@ struct sender_settings {
     int64_t timeout_ms;         /* per attempt */
     int64_t max_in_flight;
     int64_t log_max;            /* finished deliveries kept per subscription */
+    int64_t max_subscriptions;  /* 0: 10,000 */
 };
 struct sender *sender_new(const struct sender_settings *settings, struct err *err);
 void sender_start(struct sender *sender, void (*done)(void *owner, const struct err *err),
@@ -54,14 +55,44 @@ void sender_free(struct sender *sender);
 void sender_wake(struct sender *sender, unsigned shard);
 
 /*
- * Subscription: {"v":1,"id","name","url","events":["task.finished","artifact.*"],"secret":"whsec_...",
- *  "enabled":true,"created_us"}. The secret is in the record given to the callback of create
- * only ("shown once"); elsewhere it is left out.
+ * Subscription: {"v","id","rev","name","url","events","namespaces","experiments","pipelines",
+ * "recurring_runs","filter","format","payload","header_names","order","max_in_flight",
+ * "max_per_second","timeout_ms","enabled","disabled_reason","created_us",
+ * "secrets":[{"expires_us"}]}; contrib/docs/webhooks.md says what each means. A secret's text is in
+ * the record given to the callbacks of create and rotate only ("shown once"), as "secret".
  */
 void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *done, void *owner);
 void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
-void subscription_all(struct sender *s, webhook_json_fn *done, void *owner);
+/* {"subscriptions","total_size","next_page_token"?}: at most `max`, the oldest first. page_token: ""
+ * or the one before's next_page_token. */
+void subscription_all(
+    struct sender *s, size_t max, const char *page_token, webhook_json_fn *done, void *owner);
+/*
+ * Changes are made from the newest record and stored only in its place; when another one got in
+ * between they are made anew. Their callbacks get the record.
+ *
+ * patch: JSON Merge Patch (RFC 7386) of a create's body without "secret"; null gives a member its
+ * default. "rev": only if the record still has it (ERR_CONFLICT).
+ */
+void subscription_patch(struct sender *s, const char *id, const json_t *body, webhook_json_fn *done,
+    void *owner);
+/* {"secret"?, "overlap_s"? (86400)}: another secret signs; those before go on for so long. */
+void subscription_rotate(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
+void subscription_enable(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
+/* {"reason"?} */
+void subscription_disable(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
 void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
+/*
+ * Send a "webhook.ping" event to this one alone, by the way of all events, and wait for its first
+ * attempt: at most wait_ms, below 0 as long as one may take. The record: {"event_id","delivery_id",
+ * "subscription_id","state","attempts","status"?,"error"?,"duration_ms"?}; a state of PENDING
+ * without attempts says that there was none in time.
+ */
+void subscription_ping(
+    struct sender *s, const char *id, int64_t wait_ms, webhook_json_fn *done, void *owner);
 /* Deliveries of a subscription, newest first: {"id","event_id","type","state":"PENDING"|"DELIVERED"|"FAILED",
  *  "attempts","next_us","created_us","status","error","duration_ms"}. */
 void delivery_all(struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done,

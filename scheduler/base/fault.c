@@ -66,8 +66,12 @@ static const char *const names[] = {
     "webhook.done.before",
     "webhook.enqueue.after",
     "webhook.enqueue.before",
+    "webhook.ping.after",
+    "webhook.ping.before",
     "webhook.post.after",
     "webhook.post.before",
+    "webhook.subscription.after",
+    "webhook.subscription.before",
     NULL,
 };
 

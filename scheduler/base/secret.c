@@ -40,6 +40,14 @@ void secret_done(struct secret *s)
     s->len = 0;
 }
 
+void secret_text_free(char *text)
+{
+    if (text != NULL) {
+        OPENSSL_cleanse(text, strlen(text));
+    }
+    free(text);
+}
+
 bool secret_eq(const void *a, size_t a_len, const void *b, size_t b_len)
 {
     return a_len == b_len && (a_len == 0 || CRYPTO_memcmp(a, b, a_len) == 0);

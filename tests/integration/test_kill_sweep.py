@@ -37,6 +37,9 @@ ELSEWHERE.update(dict.fromkeys([
 ELSEWHERE.update(dict.fromkeys([
     "local.volume.create.middle", "local.volume.delete.middle"],
     "half-made volumes: tests/unit/exec/test_local_settings.c"))
+ELSEWHERE.update(dict.fromkeys([
+    "webhook.ping.after", "webhook.ping.before", "webhook.subscription.after", "webhook.subscription.before"],
+    "changes of subscriptions: test_subscriptions.py"))
 
 
 def fault_points():

@@ -453,7 +453,9 @@ static void test_freed_with_requests_under_way(void **state)
     subscription_create(b.sender, bad, on_record, &b);
     subscription_get(b.sender, b.sub, on_record, &b);
     subscription_get(b.sender, "nobody", on_record, &b);
-    subscription_all(b.sender, on_record, &b);
+    subscription_all(b.sender, 10, "", on_record, &b);
+    subscription_patch(b.sender, b.sub, good, on_record, &b);
+    subscription_ping(b.sender, b.sub, -1, on_record, &b);
     delivery_all(b.sender, b.sub, 10, on_record, &b);
     subscription_delete(b.sender, b.sub, on_record, &b);
     sender_free(STEAL(b.sender));

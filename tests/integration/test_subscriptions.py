@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subscriptions over the API: changes beside each other, rotation of secrets, pings, filters."""
+
+import base64
+import concurrent.futures
+import json
+import subprocess
+import time
+
+import pytest
+import requests
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from rondo_testing import Daemon, Receiver, shell_spec, wait_for
+
+V1 = "/apis/rondo/v1/subscriptions"
+V2 = "/apis/v2beta1"
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1", "webhook_timeout": "30s"}) as one:
+        yield one
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as one:
+        yield one
+
+
+@pytest.fixture
+def subscribe(daemon):
+    """Subscriptions that are gone after the test."""
+    made = []
+
+    def make(url, **fields):
+        record = daemon.post(V1, {"url": url, **fields})
+        made.append(record["id"])
+        return record
+
+    yield make
+    for one in made:
+        daemon.call("DELETE", f"{V1}/{one}", expect=None)
+
+
+def redis(daemon, *words):
+    return subprocess.run(["redis-cli", "-s", str(daemon.data / "redis" / "redis.sock"), *words],
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
+def stored(daemon, subscription):
+    return json.loads(redis(daemon, "HGET", "rondo:{catalog}:subscriptions", subscription))
+
+
+def new_secret(fill):
+    return "whsec_" + base64.b64encode(bytes([fill]) * 32).decode()
+
+
+def wait_request(receiver, count):
+    return wait_for(lambda: receiver.requests[count - 1] if len(receiver.requests) >= count else None, 30,
+                    f"request {count}")
+
+
+class TestRecord:
+    def test_everything_is_stored_and_shown_without_secrets(self, daemon, receiver, subscribe):
+        fields = {"name": "all", "events": ["run.*"], "namespaces": ["n"], "experiments": ["e"], "pipelines": ["p"],
+                  "recurring_runs": ["r"], "format": "cloudevents", "payload": "thin", "order": "run",
+                  "max_in_flight": 2, "max_per_second": 5, "timeout_ms": 900, "enabled": False}
+        hidden = {"Authorization": "Bearer hush-hush", "X-Team": "hush-team"}
+        made = subscribe(receiver.url, headers=hidden, secret=new_secret(1), **fields)
+        assert made.pop("secret") == new_secret(1)
+        shown = daemon.get(f"{V1}/{made['id']}")
+        assert shown == made == next(s for s in daemon.get(V1)["subscriptions"] if s["id"] == made["id"])
+        assert fields.items() <= shown.items()
+        assert shown["header_names"] == ["Authorization", "X-Team"] and shown["secrets"] == [{"expires_us": 0}]
+        assert "hush" not in json.dumps(shown) and new_secret(1) not in json.dumps(shown)
+        assert daemon.patch(f"{V1}/{made['id']}", {"name": "again"})["header_names"] == shown["header_names"]
+        assert "hush" not in daemon.log() and new_secret(1)[6:] not in daemon.log()
+
+    def test_own_headers_are_sent(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, headers={"Authorization": "Bearer abc", "user-agent": "mine/1", "X-A": "b"})
+        daemon.post(f"{V1}/{made['id']}:ping")
+        headers = wait_request(receiver, 1)["headers"]
+        assert headers["authorization"] == "Bearer abc" and headers["x-a"] == "b" and headers["user-agent"] == "mine/1"
+
+    def test_a_record_of_version_1_goes_on(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, secret=new_secret(2))
+        old = {"v": 1, "id": made["id"], "name": "old", "url": receiver.url, "events": ["run.finished"],
+               "secret": new_secret(2), "enabled": True, "created_us": 5}
+        redis(daemon, "HSET", "rondo:{catalog}:subscriptions", made["id"], json.dumps(old))
+        redis(daemon, "INCR", "rondo:{catalog}:subscriptions_rev")
+        assert daemon.get(f"{V1}/{made['id']}")["name"] == "old"
+        run = daemon.create_run(shell_spec(), "old")["run_id"]
+        request = wait_request(receiver, 1)
+        assert Webhook(new_secret(2)).verify(request["body"], request["headers"])["data"]["run_id"] == run
+        daemon.patch(f"{V1}/{made['id']}", {"name": "new"})
+        record = stored(daemon, made["id"])
+        assert record["v"] == 2 and record["created_us"] == 5 and record["events"] == ["run.finished"]
+        assert record["secrets"] == [{"secret": new_secret(2), "expires_us": 0}] and "secret" not in record
+
+    def test_pages(self, daemon, receiver, subscribe):
+        made = [subscribe(receiver.url, name=f"page {n}")["id"] for n in range(5)]
+        seen, token, pages = [], "", 0
+        while True:
+            page = daemon.get(V1, page_size=2, **({"page_token": token} if token else {}))
+            assert len(page["subscriptions"]) <= 2 and page["total_size"] >= 5
+            seen += [s["id"] for s in page["subscriptions"]]
+            pages += 1
+            token = page.get("next_page_token")
+            if token is None:
+                break
+        assert [one for one in seen if one in made] == made and len(seen) == len(set(seen)) and pages >= 3
+        for bad in ({"page_size": 0}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": "5.x"}):
+            daemon.get(V1, expect=400, **bad)
+
+
+class TestPatch:
+    def test_members_and_defaults(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, name="a", pipelines=["p"], headers={"X-One": "1", "X-Two": "2"}, max_in_flight=3)
+        path = f"{V1}/{made['id']}"
+        changed = daemon.patch(path, {"name": "b", "pipelines": None, "max_in_flight": None, "timeout_ms": 700,
+                                      "headers": {"x-ONE": None, "X-Three": "3", "X-two": "22"}})
+        assert (changed["name"], changed["pipelines"], changed["max_in_flight"], changed["timeout_ms"]) == ("b", [], 16, 700)
+        assert stored(daemon, made["id"])["headers"] == {"X-Three": "3", "X-two": "22"}
+        assert changed["rev"] == made["rev"] + 1 and "secret" not in changed
+        assert daemon.patch(path, {"name": "b"})["rev"] == changed["rev"]  # nothing new, nothing written
+        assert daemon.patch(path, {"headers": None})["header_names"] == []
+        daemon.restart(kill=True)
+        assert daemon.get(path)["name"] == "b"
+
+    @pytest.mark.parametrize("body, says", [
+        ({"secret": "whsec_x"}, ":rotate"), ({"secrets": []}, ":rotate"), ({"id": "x"}, "id"), ({"created_us": 1}, "created_us"),
+        ({"rondo": 1}, "rondo"), ({"url": None}, "url"), ({"url": "ftp://x"}, "http"), ({"url": "http://10.0.0.1/"}, "--webhook-allow"),
+        ({"events": []}, "events"), ({"headers": {"Host": "x"}}, "not for users"), ({"headers": {"x": "a\r\nb"}}, "headers.x"),
+        ({"headers": []}, "headers"), ({"max_in_flight": 65}, "max_in_flight"), ({"format": "xml"}, "format"), ([], "object")])
+    def test_refused(self, daemon, receiver, subscribe, body, says):
+        made = subscribe(receiver.url)
+        before = stored(daemon, made["id"])
+        assert says in daemon.patch(f"{V1}/{made['id']}", body, expect=400)["message"]
+        assert stored(daemon, made["id"]) == before
+
+    def test_no_such_subscription(self, daemon):
+        nobody = f"{V1}/00000000-0000-4000-8000-000000000000"
+        daemon.patch(nobody, {"name": "x"}, expect=404)
+        for verb in ("rotate", "enable", "disable", "ping"):
+            daemon.post(f"{nobody}:{verb}", {}, expect=404)
+
+    def test_beside_each_other_none_is_lost(self, daemon, receiver, subscribe):
+        """Each changes a member of its own, and header of its own, while secrets are rotated."""
+        made = subscribe(receiver.url)
+        path = f"{V1}/{made['id']}"
+        members = [{"name": "n"}, {"timeout_ms": 800}, {"max_in_flight": 7}, {"max_per_second": 9}, {"order": "run"},
+                   {"payload": "thin"}, {"pipelines": ["p"]}, {"experiments": ["e"]}]
+        members += [{"headers": {f"X-{n}": str(n)}} for n in range(8)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            changes = [pool.submit(daemon.patch, path, body) for body in members]
+            changes += [pool.submit(daemon.post, f"{path}:rotate", {"secret": new_secret(n)}) for n in range(3)]
+            for one in changes:
+                one.result()
+        record = stored(daemon, made["id"])
+        for body in members[:8]:
+            assert body.items() <= record.items()
+        assert record["headers"] == {f"X-{n}": str(n) for n in range(8)}
+        assert {s["secret"] for s in record["secrets"]} == {new_secret(n) for n in range(3)} | {made["secret"]}
+        assert record["rev"] == len(changes)
+
+    def test_only_if_unchanged(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url)
+        path = f"{V1}/{made['id']}"
+        changed = daemon.patch(path, {"rev": made["rev"], "name": "first"})
+        assert "read it again" in daemon.patch(path, {"rev": made["rev"], "name": "second"}, expect=409)["message"]
+        assert daemon.patch(path, {"rev": changed["rev"], "name": "second"})["name"] == "second"
+
+    def test_beside_an_automatic_disable(self, daemon, subscribe):
+        """The receiver says 410 for the old URL while somebody gives the subscription another one."""
+        with Receiver(status=410) as gone, Receiver() as good:
+            gone.hold()
+            made = subscribe(gone.url, events=["run.finished"])
+            daemon.create_run(shell_spec(), "gone")
+            wait_for(lambda: gone.arrived, 30, "the request")
+            daemon.patch(f"{V1}/{made['id']}", {"url": good.url, "name": "moved"})
+            gone.release()
+            rows = wait_for(lambda: [r for r in daemon.get(f"{V1}/{made['id']}/deliveries")["deliveries"]
+                                     if r["state"] == "FAILED"], 30, "the end of it")
+            assert rows[0]["status"] == 410
+            shown = daemon.get(f"{V1}/{made['id']}")
+            assert shown["enabled"] and shown["name"] == "moved" and shown["url"] == good.url
+            assert daemon.post(f"{V1}/{made['id']}:ping")["state"] == "DELIVERED"
+
+
+class TestEnable:
+    def test_disable_and_enable(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url)
+        path = f"{V1}/{made['id']}"
+        off = daemon.post(f"{path}:disable", {"reason": "moving house"})
+        assert off["enabled"] is False and off["disabled_reason"] == "moving house"
+        assert "moving house" in daemon.post(f"{path}:ping", expect=400)["message"]
+        on = daemon.post(f"{path}:enable")
+        assert on["enabled"] is True and "disabled_reason" not in on
+        assert daemon.post(f"{path}:enable")["rev"] == on["rev"]
+        daemon.post(f"{path}:disable", {"reason": "x" * 513}, expect=400)
+        daemon.post(f"{path}:disable", {"why": "x"}, expect=400)
+        daemon.post(f"{path}:disable", {"reason": "again"})
+        assert "disabled_reason" not in daemon.patch(path, {"enabled": True})
+
+
+class TestRotation:
+    def test_old_and_new_verify_everything_in_the_overlap(self, daemon, receiver, subscribe):
+        old = subscribe(receiver.url)
+        path = f"{V1}/{old['id']}"
+        daemon.post(f"{path}:ping")
+        new = daemon.post(f"{path}:rotate", {"overlap_s": 600})
+        assert new["secret"] != old["secret"] and new["secret"].startswith("whsec_")
+        first, second = new["secrets"]
+        assert first["expires_us"] == 0 and abs(second["expires_us"] / 1e6 - time.time() - 600) < 60
+        for _ in range(3):
+            daemon.post(f"{path}:ping")
+        daemon.create_run(shell_spec(), "while both sign")
+        receiver.wait_events(1, "run.finished")
+        before, overlap = receiver.requests[0], receiver.requests[1:]
+        assert len(overlap) >= 4
+        for request in overlap:
+            headers = request["headers"]
+            assert len(headers["webhook-signature"].split(" ")) == 2
+            for one in (old, new):
+                Webhook(one["secret"]).verify(request["body"], headers)
+        Webhook(old["secret"]).verify(before["body"], before["headers"])
+        with pytest.raises(WebhookVerificationError):
+            Webhook(new["secret"]).verify(before["body"], before["headers"])
+
+    def test_the_old_one_ends(self, daemon, receiver, subscribe):
+        old = subscribe(receiver.url)
+        path = f"{V1}/{old['id']}"
+        new = daemon.post(f"{path}:rotate", {"secret": new_secret(7), "overlap_s": 0})
+        assert new["secret"] == new_secret(7) and new["secrets"] == [{"expires_us": 0}]
+        daemon.post(f"{path}:ping")
+        request = wait_request(receiver, 1)
+        Webhook(new["secret"]).verify(request["body"], request["headers"])
+        with pytest.raises(WebhookVerificationError):
+            Webhook(old["secret"]).verify(request["body"], request["headers"])
+        assert [s["secret"] for s in stored(daemon, old["id"])["secrets"]] == [new_secret(7)]
+
+    def test_refused(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, secret=new_secret(9))
+        path = f"{V1}/{made['id']}:rotate"
+        for body, says in (({"secret": "x"}, "whsec_"), ({"secret": new_secret(9)}, "has this one"), ({"overlap_s": -1}, "overlap_s"),
+                           ({"overlap_s": 31 * 86400}, "overlap_s"), ({"overlap": 1}, "overlap")):
+            assert says in daemon.post(path, body, expect=400)["message"]
+        for n in range(4):
+            daemon.post(path, {"secret": new_secret(n)})
+        assert "overlap_s 0" in daemon.post(path, expect=400)["message"]
+        assert len(daemon.post(path, {"overlap_s": 0})["secrets"]) == 1
+
+
+class TestPing:
+    def test_answer_tells_what_came_of_it(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, events=["run.finished"], pipelines=["none"])
+        with Receiver() as other:
+            subscribe(other.url)
+            answer = daemon.post(f"{V1}/{made['id']}:ping")
+            assert (answer["state"], answer["status"], answer["attempts"]) == ("DELIVERED", 200, 1)
+            request = receiver.requests[0]
+            assert request["headers"]["webhook-id"] == answer["delivery_id"]
+            event = Webhook(made["secret"]).verify(request["body"], request["headers"])
+            assert event["type"] == "webhook.ping" and event["data"]["subscription_id"] == made["id"]
+            daemon.create_run(shell_spec(), "not a ping")
+            other.wait_events(1, "run.finished")
+            assert "webhook.ping" not in {e["type"] for e in other.events()}
+        receiver.status = 503
+        answer = daemon.post(f"{V1}/{made['id']}:ping")
+        assert (answer["state"], answer["status"]) == ("FAILED", 503) and "503" in answer["error"]
+        rows = daemon.get(f"{V1}/{made['id']}/deliveries")["deliveries"]
+        assert [r["type"] for r in rows] == ["webhook.ping"] * 2 and rows[0]["id"] == answer["delivery_id"]
+
+    def test_nobody_listens_and_nobody_waits(self, daemon, subscribe):
+        with Receiver() as receiver:
+            made = subscribe(receiver.url)
+            receiver.hold()
+            answer = daemon.post(f"{V1}/{made['id']}:ping?wait=0")
+            assert answer["state"] == "PENDING" and answer["attempts"] == 0
+            answer = daemon.post(f"{V1}/{made['id']}:ping?wait=50ms")
+            assert answer["state"] == "PENDING"
+            receiver.release()
+            wait_for(lambda: len(receiver.requests) == 2, 30, "both pings")
+        answer = daemon.post(f"{V1}/{made['id']}:ping")
+        assert answer["state"] == "FAILED" and answer["error"]
+        daemon.post(f"{V1}/{made['id']}:ping?wait=x", expect=400)
+
+
+@pytest.fixture(scope="module")
+def mortal():
+    with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1", "webhook_subscriptions": 2}) as one:
+        yield one
+
+
+class TestKill:
+    """The daemon dies before or after Redis has what it was asked to write."""
+
+    @staticmethod
+    def die(mortal, point, method, path, body):
+        mortal.restart(kill=True, env={"RONDO_FAULT": f"{point}:1:crash"})
+        with pytest.raises(requests.RequestException):
+            mortal.call(method, path, json=body)
+        assert mortal.process.wait(10) == -9
+        mortal.kill9()
+        mortal.start()
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_change(self, mortal, receiver, when):
+        made = mortal.post(V1, {"url": receiver.url, "name": "old", "headers": {"X-A": "1"}})
+        path = f"{V1}/{made['id']}"
+        self.die(mortal, f"webhook.subscription.{when}", "PATCH", path, {"name": "new"})
+        shown = mortal.get(path)
+        assert shown["name"] == {"before": "old", "after": "new"}[when]
+        assert mortal.patch(path, {"name": "new"})["rev"] == made["rev"] + 1
+        self.die(mortal, f"webhook.subscription.{when}", "POST", f"{path}:rotate", {"secret": new_secret(3)})
+        assert len(mortal.get(path)["secrets"]) == {"before": 1, "after": 2}[when]
+        mortal.post(f"{path}:ping")
+        request = wait_request(receiver, 1)
+        Webhook(made["secret"]).verify(request["body"], request["headers"])
+        mortal.delete(path)
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_ping(self, mortal, receiver, when):
+        made = mortal.post(V1, {"url": receiver.url, "events": ["run.finished"]})
+        self.die(mortal, f"webhook.ping.{when}", "POST", f"{V1}/{made['id']}:ping", {})
+        assert mortal.post(f"{V1}/{made['id']}:ping")["state"] == "DELIVERED"
+        mortal.post(V1, {"url": receiver.url, "name": "the last"})
+        assert "webhook-subscriptions" in mortal.post(V1, {"url": receiver.url}, expect=400)["message"]
+        wait_for(lambda: len({r["headers"]["webhook-id"] for r in receiver.requests}) == {"before": 1, "after": 2}[when],
+                 30, "the pings that were stored")
+        for one in mortal.get(V1)["subscriptions"]:
+            mortal.delete(f"{V1}/{one['id']}")

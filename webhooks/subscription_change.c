@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changes of a subscription that is there. Each is made from the record in Redis and stored only
+ * in its place: when somebody got in between it is made anew from theirs, so that neither is
+ * lost.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/util.h"
+#include "webhooks/request.h"
+#include "webhooks/sender.h"
+#include "webhooks/signature.h"
+#include "webhooks/subscription.h"
+#include "webhooks/subscriptions.h"
+
+#define CONFLICTS_MAX 50 /* each means that another change got through */
+#define OVERLAP_DEFAULT_S 86400
+#define OVERLAP_MAX_S (INT64_C(30) * 86400)
+#define REASON_MAX_BYTES 512
+
+static void change_read(struct request *r);
+
+static void on_changed(void *owner, redisReply *reply, const struct err *err)
+{
+    struct part *part = owner;
+    struct request *r = part->request;
+    part->call = NULL;
+    FAULT("webhook.subscription.after");
+    if (err != NULL && err->code == ERR_CONFLICT && ++r->conflicts < CONFLICTS_MAX) {
+        subscription_free(STEAL(r->subscription));
+        change_read(r);
+        return;
+    }
+    if (err != NULL) {
+        err_copy(&r->err, err);
+    } else if (reply_int(reply, 0) == 0) {
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
+    } else {
+        struct subscription *sub = STEAL(r->subscription);
+        r->rows = subscription_shown(sub);
+        jset_str(r->rows, "secret", r->secret);
+        LOG_INFO("webhook subscription changed", "subscription=%s rev=%lld", sub->id,
+            (long long)sub->rev);
+        subscriptions_take(r->sender, sub, reply_int(reply, 0));
+    }
+    request_end(r);
+}
+
+/* r->subscription as it is; r->err, or what it is to be and whether that is anything new. */
+static bool change_make(struct request *r)
+{
+    CLEANUP(json_decrefp) json_t *now = subscription_record(r->subscription);
+    CLEANUP(json_decrefp) json_t *record = json_deep_copy(now);
+    if (r->change(r, record) != 0) {
+        return false;
+    }
+    bool is_new = !json_equal(now, record) || r->subscription->is_stale;
+    json_object_set_new(record, "rev", json_integer(r->subscription->rev + 1));
+    struct subscription *sub = subscription_from_record(record, &r->err);
+    if (sub == NULL) {
+        return false;
+    }
+    if (strcmp(sub->url, r->subscription->url) != 0 &&
+        subscription_check_host(sub, r->sender->egress, &r->err) != 0) {
+        subscription_free(sub);
+        return false;
+    }
+    if (is_new) {
+        subscription_free(r->subscription);
+        r->subscription = sub;
+    } else {
+        subscription_free(sub);
+    }
+    return is_new;
+}
+
+static void on_read(void *owner, redisReply *reply, const struct err *err)
+{
+    struct part *part = owner;
+    struct request *r = part->request;
+    part->call = NULL;
+    if (err != NULL) {
+        err_copy(&r->err, err);
+        request_end(r);
+        return;
+    }
+    if (reply_str(reply) == NULL) {
+        err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
+        request_end(r);
+        return;
+    }
+    secret_text_free(r->stored);
+    r->stored = xstrdup(reply_str(reply));
+    r->subscription = subscriptions_read(r->stored, &r->err);
+    bool is_new = r->subscription != NULL && change_make(r);
+    if (r->err.code != ERR_NONE) {
+        request_end(r);
+    } else if (!is_new) {
+        r->rows = subscription_shown(r->subscription);
+        request_end(r);
+    } else {
+        part = request_parts(r, 1);
+        part->call = subscriptions_write(r->sender, r->subscription, r->stored, on_changed, part);
+    }
+}
+
+static void change_read(struct request *r)
+{
+    struct part *part = request_parts(r, 1);
+    struct store *store = r->sender->set.store;
+    part->call = store_cmd(
+        store, on_read, part, "HGET %ssubscriptions %s", store_catalog_prefix(store), r->id);
+}
+
+static void change_start(struct sender *s, const char *id, const json_t *body,
+    int (*change)(struct request *r, json_t *record), webhook_json_fn *done, void *owner)
+{
+    struct request *r = request_new(s, done, owner);
+    r->id = xstrdup(id);
+    r->body = body != NULL ? json_incref((json_t *)body) : json_object();
+    r->change = change;
+    change_read(r);
+}
+
+/* ---- patch ---- */
+
+static int check_patch(const json_t *patch, struct err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)patch, key, value)
+    {
+        size_t i = 0;
+        while (subscription_members[i] != NULL && strcmp(subscription_members[i], key) != 0) {
+            i++;
+        }
+        if (strcmp(key, "secret") == 0 || strcmp(key, "secrets") == 0) {
+            return err_set(err, ERR_INVALID,
+                "%s: a secret is changed by POST subscriptions/{id}:rotate, which lets the old one "
+                "sign for a while",
+                key);
+        }
+        if (subscription_members[i] == NULL && strcmp(key, "rev") != 0) {
+            return err_set(err, ERR_INVALID, "%.200s: no member that can be changed", key);
+        }
+    }
+    return 0;
+}
+
+/* Headers one by one, as in JSON Merge Patch: their values are not shown, so nobody could send
+ * those that stay. Case does not count in their names. */
+static void patch_headers(json_t *headers, const json_t *patch)
+{
+    const char *name, *old;
+    json_t *value, *unused;
+    void *next;
+    json_object_foreach((json_t *)patch, name, value)
+    {
+        json_object_foreach_safe(headers, next, old, unused)
+        {
+            if (strcasecmp(old, name) == 0) {
+                json_object_del(headers, old);
+            }
+        }
+        if (!json_is_null(value)) {
+            json_object_set(headers, name, value);
+        }
+    }
+}
+
+static int change_patch(struct request *r, json_t *record)
+{
+    int64_t rev = r->subscription->rev;
+    if (check_patch(r->body, &r->err) != 0 ||
+        jread_i64(r->body, "", "rev", 0, INT64_MAX, &rev, &r->err) != 0) {
+        return -1;
+    }
+    if (rev != r->subscription->rev) {
+        return err_set(&r->err, ERR_CONFLICT,
+            "rev: the subscription is at %lld, not %lld: somebody changed it; read it again",
+            (long long)r->subscription->rev, (long long)rev);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(r->body, key, value)
+    {
+        if (strcmp(key, "rev") == 0) {
+            continue; /* asked about, above */
+        }
+        if (strcmp(key, "headers") == 0 && json_is_object(value)) {
+            patch_headers(json_object_get(record, "headers"), value);
+        } else if (json_is_null(value)) {
+            json_object_del(record, key);
+        } else {
+            json_object_set(record, key, value);
+        }
+    }
+    if (jget_bool(record, "enabled", true)) {
+        json_object_del(record, "disabled_reason");
+    }
+    /* With all defaults written out, so that it can be compared with what is there. */
+    struct subscription *sub = subscription_from_record(record, &r->err);
+    if (sub == NULL) {
+        return -1;
+    }
+    json_t *whole = subscription_record(sub);
+    json_object_clear(record);
+    json_object_update(record, whole);
+    json_decref(whole);
+    subscription_free(sub);
+    return 0;
+}
+
+void subscription_patch(
+    struct sender *s, const char *id, const json_t *body, webhook_json_fn *done, void *owner)
+{
+    change_start(s, id, body, change_patch, done, owner);
+}
+
+/* ---- rotate ---- */
+
+/* Those before stay for the overlap, no longer than they would have. */
+static json_t *old_secrets(const json_t *secrets, int64_t until_us)
+{
+    json_t *out = json_array(), *one;
+    size_t i;
+    json_array_foreach((json_t *)secrets, i, one)
+    {
+        int64_t expires_us = jget_i64(one, "expires_us", 0);
+        json_t *old = json_deep_copy(one);
+        if (expires_us == 0 || expires_us > until_us) {
+            json_object_set_new(old, "expires_us", json_integer(until_us));
+        }
+        json_array_append_new(out, old);
+    }
+    return out;
+}
+
+static int change_secret(struct request *r, json_t *record)
+{
+    static const char *const known[] = {"secret", "overlap_s", NULL};
+    const char *given = NULL;
+    int64_t overlap_s = OVERLAP_DEFAULT_S;
+    if (jread_only(r->body, "", known, &r->err) != 0 ||
+        jread_string(r->body, "", "secret", &given, &r->err) != 0 ||
+        jread_i64(r->body, "", "overlap_s", 0, OVERLAP_MAX_S, &overlap_s, &r->err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; given != NULL && i < r->subscription->secret_count; i++) {
+        const char *text = r->subscription->secrets[i].text;
+        if (secret_eq(text, strlen(text), given, strlen(given))) {
+            return err_set(&r->err, ERR_INVALID,
+                "secret: the subscription has this one; give another, or none to have one made");
+        }
+    }
+    if (overlap_s > 0 && r->subscription->secret_count >= SUBSCRIPTION_SECRETS_MAX) {
+        return err_set(&r->err, ERR_PRECONDITION,
+            "%d secrets sign already; wait until one has expired, or give overlap_s 0 to end all "
+            "that were before",
+            SUBSCRIPTION_SECRETS_MAX);
+    }
+    if (r->secret == NULL) {
+        r->secret = given != NULL ? xstrdup(given) : signature_new_secret();
+    }
+    int64_t until_us = clock_now_us() + overlap_s * US_PER_S;
+    json_t *secrets =
+        overlap_s > 0 ? old_secrets(json_object_get(record, "secrets"), until_us) : json_array();
+    json_array_insert_new(secrets, 0, json_pack("{s:s,s:i}", "secret", r->secret, "expires_us", 0));
+    json_object_set_new(record, "secrets", secrets);
+    return 0;
+}
+
+void subscription_rotate(
+    struct sender *s, const char *id, const json_t *body, webhook_json_fn *done, void *owner)
+{
+    change_start(s, id, body, change_secret, done, owner);
+}
+
+/* ---- enable, disable ---- */
+
+static int change_enable(struct request *r, json_t *record)
+{
+    static const char *const known[] = {NULL};
+    if (jread_only(r->body, "", known, &r->err) != 0) {
+        return -1;
+    }
+    json_object_set_new(record, "enabled", json_true());
+    json_object_del(record, "disabled_reason");
+    return 0;
+}
+
+void subscription_enable(
+    struct sender *s, const char *id, const json_t *body, webhook_json_fn *done, void *owner)
+{
+    change_start(s, id, body, change_enable, done, owner);
+}
+
+static int change_disable(struct request *r, json_t *record)
+{
+    static const char *const known[] = {"reason", NULL};
+    const char *reason = NULL;
+    if (jread_only(r->body, "", known, &r->err) != 0 ||
+        jread_string(r->body, "", "reason", &reason, &r->err) != 0) {
+        return -1;
+    }
+    if (reason != NULL && strlen(reason) > REASON_MAX_BYTES) {
+        return err_set(&r->err, ERR_INVALID, "reason: longer than %d bytes", REASON_MAX_BYTES);
+    }
+    json_object_set_new(record, "enabled", json_false());
+    json_object_del(record, "disabled_reason");
+    jset_str(record, "disabled_reason", reason);
+    return 0;
+}
+
+void subscription_disable(
+    struct sender *s, const char *id, const json_t *body, webhook_json_fn *done, void *owner)
+{
+    change_start(s, id, body, change_disable, done, owner);
+}
+
+/* body: {"url": where the receiver said so, "reason"} */
+static int change_disable_url(struct request *r, json_t *record)
+{
+    if (strcmp(jget_str(record, "url", ""), jget_str(r->body, "url", "")) == 0 &&
+        jget_bool(record, "enabled", true)) {
+        json_object_set_new(record, "enabled", json_false());
+        jset_str(record, "disabled_reason", jget_str(r->body, "reason", ""));
+    }
+    return 0;
+}
+
+static void on_disabled(void *owner, const json_t *record, const struct err *err)
+{
+    (void)owner;
+    (void)record;
+    if (err != NULL) { /* the next answer of this kind tries again */
+        LOG_WARN("webhook subscription not disabled", "error=%s", LOG_Q(err->msg));
+    }
+}
+
+void subscriptions_disable(struct sender *s, const char *id, const char *url, const char *why)
+{
+    struct subscription *sub = map_get(s->subscriptions, id);
+    if (sub == NULL || !sub->is_enabled || strcmp(sub->url, url) != 0) {
+        return;
+    }
+    LOG_WARN("webhook subscription disabled", "subscription=%s reason=%s", id, LOG_Q(why));
+    sub->is_enabled = false;
+    free(sub->disabled_reason);
+    sub->disabled_reason = xstrdup(why);
+    CLEANUP(json_decrefp) json_t *body = json_pack("{s:s,s:s}", "url", url, "reason", why);
+    change_start(s, id, body, change_disable_url, on_disabled, NULL);
+}
