@@ -471,6 +471,9 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .store = d->store,
         .http = d->http,
         .allow = set->webhook_allow,
+        .deny = set->webhook_deny,
+        .ports = set->webhook_ports,
+        .https_only = set->webhook_https_only,
         .timeout_ms = set->webhook_timeout_ms,
         .max_in_flight = set->webhook_in_flight,
         .log_max = set->webhook_log,
@@ -555,6 +558,10 @@ static int make_server(struct daemon *d, struct err *err)
                                             : xasprintf("http://%.*s:%d", host_len, set->listen,
                                                   server_port(d->server));
     d->api.public_url = d->public_url;
+    bool is_bracketed = host_len > 1 && set->listen[0] == '[';
+    CLEANUP(cleanup_free)
+    char *host = xstrndup(set->listen + is_bracketed, (size_t)host_len - (is_bracketed ? 2 : 0));
+    sender_set_listener(d->sender, host, (uint16_t)server_port(d->server));
     d->advertise_url = url_base(set->advertise_url != NULL ? set->advertise_url : d->public_url);
     d->api.advertise_url = d->advertise_url;
     lease_set_url(d->api.lease, d->advertise_url);

@@ -138,7 +138,16 @@ static const struct option table[] = {
         "History", "Finished runs older than this are removed; 0 keeps them."},
 
     {"webhook-allow", OPTION_LIST, AT(webhook_allow), NULL, 0, 0, NULL, "Webhooks",
-        "Hosts and address ranges (CIDR) that webhooks may be sent to although they are private."},
+        "Hosts (*.example.internal too), addresses and ranges (CIDR), each with a :port or "
+        "without, "
+        "that webhooks may be sent to although they are private."},
+    {"webhook-deny", OPTION_LIST, AT(webhook_deny), NULL, 0, 0, NULL, "Webhooks",
+        "The same of what they may not be sent to, although it is public or allowed."},
+    {"webhook-ports", OPTION_LIST, AT(webhook_ports), NULL, 0, 0, NULL, "Webhooks",
+        "Ports and ranges of ports that webhooks may be sent to; default: all but those of other "
+        "protocols (the Fetch standard's bad ports)."},
+    {"webhook-https-only", OPTION_BOOL, AT(webhook_https_only), NULL, 0, 0, NULL, "Webhooks",
+        "Refuse http URLs."},
     {"webhook-timeout", OPTION_DURATION, AT(webhook_timeout_ms), "15s", 100, 10 * MINUTE_MS, NULL,
         "Webhooks", "Deadline of one delivery attempt."},
     {"webhook-in-flight", OPTION_INT, AT(webhook_in_flight), "64", 1, 10000, NULL, "Webhooks",

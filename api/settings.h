@@ -39,7 +39,8 @@ struct settings {
     /* history */
     int64_t history_max_runs, history_max_age_ms;
     /* webhooks */
-    char *webhook_allow;
+    char *webhook_allow, *webhook_deny, *webhook_ports;
+    bool webhook_https_only;
     int64_t webhook_timeout_ms, webhook_in_flight, webhook_log, webhook_subscriptions;
 };
 

@@ -1,107 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Egress rules: special-purpose address ranges (IANA registries for IPv4 and IPv6) and the
- * operator's allow list. */
+/* Egress rules: lists and ports of the operator, cloud metadata, our own address, and IANA's
+ * special-purpose addresses (base/ip.h). */
 #include "webhooks/egress.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <curl/curl.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/util.h"
+#include "webhooks/egress_url.h"
 
-#define URL_MAX 2048
-#define ALLOW_MAX 256
+#define ENTRIES_MAX 256
+#define ENTRY_TEXT_MAX 300
 
-/* An IPv6 range; IPv4 stands in it as ::ffff:a.b.c.d/96+n, so that there is one comparison. */
-struct range {
-    unsigned char addr[16];
-    unsigned bits;
+struct entry {
+    char *host; /* or NULL: the range */
+    bool is_wildcard;
+    struct ip_range range;
+    uint16_t port; /* 0: any */
+};
+
+struct entry_list {
+    struct entry *items;
+    size_t count;
+};
+
+struct port_range {
+    uint16_t from, to;
 };
 
 struct egress {
-    struct range *ranges;
-    size_t range_count;
-    char **hosts;
-    size_t host_count;
+    struct entry_list allow, deny;
+    struct port_range *ports; /* none: all but the bad ones */
+    size_t port_count;
+    bool https_only;
+    struct ip own;
+    uint16_t own_port; /* 0: unknown */
 };
 
-static const char *const refused[] = {
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.0.2.0/24",
-    "192.88.99.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "198.51.100.0/24",
-    "203.0.113.0/24",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    "::/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48",
-    "100::/64",
-    "2001::/23",
-    "2001:db8::/32",
-    "2002::/16",
-    "3fff::/20",
-    "5f00::/16",
-    "fc00::/7",
-    "fe80::/10",
-    "fec0::/10",
-    "ff00::/8",
+/* Where clouds hand out credentials to whoever asks. Some are public addresses. */
+static const char *const metadata_addresses[] = {
+    "169.254.169.254", /* AWS, Azure, Google, Oracle, OpenStack and others */
+    "169.254.170.2",   /* AWS ECS */
+    "169.254.170.23",  /* AWS EKS */
+    "169.254.42.42",   /* Scaleway */
+    "169.254.0.23",    /* Tencent */
+    "168.63.129.16",   /* Azure's wire server */
+    "100.100.100.200", /* Alibaba */
+    "192.0.0.192",     /* Oracle, before */
+    "fd00:ec2::254",   /* AWS */
+    "fd00:ec2::23",    /* AWS EKS */
+    "fd20:ce::254",    /* Google */
+    "fd00:42::42",     /* Scaleway */
 };
 
-static int range_parse(const char *text, struct range *out)
-{
-    char addr[INET6_ADDRSTRLEN];
-    const char *slash = strchr(text, '/');
-    size_t len = slash != NULL ? (size_t)(slash - text) : strlen(text);
-    if (len >= sizeof addr) {
-        return -1;
-    }
-    memcpy(addr, text, len);
-    addr[len] = '\0';
-    int64_t bits = -1;
-    if (slash != NULL && parse_i64(slash + 1, 0, 128, "prefix", &bits, NULL) != 0) {
-        return -1;
-    }
-    struct in_addr v4;
-    if (inet_pton(AF_INET, addr, &v4) == 1) {
-        if (bits > 32) {
-            return -1;
-        }
-        static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-        memcpy(out->addr, mapped, sizeof mapped);
-        memcpy(out->addr + 12, &v4, 4);
-        out->bits = 96 + (bits < 0 ? 32 : (unsigned)bits);
-        return 0;
-    }
-    if (inet_pton(AF_INET6, addr, out->addr) == 1) {
-        out->bits = bits < 0 ? 128 : (unsigned)bits;
-        return 0;
-    }
-    return -1;
-}
+static const char *const metadata_hosts[] = {
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata",
+    "metadata.azure.internal",
+    "metadata.goog",
+    "metadata.google.internal",
+    "metadata.packet.net",
+    "metadata.platformequinix.com",
+    "metadata.tencentyun.com",
+};
 
-static bool range_has(const struct range *range, const unsigned char addr[16])
-{
-    unsigned whole = range->bits / 8, rest = range->bits % 8;
-    if (memcmp(range->addr, addr, whole) != 0) {
-        return false;
-    }
-    unsigned mask = rest == 0 ? 0 : (0xffu << (8 - rest)) & 0xffu;
-    return rest == 0 || (range->addr[whole] & mask) == (addr[whole] & mask);
-}
+/* The Fetch standard's bad ports, whose servers may take lines of a request for commands of
+ * their protocol; and Redis. */
+static const uint16_t bad_ports[] = {1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43,
+    53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137,
+    139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556,
+    563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061,
+    6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080};
+
+/* Reading the lists. */
 
 static void lower(char *text)
 {
@@ -110,37 +89,161 @@ static void lower(char *text)
     }
 }
 
-struct egress *egress_new(const char *allow, struct err *err)
+/* Cuts the port off an entry: "host:1", "10.0.0.0/8:1", "[fd00::/8]:1"; "fd00::1" has none. */
+static int entry_split(char *text, char **target_out, uint16_t *port_out)
 {
-    struct egress *e = xcalloc(1, sizeof *e);
-    e->ranges = xcalloc(ALLOW_MAX, sizeof *e->ranges);
-    e->hosts = xcalloc(ALLOW_MAX, sizeof *e->hosts);
-    CLEANUP(cleanup_free) char *copy = xstrdup(allow != NULL ? allow : "");
-    char *rest = copy, *one;
-    while ((one = strsep(&rest, ",")) != NULL) {
+    char *port = NULL;
+    *target_out = text;
+    if (text[0] == '[') {
+        char *end = strchr(text, ']');
+        if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
+            return -1;
+        }
+        port = end[1] == ':' ? end + 2 : NULL;
+        *end = '\0';
+        (*target_out)++;
+    } else if (strchr(text, ':') != NULL && strchr(text, ':') == strrchr(text, ':')) {
+        port = strchr(text, ':') + 1;
+        port[-1] = '\0';
+    }
+    int64_t number = 0;
+    if (port != NULL && parse_i64(port, 1, 65535, "port", &number, NULL) != 0) {
+        return -1;
+    }
+    *port_out = (uint16_t)number;
+    return 0;
+}
+
+static int entry_read_host(struct entry *entry, const char *text)
+{
+    bool is_wildcard = str_starts(text, "*.");
+    const char *name = is_wildcard ? text + 2 : text;
+    size_t len = strlen(name);
+    if (len > 1 && name[len - 1] == '.') {
+        len--;
+    }
+    if (len == 0 || name[0] == '.' ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
+            strlen(name)) {
+        return -1;
+    }
+    entry->is_wildcard = is_wildcard;
+    entry->host = xstrndup(name, len);
+    lower(entry->host);
+    return 0;
+}
+
+static int entry_read(struct entry *entry, const char *setting, const char *text, struct err *err)
+{
+    char copy[ENTRY_TEXT_MAX];
+    char *target;
+    if (strlen(text) >= sizeof copy) {
+        return err_set(err, ERR_INVALID, "%s: an entry is longer than %d characters", setting,
+            ENTRY_TEXT_MAX - 1);
+    }
+    memcpy(copy, text, strlen(text) + 1);
+    if (entry_split(copy, &target, &entry->port) != 0) {
+        return err_set(err, ERR_INVALID,
+            "%s: '%s': the port must be a number from 1 to 65535, and an IPv6 address before it "
+            "in brackets",
+            setting, text);
+    }
+    if (ip_range_parse(target, &entry->range) == 0) {
+        return 0;
+    }
+    if (strchr(target, '/') != NULL) {
+        return err_set(err, ERR_INVALID,
+            "%s: '%s' is not an address range such as 10.1.0.0/16, whose bits after the prefix "
+            "are 0",
+            setting, text);
+    }
+    if (strchr(target, ':') != NULL || entry_read_host(entry, target) != 0) {
+        return err_set(err, ERR_INVALID,
+            "%s: '%s' is neither a host, nor a wildcard such as *.internal, nor an address, nor a "
+            "range such as 10.1.0.0/16",
+            setting, text);
+    }
+    return 0;
+}
+
+/* The next entry of a comma-separated list, without blanks; NULL at the end. */
+static char *list_next(char **rest)
+{
+    char *one;
+    while ((one = strsep(rest, ",")) != NULL) {
         one += strspn(one, " ");
-        one[strcspn(one, " ")] = '\0';
-        if (one[0] == '\0') {
-            continue;
+        size_t len = strlen(one);
+        while (len > 0 && one[len - 1] == ' ') {
+            one[--len] = '\0';
         }
-        if (e->range_count == ALLOW_MAX || e->host_count == ALLOW_MAX) {
-            err_set(err, ERR_LIMIT, "webhook-allow: more than %d entries", ALLOW_MAX);
-            egress_free(e);
-            return NULL;
-        }
-        if (range_parse(one, &e->ranges[e->range_count]) == 0) {
-            e->range_count++;
-        } else if (strchr(one, '/') != NULL) {
-            err_set(err, ERR_INVALID,
-                "webhook-allow: '%s' is not an address range such as 10.1.0.0/16", one);
-            egress_free(e);
-            return NULL;
-        } else {
-            e->hosts[e->host_count] = xstrdup(one);
-            lower(e->hosts[e->host_count++]);
+        if (len > 0) {
+            return one;
         }
     }
+    return NULL;
+}
+
+static int list_read(
+    struct entry_list *list, const char *setting, const char *text, struct err *err)
+{
+    CLEANUP(cleanup_free) char *copy = xstrdup(text != NULL ? text : "");
+    char *rest = copy, *one;
+    list->items = xcalloc(ENTRIES_MAX, sizeof *list->items);
+    while ((one = list_next(&rest)) != NULL) {
+        if (list->count == ENTRIES_MAX) {
+            return err_set(err, ERR_LIMIT, "%s: more than %d entries", setting, ENTRIES_MAX);
+        }
+        if (entry_read(&list->items[list->count], setting, one, err) != 0) {
+            return -1;
+        }
+        list->count++;
+    }
+    return 0;
+}
+
+static int ports_read(struct egress *e, const char *text, struct err *err)
+{
+    CLEANUP(cleanup_free) char *copy = xstrdup(text != NULL ? text : "");
+    char *rest = copy, *one;
+    e->ports = xcalloc(ENTRIES_MAX, sizeof *e->ports);
+    while ((one = list_next(&rest)) != NULL) {
+        CLEANUP(cleanup_free) char *from_text = xstrndup(one, strcspn(one, "-"));
+        const char *dash = strchr(one, '-');
+        int64_t from, to;
+        if (e->port_count == ENTRIES_MAX) {
+            return err_set(err, ERR_LIMIT, "webhook-ports: more than %d entries", ENTRIES_MAX);
+        }
+        if (parse_i64(from_text, 1, 65535, "port", &from, NULL) != 0 ||
+            parse_i64(dash != NULL ? dash + 1 : from_text, from, 65535, "port", &to, NULL) != 0) {
+            return err_set(err, ERR_INVALID,
+                "webhook-ports: '%s' is neither a port from 1 to 65535 nor a range such as "
+                "8000-8999",
+                one);
+        }
+        e->ports[e->port_count++] = (struct port_range){(uint16_t)from, (uint16_t)to};
+    }
+    return 0;
+}
+
+struct egress *egress_new(const struct egress_settings *settings, struct err *err)
+{
+    struct egress *e = xcalloc(1, sizeof *e);
+    e->https_only = settings->https_only;
+    if (list_read(&e->allow, "webhook-allow", settings->allow, err) != 0 ||
+        list_read(&e->deny, "webhook-deny", settings->deny, err) != 0 ||
+        ports_read(e, settings->ports, err) != 0) {
+        egress_free(e);
+        return NULL;
+    }
     return e;
+}
+
+static void list_done(struct entry_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].host);
+    }
+    free(list->items);
 }
 
 void egress_free(struct egress *egress)
@@ -148,76 +251,265 @@ void egress_free(struct egress *egress)
     if (egress == NULL) {
         return;
     }
-    for (size_t i = 0; i < egress->host_count; i++) {
-        free(egress->hosts[i]);
-    }
-    free(egress->hosts);
-    free(egress->ranges);
+    list_done(&egress->allow);
+    list_done(&egress->deny);
+    free(egress->ports);
     free(egress);
 }
 
-bool egress_allows_host(const struct egress *egress, const char *host)
+void egress_set_listener(struct egress *egress, const char *host, uint16_t port)
 {
-    for (size_t i = 0; i < egress->host_count; i++) {
-        if (strcmp(egress->hosts[i], host) == 0) {
+    if (ip_parse(host, &egress->own) != 0) {
+        ip_parse("127.0.0.1", &egress->own); /* "localhost" */
+    }
+    egress->own_port = port;
+}
+
+/* Judging. What is asked about: */
+
+struct target {
+    const char *host;    /* or NULL */
+    const struct ip *ip; /* or NULL: not resolved yet */
+    uint16_t port;
+};
+
+static bool host_matches(const struct entry *entry, const char *host)
+{
+    if (!entry->is_wildcard) {
+        return strcmp(entry->host, host) == 0;
+    }
+    size_t len = strlen(host), tail = strlen(entry->host);
+    return len > tail + 1 && host[len - tail - 1] == '.' &&
+           strcmp(host + len - tail, entry->host) == 0;
+}
+
+static bool entry_is_exact(const struct entry *entry)
+{
+    return entry->host != NULL ? !entry->is_wildcard : entry->range.bits == 128;
+}
+
+static bool entry_matches(const struct entry *entry, const struct target *t)
+{
+    if (entry->port != 0 && entry->port != t->port) {
+        return false;
+    }
+    if (entry->host != NULL) {
+        return t->host != NULL && host_matches(entry, t->host);
+    }
+    return t->ip != NULL && ip_range_has(&entry->range, t->ip);
+}
+
+static const struct entry *list_find(const struct entry_list *list, const struct target *t)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (entry_matches(&list->items[i], t)) {
+            return &list->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Named itself, not only as one of a range or a host's addresses. */
+static bool is_named(const struct egress *e, const struct target *t, bool with_port)
+{
+    for (size_t i = 0; i < e->allow.count; i++) {
+        const struct entry *entry = &e->allow.items[i];
+        if (entry_is_exact(entry) && entry_matches(entry, t) && (!with_port || entry->port != 0)) {
             return true;
         }
     }
     return false;
 }
 
-bool egress_allows_address(const struct egress *egress, const struct sockaddr *addr)
+static bool is_metadata_address(const struct ip *ip)
 {
-    unsigned char ip[16] = {[10] = 0xff, [11] = 0xff};
-    if (addr->sa_family == AF_INET) {
-        memcpy(ip + 12, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, 4);
-    } else if (addr->sa_family == AF_INET6) {
-        memcpy(ip, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, 16);
-    } else {
-        return false;
-    }
-    for (size_t i = 0; i < egress->range_count; i++) {
-        if (range_has(&egress->ranges[i], ip)) {
+    for (size_t i = 0; i < ARRAY_LEN(metadata_addresses); i++) {
+        struct ip one;
+        if (ip_parse(metadata_addresses[i], &one) == 0 && ip_eq(&one, ip)) {
             return true;
         }
     }
-    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-        struct range range;
-        int rc = range_parse(refused[i], &range);
-        if (rc != 0 || range_has(&range, ip)) {
-            return false;
-        }
-    }
-    return true;
+    return false;
 }
 
-int egress_check_url(const char *url, char **host_out, struct err *err)
+static bool is_metadata_host(const char *host)
 {
-    if (strlen(url) > URL_MAX) {
-        return err_set(err, ERR_INVALID, "url: longer than %d characters", URL_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(metadata_hosts); i++) {
+        if (strcmp(metadata_hosts[i], host) == 0) {
+            return true;
+        }
     }
-    CURLU *parts = curl_url();
-    char *scheme = NULL, *host = NULL, *user = NULL;
-    int rc = -1;
-    if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK) {
-        err_set(err, ERR_INVALID, "url: not an address like https://example.com/hook");
-    } else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
-        err_set(err, ERR_INVALID, "url: only http and https can be delivered to");
-    } else if (curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK) {
-        err_set(err, ERR_INVALID,
-            "url: user and password do not belong into it; use the "
-            "signature to authenticate");
+    return false;
+}
+
+static bool is_of_this_machine(const struct ip *ip)
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    if (getifaddrs(&all) != 0) {
+        return true; /* who knows */
+    }
+    for (const struct ifaddrs *one = all; one != NULL && !found; one = one->ifa_next) {
+        struct ip own;
+        found =
+            one->ifa_addr != NULL && ip_from_sockaddr(one->ifa_addr, &own) == 0 && ip_eq(&own, ip);
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+static bool is_own(const struct egress *e, const struct target *t)
+{
+    static const struct ip_range loopback = {{{[10] = 0xff, 0xff, 127}}, 104};
+    static const struct ip any6 = {{0}}, any4 = {{[10] = 0xff, 0xff}};
+    if (e->own_port == 0 || t->port != e->own_port) {
+        return false;
+    }
+    if (ip_eq(&e->own, t->ip) || ip_eq(&any4, t->ip) || ip_eq(&any6, t->ip)) {
+        return true; /* connecting to "any" reaches this machine */
+    }
+    return (ip_eq(&e->own, &any4) || ip_eq(&e->own, &any6)) &&
+           (ip_range_has(&loopback, t->ip) || is_of_this_machine(t->ip));
+}
+
+static int check_port(const struct egress *e, const struct target *t, enum err_code code,
+    const char *place, struct err *err)
+{
+    bool is_fine = e->port_count == 0;
+    for (size_t i = 0; i < e->port_count && !is_fine; i++) {
+        is_fine = t->port >= e->ports[i].from && t->port <= e->ports[i].to;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad_ports) && is_fine && e->port_count == 0; i++) {
+        is_fine = t->port != bad_ports[i];
+    }
+    const struct entry *entry = is_fine ? NULL : list_find(&e->allow, t);
+    if (is_fine || (entry != NULL && entry->port != 0)) {
+        return 0;
+    }
+    return err_set(err, code,
+        "%sport %d is not one that may be called; to allow it start rondod with --webhook-ports "
+        "%d or --webhook-allow HOST:%d",
+        place, t->port, t->port, t->port);
+}
+
+static int refuse(const char *place, enum err_code code, const struct target *t, const char *why,
+    bool may_be_allowed, struct err *err)
+{
+    char text[IP_TEXT_MAX] = "";
+    if (t->ip != NULL) {
+        ip_format(t->ip, text);
+    }
+    const char *name = text[0] != '\0' ? text : t->host;
+    return err_set(err, code, "%s%s %s%s%s", place, name, why,
+        may_be_allowed ? "; to allow it start rondod with --webhook-allow " : "",
+        may_be_allowed ? name : "");
+}
+
+/* Of one address: the target's own, or one embedded in it. */
+static int check_ip(const struct egress *e, const char *place, enum err_code code,
+    const struct target *t, bool is_host_allowed, struct err *err)
+{
+    if (list_find(&e->deny, t) != NULL) {
+        return refuse(place, code, t, "is denied by --webhook-deny", false, err);
+    }
+    struct target bare = *t;
+    if (t->host != NULL && !is_metadata_host(t->host)) {
+        bare.host = NULL; /* an allowed host may not be pointed at these */
+    }
+    if (is_metadata_address(t->ip) && !is_named(e, &bare, false)) {
+        return refuse(place, code, t,
+            "is a cloud's metadata service, which must be allowed by itself", true, err);
+    }
+    if (is_own(e, t) && !is_named(e, t, true)) {
+        return err_set(err, code,
+            "%sthat is rondod itself; to allow it start rondod with --webhook-allow HOST:%d", place,
+            t->port);
+    }
+    const char *special = ip_special(t->ip);
+    if (special == NULL || is_host_allowed || list_find(&e->allow, t) != NULL) {
+        return 0;
+    }
+    CLEANUP(cleanup_free) char *why = xasprintf("is not a public address (%s)", special);
+    return refuse(place, code, t, why, true, err);
+}
+
+static int check_target(const struct egress *e, const char *place, enum err_code code,
+    const struct target *t, struct err *err)
+{
+    struct ip embedded[IP_EMBEDDED_MAX];
+    struct target bare = *t;
+    bare.ip = NULL;
+    bool is_host_allowed = t->host != NULL && list_find(&e->allow, &bare) != NULL;
+    if (check_ip(e, place, code, t, is_host_allowed, err) != 0) {
+        return -1;
+    }
+    size_t count = ip_embedded(t->ip, embedded);
+    for (size_t i = 0; i < count; i++) {
+        struct target one = *t;
+        one.ip = &embedded[i];
+        if (check_ip(e, place, code, &one, is_host_allowed, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* What the name alone says. */
+static int check_host(const struct egress *e, const char *place, enum err_code code,
+    const struct target *t, struct err *err)
+{
+    struct target bare = *t;
+    bare.ip = NULL;
+    if (list_find(&e->deny, &bare) != NULL) {
+        return refuse(place, code, &bare, "is denied by --webhook-deny", false, err);
+    }
+    if (is_metadata_host(t->host) && !is_named(e, &bare, false)) {
+        return refuse(place, code, &bare,
+            "is a cloud's metadata service, which must be allowed by itself", true, err);
+    }
+    return 0;
+}
+
+int egress_check_url(const struct egress *egress, const char *url, struct err *err)
+{
+    struct egress_url parts;
+    if (egress_url_parse(url, &parts, err) != 0) {
+        return -1;
+    }
+    struct target t = {parts.host, parts.is_literal ? &parts.ip : NULL, parts.port};
+    int rc;
+    if (egress->https_only && !parts.is_https) {
+        rc = err_set(err, ERR_INVALID, "url: only https may be called (--webhook-https-only)");
     } else {
-        const char *from = host[0] == '[' ? host + 1 : host;
-        *host_out = xstrndup(from, strcspn(from, "]"));
-        lower(*host_out);
-        rc = 0;
+        rc = check_host(egress, "url: ", ERR_INVALID, &t, err);
+        rc = rc != 0 ? rc : check_port(egress, &t, ERR_INVALID, "url: ", err);
+        rc = rc != 0 || t.ip == NULL ? rc : check_target(egress, "url: ", ERR_INVALID, &t, err);
     }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(user);
-    curl_url_cleanup(parts);
+    egress_url_done(&parts);
     return rc;
+}
+
+int egress_check_address(
+    const struct egress *egress, const char *host, const struct sockaddr *addr, struct err *err)
+{
+    struct ip ip;
+    if (ip_from_sockaddr(addr, &ip) != 0) {
+        return err_set(err, ERR_DENIED, "neither an IPv4 nor an IPv6 address");
+    }
+    struct target t = {host, &ip, ip_sockaddr_port(addr)};
+    if (check_host(egress, "", ERR_DENIED, &t, err) != 0 ||
+        check_port(egress, &t, ERR_DENIED, "", err) != 0) {
+        return -1;
+    }
+    return check_target(egress, "", ERR_DENIED, &t, err);
+}
+
+int egress_url_host(const char *url, char **host_out, struct err *err)
+{
+    struct egress_url parts;
+    if (egress_url_parse(url, &parts, err) != 0) {
+        return -1;
+    }
+    *host_out = STEAL(parts.host);
+    return 0;
 }

@@ -239,6 +239,16 @@ static void post_judge(struct post *a, const struct http_reply *reply)
     post_failed(a, retry_after_ms(reply));
 }
 
+/* What the egress rules refuse is permanent: walking the schedule would change nothing. */
+static void post_refused(struct post *a)
+{
+    a->state = "FAILED";
+    a->outbox->sender->counts.failed_attempts++;
+    a->outbox->sender->counts.dead++;
+    LOG_WARN("webhook refused", "delivery=%s subscription=%s error=%s", a->delivery,
+        a->subscription, LOG_Q(a->error));
+}
+
 static void on_answer(void *owner, const struct http_reply *reply, const struct err *err)
 {
     struct post *a = owner;
@@ -249,12 +259,7 @@ static void on_answer(void *owner, const struct http_reply *reply, const struct 
     } else {
         snprintf(a->error, sizeof a->error, "%.*s", ERROR_MAX - 1, err->msg);
         if (err->code == ERR_DENIED) {
-            /* A refused address is permanent: walking the schedule would change nothing. */
-            a->state = "FAILED";
-            a->outbox->sender->counts.failed_attempts++;
-            a->outbox->sender->counts.dead++;
-            LOG_WARN("webhook refused", "delivery=%s subscription=%s error=%s", a->delivery,
-                a->subscription, LOG_Q(a->error));
+            post_refused(a);
         } else {
             post_failed(a, 0);
         }
@@ -262,13 +267,13 @@ static void on_answer(void *owner, const struct http_reply *reply, const struct 
     post_save(a);
 }
 
-static bool allow_address(void *owner, const struct sockaddr *addr)
+static int check_address(void *owner, const struct sockaddr *addr, struct err *err)
 {
     const struct post *a = owner;
     const struct sender *s = a->outbox->sender;
     const struct subscription *sub = map_get(s->subscriptions, a->subscription);
-    return sub != NULL &&
-           (egress_allows_host(s->egress, sub->host) || egress_allows_address(s->egress, addr));
+    return sub != NULL ? egress_check_address(s->egress, sub->host, addr, err)
+                       : err_set(err, ERR_DENIED, "the subscription is gone");
 }
 
 static void post_send(struct post *a, const struct subscription *sub, const char *body)
@@ -311,7 +316,7 @@ static void post_send(struct post *a, const struct subscription *sub, const char
         .max_body = ANSWER_MAX,
         .cut_body = true,
         .fresh_connection = true,
-        .allow_address = allow_address,
+        .check_address = check_address,
     };
     a->url = xstrdup(sub->url);
     FAULT("webhook.post.before");
@@ -322,6 +327,7 @@ static void post_send(struct post *a, const struct subscription *sub, const char
 static void post_begin(struct post *a)
 {
     const struct subscription *sub = map_get(a->outbox->sender->subscriptions, a->subscription);
+    struct err err = ERR_INIT;
     a->is_waiting = false;
     if (sub == NULL) {
         a->state = "DROPPED";
@@ -329,6 +335,10 @@ static void post_begin(struct post *a)
         a->state = "FAILED";
         snprintf(a->error, sizeof a->error, "%s",
             sub->is_enabled ? "the delivery has no body" : "the subscription is disabled");
+    } else if (egress_check_url(a->outbox->sender->egress, sub->url, &err) != 0) {
+        /* It was fine when it was made; the operator's rules have changed since. */
+        snprintf(a->error, sizeof a->error, "%.*s", ERROR_MAX - 1, err.msg);
+        post_refused(a);
     } else {
         post_send(a, sub, a->body);
         free(STEAL(a->body)); /* libcurl has its copy */

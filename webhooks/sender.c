@@ -35,7 +35,13 @@ static void outbox_timer_claim(void *owner)
 
 struct sender *sender_new(const struct sender_settings *settings, struct err *err)
 {
-    struct egress *egress = egress_new(settings->allow, err);
+    struct egress_settings rules = {
+        .allow = settings->allow,
+        .deny = settings->deny,
+        .ports = settings->ports,
+        .https_only = settings->https_only,
+    };
+    struct egress *egress = egress_new(&rules, err);
     if (egress == NULL) {
         return NULL;
     }
@@ -217,6 +223,11 @@ void sender_free(struct sender *s)
     map_free(s->subscriptions);
     egress_free(s->egress);
     free(s);
+}
+
+void sender_set_listener(struct sender *s, const char *host, uint16_t port)
+{
+    egress_set_listener(s->egress, host, port);
 }
 
 void sender_wake(struct sender *s, unsigned shard)

@@ -2,11 +2,8 @@
 /* Subscriptions as values: checked on the way in, stored and shown on the way out. */
 #include "webhooks/subscription.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -215,7 +212,7 @@ static int read_common(struct subscription *s, const json_t *body, struct err *e
         jread_string(body, "", "name", &name, err) != 0 ||
         jread_bool(body, "", "enabled", &s->is_enabled, err) != 0 ||
         jread_array(body, "", "events", &events, err) != 0 ||
-        egress_check_url(url, &s->host, err) != 0 || read_events(s, events, err) != 0 ||
+        egress_url_host(url, &s->host, err) != 0 || read_events(s, events, err) != 0 ||
         read_filters(s, body, err) != 0 || read_form(s, body, err) != 0 ||
         read_limits(s, body, err) != 0) {
         return -1;
@@ -268,26 +265,6 @@ static int read_secrets(struct subscription *s, const json_t *record, struct err
     return s->secret_count > 0 ? 0 : err_set(err, ERR_INTERNAL, "secrets: none is live");
 }
 
-int subscription_check_host(
-    const struct subscription *s, const struct egress *egress, struct err *err)
-{
-    const char *host = s->host;
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    const struct sockaddr *addr = NULL;
-    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
-        addr = (const struct sockaddr *)(const void *)&v4;
-    } else if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
-        addr = (const struct sockaddr *)(const void *)&v6;
-    }
-    if (addr != NULL && !egress_allows_host(egress, host) && !egress_allows_address(egress, addr)) {
-        return err_set(err, ERR_INVALID,
-            "url: %s is not a public address; start rondod with --webhook-allow %s to allow it",
-            host, host);
-    }
-    return 0;
-}
-
 static int read_first_secret(struct subscription *s, const json_t *body, struct err *err)
 {
     const char *given = NULL;
@@ -313,7 +290,7 @@ struct subscription *subscription_from_body(
 {
     struct subscription *s = xcalloc(1, sizeof *s);
     if (check_members(body, err) != 0 || read_common(s, body, err) != 0 ||
-        read_first_secret(s, body, err) != 0 || subscription_check_host(s, egress, err) != 0) {
+        read_first_secret(s, body, err) != 0 || egress_check_url(egress, s->url, err) != 0) {
         subscription_free(s);
         return NULL;
     }

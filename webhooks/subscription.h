@@ -83,9 +83,6 @@ extern const char *const subscription_members[];
 /* From an API body; every member but the url has a default. Unknown members are refused. */
 struct subscription *subscription_from_body(
     const json_t *body, const struct egress *egress, struct err *err);
-/* An address written into the URL can be judged at once; names are judged on connect. */
-int subscription_check_host(
-    const struct subscription *s, const struct egress *egress, struct err *err);
 /* From what subscription_record() gave, also of an older version. */
 struct subscription *subscription_from_record(const json_t *record, struct err *err);
 void subscription_free(struct subscription *s);

@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "webhooks/request.h"
+#include "webhooks/egress.h"
 #include "webhooks/sender.h"
 #include "webhooks/signature.h"
 #include "webhooks/subscription.h"
@@ -69,7 +70,7 @@ static bool change_make(struct request *r)
         return false;
     }
     if (strcmp(sub->url, r->subscription->url) != 0 &&
-        subscription_check_host(sub, r->sender->egress, &r->err) != 0) {
+        egress_check_url(r->sender->egress, sub->url, &r->err) != 0) {
         subscription_free(sub);
         return false;
     }

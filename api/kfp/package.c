@@ -2,13 +2,13 @@
 /* Pipeline packages: from uploaded bytes or a URL to a compiled plan. */
 #include "api/kfp/package.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/err.h"
 #include "base/http_client.h"
+#include "base/ip.h"
 #include "base/pool.h"
 #include "base/util.h"
 
@@ -41,58 +41,21 @@ struct plan *package_compile(
 
 /* ---- addresses that a URL may lead to ---- */
 
-static bool in_net(uint32_t address, uint32_t net, int bits)
-{
-    return (address ^ net) >> (32 - bits) == 0;
-}
-
-static bool is_public_v4(uint32_t a)
-{
-    static const struct {
-        uint32_t net;
-        int bits;
-    } closed[] = {
-        {0x00000000, 8},  /* this network */
-        {0x0a000000, 8},  /* private */
-        {0x64400000, 10}, /* carrier-grade NAT */
-        {0x7f000000, 8},  /* loopback */
-        {0xa9fe0000, 16}, /* link-local, cloud metadata */
-        {0xac100000, 12}, /* private */
-        {0xc0000000, 24}, /* protocol assignments */
-        {0xc0a80000, 16}, /* private */
-        {0xc6120000, 15}, /* benchmarks */
-        {0xe0000000, 3},  /* multicast, reserved, broadcast */
-    };
-    for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
-        if (in_net(a, closed[i].net, closed[i].bits)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_public_v6(const struct in6_addr *addr)
-{
-    const unsigned char *b = addr->s6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(addr)) {
-        uint32_t v4;
-        memcpy(&v4, b + 12, sizeof v4);
-        return is_public_v4(ntohl(v4));
-    }
-    /* Global unicast is 2000::/3; without 6to4 and Teredo, which embed IPv4 addresses. */
-    bool is_tunnel =
-        (b[0] == 0x20 && b[1] == 0x02) || (b[0] == 0x20 && b[1] == 0x01 && b[2] == 0 && b[3] == 0);
-    return (b[0] & 0xe0) == 0x20 && !is_tunnel;
-}
-
-static bool is_public(void *owner, const struct sockaddr *addr)
+static int check_address(void *owner, const struct sockaddr *addr, struct err *err)
 {
     (void)owner;
-    if (addr->sa_family == AF_INET) {
-        return is_public_v4(ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr));
+    struct ip ip, embedded[IP_EMBEDDED_MAX];
+    if (ip_from_sockaddr(addr, &ip) != 0) {
+        return err_set(err, ERR_DENIED, "neither an IPv4 nor an IPv6 address");
     }
-    return addr->sa_family == AF_INET6 &&
-           is_public_v6(&((const struct sockaddr_in6 *)addr)->sin6_addr);
+    const char *special = ip_special(&ip);
+    size_t count = ip_embedded(&ip, embedded);
+    for (size_t i = 0; i < count && special == NULL; i++) {
+        special = ip_special(&embedded[i]);
+    }
+    return special == NULL
+               ? 0
+               : err_set(err, ERR_DENIED, "its address is not a public one (%s)", special);
 }
 
 /* ---- fetching ---- */
@@ -180,7 +143,7 @@ void package_fetch(struct api_call *call, const char *url,
         .timeout_ms = FETCH_MS,
         .max_body = PACKAGE_MAX,
         .fresh_connection = true,
-        .allow_address = is_public,
+        .check_address = check_address,
     };
     http_call_start(call->api->http, &spec, on_fetched, op);
 }

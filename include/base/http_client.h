@@ -17,7 +17,7 @@ struct loop;
 struct sockaddr;
 
 struct http_client *http_client_new(struct loop *loop, struct err *err);
-/* Cancels everything under way. Not from within on_data, on_status or allow_address. */
+/* Cancels everything under way. Not from within on_data, on_status or check_address. */
 void http_client_free(struct http_client *client);
 
 struct http_reply {
@@ -59,10 +59,11 @@ struct http_call_spec {
     const char *bearer;         /* Authorization: Bearer ... */
     /*
      * Asked with the resolved address before connecting, and again with the peer's address
-     * before each request, on new and on kept connections; false refuses (ERR_DENIED). Not
-     * asked again for a unix_socket.
+     * before each request, on new and on kept connections; -1 with an error refuses it, and
+     * ends the call with that error if no other address will do. Not asked again for a
+     * unix_socket.
      */
-    bool (*allow_address)(void *owner, const struct sockaddr *addr);
+    int (*check_address)(void *owner, const struct sockaddr *addr, struct err *err);
     /* Stream the body instead of collecting it. Non-zero aborts (ERR_INVALID). */
     int (*on_data)(void *owner, const char *data, size_t len);
     /* For streams: the status line has arrived. */

@@ -29,7 +29,9 @@ struct sender_settings {
     struct loop *loop;
     struct store *store;
     struct http_client *http;
-    const char *allow;          /* comma-separated hosts and CIDRs allowed besides public ones */
+    /* Where deliveries may go: webhooks/egress.h says what the lists may hold. */
+    const char *allow, *deny, *ports;
+    bool https_only;
     int64_t timeout_ms;         /* per attempt */
     int64_t max_in_flight;
     int64_t log_max;            /* finished deliveries kept per subscription */
@@ -51,6 +53,8 @@ void sender_shard_stop(struct sender *sender, unsigned shard);
 void sender_on_fenced(
     struct sender *sender, void (*fn)(void *owner, unsigned shard), void *owner);
 void sender_free(struct sender *sender);
+/* We listen there ourselves, so nothing is sent there unless allowed. */
+void sender_set_listener(struct sender *sender, const char *host, uint16_t port);
 /* New events in this shard's stream. A hint; the stream is the truth. */
 void sender_wake(struct sender *sender, unsigned shard);
 

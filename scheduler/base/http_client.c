@@ -69,9 +69,10 @@ struct http_call {
     bool cut_body;
     size_t header_bytes;
     bool has_status;
-    bool is_address_refused, is_address_allowed;
+    struct err refused; /* the first address that was; ERR_NONE: none, or another was allowed */
+    bool is_address_allowed;
 
-    bool (*allow_address)(void *owner, const struct sockaddr *addr);
+    int (*check_address)(void *owner, const struct sockaddr *addr, struct err *err);
     int (*on_data)(void *owner, const char *data, size_t len);
     void (*on_status)(void *owner, int status);
     int64_t idle_timeout_ms;
@@ -211,10 +212,8 @@ static int call_error(const struct http_call *call, CURLcode code, struct err *e
         return err_set(
             err, ERR_LIMIT, "%s: the reply is longer than %zu bytes", call->where, call->max_body);
     }
-    if (call->is_address_refused && !call->is_address_allowed) {
-        return err_set(err, ERR_DENIED,
-            "%s: its address is private, local or otherwise not allowed for this purpose",
-            call->where);
+    if (call->refused.code != ERR_NONE && !call->is_address_allowed) {
+        return err_set(err, call->refused.code, "%s: %s", call->where, call->refused.msg);
     }
     return err_set(err, code_of(call, code), "%s: %s", call->where,
         call->curl_text[0] != '\0' ? call->curl_text : curl_easy_strerror(code));
@@ -322,6 +321,19 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
+static bool call_allows(struct http_call *call, const struct sockaddr *addr)
+{
+    struct err err = ERR_INIT;
+    if (call->check_address(call->owner, addr, &err) == 0) {
+        call->is_address_allowed = true;
+        return true;
+    }
+    if (call->refused.code == ERR_NONE) {
+        err_copy(&call->refused, &err);
+    }
+    return false;
+}
+
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct http_call *call = arg;
@@ -329,12 +341,8 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     if (call->state != CALL_STATE_RUNNING) {
         return CURL_SOCKET_BAD;
     }
-    if (call->allow_address != NULL) {
-        if (!call->allow_address(call->owner, &address->addr)) {
-            call->is_address_refused = true;
-            return CURL_SOCKET_BAD;
-        }
-        call->is_address_allowed = true;
+    if (call->check_address != NULL && !call_allows(call, &address->addr)) {
+        return CURL_SOCKET_BAD;
     }
     /* curl's own way of opening one lets our children inherit it. */
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -360,12 +368,14 @@ static int on_connected(void *arg, char *peer, char *local, int peer_port, int l
     } else if (inet_pton(AF_INET6, peer, &v6.sin6_addr) == 1) {
         addr = (const struct sockaddr *)(const void *)&v6;
     }
-    if (addr == NULL || !call->allow_address(call->owner, addr)) {
-        call->is_address_refused = true;
-        call->is_address_allowed = false;
-        return CURL_PREREQFUNC_ABORT;
+    if (addr == NULL) {
+        err_set(&call->refused, ERR_DENIED, "its address is not known");
     }
-    return CURL_PREREQFUNC_OK;
+    if (addr != NULL && call_allows(call, addr)) {
+        return CURL_PREREQFUNC_OK;
+    }
+    call->is_address_allowed = false;
+    return CURL_PREREQFUNC_ABORT;
 }
 
 /* The multi and the loop. */
@@ -608,7 +618,7 @@ static int call_set_up(struct http_call *call, const struct http_call_spec *spec
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
-    if (call->allow_address != NULL && spec->unix_socket == NULL) {
+    if (call->check_address != NULL && spec->unix_socket == NULL) {
         curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
         curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
     }
@@ -650,7 +660,7 @@ struct http_call *http_call_start(
     call->where = describe(spec->method != NULL ? spec->method : "GET", spec->url);
     call->max_body = spec->max_body > 0 ? spec->max_body : BODY_MAX;
     call->cut_body = spec->cut_body;
-    call->allow_address = spec->allow_address;
+    call->check_address = spec->check_address;
     call->on_data = spec->on_data;
     call->on_status = spec->on_status;
     call->idle_timeout_ms = spec->idle_timeout_ms;

@@ -515,12 +515,12 @@ static void credentials_stay_out_of_messages(void **state)
     assert_null(strstr(a.text, "me:"));
 }
 
-static bool refuse_loopback(void *owner, const struct sockaddr *addr)
+static int refuse_loopback(void *owner, const struct sockaddr *addr, struct err *err)
 {
     (void)owner;
     assert_int_equal(addr->sa_family, AF_INET);
     const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)addr;
-    return ntohl(in->sin_addr.s_addr) >> 24 != 127;
+    return ntohl(in->sin_addr.s_addr) >> 24 == 127 ? err_set(err, ERR_DENIED, "not there") : 0;
 }
 
 static void addresses_are_asked_about_after_resolution(void **state)
@@ -528,8 +528,9 @@ static void addresses_are_asked_about_after_resolution(void **state)
     struct server s = server_start(serve_echo);
     struct answer a =
         call(*state, (struct http_call_spec){
-                         .url = s.url, .allow_address = refuse_loopback, .fresh_connection = true});
+                         .url = s.url, .check_address = refuse_loopback, .fresh_connection = true});
     assert_int_equal(a.code, ERR_DENIED);
+    assert_true(str_ends(a.text, ": not there"));
     assert_int_equal(a.times, 1);
     server_stop(&s);
 }

@@ -47,19 +47,20 @@ struct answer {
     int64_t connection;
     enum err_code code;
     char text[ERR_MSG_MAX];
-    /* what allow_address says, and is told */
+    /* what check_address says, and is told */
     int asked, refuse_from; /* refuse_from: the n-th question; 0: none */
     int last_port;
 };
 
-static bool allow(void *owner, const struct sockaddr *addr)
+static int check(void *owner, const struct sockaddr *addr, struct err *err)
 {
     struct answer *a = owner;
     const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)addr;
     assert_int_equal(addr->sa_family, AF_INET);
     assert_int_equal(ntohl(in->sin_addr.s_addr), INADDR_LOOPBACK);
     a->last_port = ntohs(in->sin_port);
-    return ++a->asked < a->refuse_from || a->refuse_from == 0;
+    bool is_fine = ++a->asked < a->refuse_from || a->refuse_from == 0;
+    return is_fine ? 0 : err_set(err, ERR_DENIED, "not there");
 }
 
 static void on_done(void *owner, const struct http_reply *reply, const struct err *err)
@@ -89,7 +90,7 @@ static void start(struct http_client *client, const char *key, bool fresh, struc
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
     struct http_call_spec spec = {
-        .url = url, .pool_key = key, .fresh_connection = fresh, .allow_address = allow};
+        .url = url, .pool_key = key, .fresh_connection = fresh, .check_address = check};
     http_call_start(client, &spec, on_done, a);
 }
 

@@ -28,13 +28,18 @@ static json_t *parse(const char *text)
     return value;
 }
 
-static struct subscription *from_body(const char *text, struct err *err)
+static struct subscription *from_json(const json_t *body, struct err *err)
 {
-    struct egress *egress = egress_new("10.0.0.0/8", err);
-    CLEANUP(json_decrefp) json_t *body = parse(text);
+    struct egress *egress = egress_new(&(struct egress_settings){.allow = "10.0.0.0/8"}, err);
     struct subscription *s = subscription_from_body(body, egress, err);
     egress_free(egress);
     return s;
+}
+
+static struct subscription *from_body(const char *text, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *body = parse(text);
+    return from_json(body, err);
 }
 
 /* The members of a good body, and one more. */
@@ -129,12 +134,12 @@ static void test_header_ceilings(void **state)
         CLEANUP(cleanup_free) char *name = xasprintf("x-%02d", i);
         json_object_set_new(headers, name, json_string("v"));
     }
-    struct subscription *s = subscription_from_body(body, NULL, &err);
+    struct subscription *s = from_json(body, &err);
     assert_non_null(s);
     assert_int_equal(s->header_count, SUBSCRIPTION_HEADERS_MAX);
     subscription_free(s);
     json_object_set_new(headers, "x-one-more", json_string("v"));
-    assert_null(subscription_from_body(body, NULL, &err));
+    assert_null(from_json(body, &err));
     assert_non_null(strstr(err.msg, "17 are too many; at most 16"));
 
     json_object_clear(headers);
@@ -142,11 +147,11 @@ static void test_header_ceilings(void **state)
     memset(big, 'v', sizeof big);
     big[4093] = '\0';
     json_object_set_new(headers, "x-a", json_string(big)); /* 4096 with its name */
-    s = subscription_from_body(body, NULL, &err);
+    s = from_json(body, &err);
     assert_non_null(s);
     subscription_free(s);
     json_object_set_new(headers, "x", json_string("v"));
-    assert_null(subscription_from_body(body, NULL, &err));
+    assert_null(from_json(body, &err));
     assert_non_null(strstr(err.msg, "more than 4096 bytes"));
     assert_null(strstr(err.msg, "vvv"));
 }
