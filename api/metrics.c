@@ -134,6 +134,9 @@ static void add_sender(struct buf *out, const struct sender *sender)
         ARRAY_LEN(ends));
     single(out, "rondo_webhook_failed_attempts_total", "counter", "Attempts that failed.",
         c.failed_attempts);
+    single(out, "rondo_webhook_filter_errors_total", "counter",
+        "Events not delivered because a subscription's filter could not be evaluated.",
+        c.filter_errors);
     single(out, "rondo_webhook_deliveries_pending", "gauge", "Deliveries still to be made.",
         c.pending);
 }

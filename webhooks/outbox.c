@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "webhooks/envelope.h"
 #include "webhooks/sender.h"
+#include "webhooks/subscriptions.h"
 #include "webhooks_scripts.h"
 
 #define EVENTS_PER_PUMP 100
@@ -82,7 +83,11 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
     void *value;
     while (map_next(o->sender->subscriptions, &it, &id, &value)) {
         struct err bad = ERR_INIT;
-        if (!subscription_wants(value, event, &bad)) {
+        bool is_wanted = subscription_wants(value, event, &bad);
+        if (bad.code != ERR_NONE) {
+            subscriptions_filter_failed(o->sender, value, &bad);
+        }
+        if (!is_wanted) {
             continue;
         }
         if (envelope.body == NULL) {

@@ -30,6 +30,7 @@ struct request {
     char *stored; /* the record that the change was made from */
     char *secret; /* a new one, shown in the answer */
     unsigned conflicts;
+    bool is_other_filter;
     /* subscription_ping.c */
     struct timer timer;
     int64_t wait_ms; /* below 0: as long as an attempt may take */

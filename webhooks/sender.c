@@ -82,7 +82,7 @@ static void take_subscription(
         return;
     }
     const struct subscription *before = map_get(old, sub->id);
-    sub->in_flight = before != NULL ? before->in_flight : 0;
+    subscriptions_carry_over(sub, before);
     map_put(s->subscriptions, sub->id, sub);
 }
 
@@ -212,6 +212,7 @@ void sender_free(struct sender *s)
         return;
     }
     sender_stop(s);
+    loop_defer_cancel(s->set.loop, &s->save_errors);
     while (s->requests != NULL) {
         request_free(s->requests);
     }

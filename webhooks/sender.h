@@ -60,6 +60,7 @@ struct sender {
     void (*started)(void *owner, const struct err *err);
     void *started_owner;
     struct sender_counts counts;
+    struct deferred save_errors;
 };
 
 /* sender.c: somebody changed the subscriptions: read them, then outbox_enqueue() where it waits. */

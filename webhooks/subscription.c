@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "webhooks/cel/cel.h"
 #include "webhooks/egress.h"
 #include "webhooks/signature.h"
 
@@ -68,7 +69,8 @@ void subscription_free(struct subscription *s)
         secret_entry_done(&s->secrets[i]);
     }
     free(s->secrets);
-    free(s->filter_text);
+    cel_free(s->filter);
+    free(s->filter_error);
     free(s->id);
     free(s->name);
     free(s->url);
@@ -180,8 +182,12 @@ static int read_filters(struct subscription *s, const json_t *body, struct err *
         jread_string(body, "", "filter", &filter, err) != 0) {
         return -1;
     }
-    if (filter != NULL && filter[0] != '\0') {
-        return err_set(err, ERR_INVALID, "filter: expressions are not supported by this version");
+    if (filter == NULL || filter[0] == '\0') {
+        return 0;
+    }
+    s->filter = cel_compile(filter, subscription_filter_variables, err);
+    if (s->filter == NULL) {
+        return err_wrap(err, "filter");
     }
     return 0;
 }
@@ -344,7 +350,7 @@ static json_t *common_json(const struct subscription *s)
     json_object_set_new(out, "experiments", list_json(&s->experiments));
     json_object_set_new(out, "pipelines", list_json(&s->pipelines));
     json_object_set_new(out, "recurring_runs", list_json(&s->recurring_runs));
-    jset_str(out, "filter", s->filter_text);
+    jset_str(out, "filter", s->filter != NULL ? cel_text(s->filter) : NULL);
     jset_str(out, "format", formats[s->format]);
     jset_str(out, "payload", payloads[s->payload]);
     jset_str(out, "order", orders[s->is_ordered]);

@@ -52,8 +52,7 @@ struct subscription {
     struct subscription_list events; /* globs: "*", "task.*", "run.finished" */
     /* Any of each list; an empty list lets everything through. */
     struct subscription_list namespaces, experiments, pipelines, recurring_runs;
-    char *filter_text; /* or NULL */
-    struct cel *filter;
+    struct cel *filter; /* or NULL */
     enum subscription_format format;
     enum subscription_payload payload;
     struct subscription_header *headers;
@@ -67,9 +66,11 @@ struct subscription {
     bool is_enabled;
     char *disabled_reason; /* or NULL */
     int64_t created_us;
-    int64_t rev;   /* of the record: each change makes it one more */
-    bool is_stale; /* the record has more: secrets that have expired */
-    int in_flight; /* sender's: attempts under way */
+    int64_t rev;           /* of the record: each change makes it one more */
+    bool is_stale;         /* the record has more: secrets that have expired */
+    int in_flight;         /* sender's: attempts under way */
+    int64_t filter_errors; /* subscription_errors.c: not yet in Redis */
+    char *filter_error;    /* the last of them, or NULL */
 };
 
 /* An event for the one subscription that its member "to" names, whatever it is subscribed to. */
@@ -91,6 +92,8 @@ json_t *subscription_record(const struct subscription *s);
 /* What is shown: names of headers without their values, secrets without their texts. */
 json_t *subscription_shown(const struct subscription *s);
 
+/* What a filter may speak of: "type", "id", "time" (RFC 3339), "data"; ends with NULL. */
+extern const char *const subscription_filter_variables[];
 /*
  * Does this event ({"id","type","time_us","data"}) go to this subscription? Not while it is
  * disabled. A filter that cannot be evaluated says no, and err says why.

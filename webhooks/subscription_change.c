@@ -51,6 +51,9 @@ static void on_changed(void *owner, redisReply *reply, const struct err *err)
         LOG_INFO("webhook subscription changed", "subscription=%s rev=%lld", sub->id,
             (long long)sub->rev);
         subscriptions_take(r->sender, sub, reply_int(reply, 0));
+        if (r->is_other_filter) {
+            subscriptions_forget_errors(r->sender, r->id);
+        }
     }
     request_end(r);
 }
@@ -63,6 +66,7 @@ static bool change_make(struct request *r)
     if (r->change(r, record) != 0) {
         return false;
     }
+    r->is_other_filter = !str_eq(jget_str(now, "filter", NULL), jget_str(record, "filter", NULL));
     bool is_new = !json_equal(now, record) || r->subscription->is_stale;
     json_object_set_new(record, "rev", json_integer(r->subscription->rev + 1));
     struct subscription *sub = subscription_from_record(record, &r->err);

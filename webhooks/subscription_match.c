@@ -5,8 +5,13 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/util.h"
+#include "webhooks/cel/cel.h"
+
+const char *const subscription_filter_variables[] = {"type", "id", "time", "data", NULL};
 
 static bool is_type_wanted(const struct subscription *s, const char *type)
 {
@@ -31,9 +36,23 @@ static bool is_listed(
     return list->count == 0;
 }
 
+static bool is_let_through(const struct subscription *s, const json_t *event, struct err *err)
+{
+    bool is_true = false;
+    if (s->filter == NULL) {
+        return true;
+    }
+    char at[CLOCK_TEXT_MAX];
+    clock_format_us(jget_i64(event, "time_us", 0), at);
+    CLEANUP(json_decrefp) json_t *time = json_string(at);
+    const struct cel_var vars[] = {{"type", json_object_get(event, "type")},
+        {"id", json_object_get(event, "id")}, {"time", time},
+        {"data", json_object_get(event, "data")}};
+    return cel_matches(s->filter, vars, ARRAY_LEN(vars), &is_true, err) == 0 && is_true;
+}
+
 bool subscription_wants(const struct subscription *s, const json_t *event, struct err *err)
 {
-    (void)err;
     const json_t *data = json_object_get(event, "data");
     const char *to = jget_str(event, "to", NULL);
     if (to != NULL) {
@@ -43,5 +62,6 @@ bool subscription_wants(const struct subscription *s, const json_t *event, struc
            is_listed(&s->namespaces, data, "namespace", "namespace") &&
            is_listed(&s->experiments, data, "experiment_id", "experiment_name") &&
            is_listed(&s->pipelines, data, "pipeline_id", "pipeline_name") &&
-           is_listed(&s->recurring_runs, data, "recurring_run_id", "recurring_run_name");
+           is_listed(&s->recurring_runs, data, "recurring_run_id", "recurring_run_name") &&
+           is_let_through(s, event, err);
 }

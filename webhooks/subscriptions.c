@@ -50,6 +50,15 @@ struct store_call *subscriptions_write(struct sender *s, const struct subscripti
     return store_eval(s->set.store, &script_subscription_put, args, done, owner);
 }
 
+void subscriptions_carry_over(struct subscription *sub, const struct subscription *before)
+{
+    if (before != NULL) {
+        sub->in_flight = before->in_flight;
+        sub->filter_errors = before->filter_errors;
+        sub->filter_error = before->filter_error != NULL ? xstrdup(before->filter_error) : NULL;
+    }
+}
+
 /* When nobody else has changed any there is no need to read them all anew. */
 static void took_rev(struct sender *s, int64_t rev)
 {
@@ -61,7 +70,7 @@ static void took_rev(struct sender *s, int64_t rev)
 void subscriptions_take(struct sender *s, struct subscription *sub, int64_t rev)
 {
     const struct subscription *before = map_get(s->subscriptions, sub->id);
-    sub->in_flight = before != NULL ? before->in_flight : 0;
+    subscriptions_carry_over(sub, before);
     map_put(s->subscriptions, sub->id, sub);
     took_rev(s, rev);
 }
@@ -104,6 +113,8 @@ static void get_go(struct request *r)
         err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
     } else {
         r->rows = subscription_shown(sub);
+        subscriptions_show_errors(r);
+        return;
     }
     request_end_soon(r);
 }
@@ -173,7 +184,7 @@ static void all_go(struct request *r)
             json_sprintf("%lld.%s", (long long)all[i - 1]->created_us, all[i - 1]->id));
     }
     free(all);
-    request_end_soon(r);
+    subscriptions_show_errors(r);
 }
 
 void subscription_all(
@@ -209,6 +220,7 @@ static void on_deleted(void *owner, redisReply *reply, const struct err *err)
         LOG_INFO("webhook subscription deleted", "subscription=%s", r->id);
         map_remove(r->sender->subscriptions, r->id);
         took_rev(r->sender, reply_int(reply, 0));
+        subscriptions_forget_errors(r->sender, r->id);
         drop_deliveries(r->sender, r->id);
         r->rows = json_object();
     }

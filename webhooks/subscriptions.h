@@ -8,6 +8,7 @@
 #include "base/store.h"
 
 struct err;
+struct request;
 struct sender;
 struct subscription;
 
@@ -20,11 +21,20 @@ struct subscription *subscriptions_read(const char *text, struct err *err);
  */
 struct store_call *subscriptions_write(struct sender *s, const struct subscription *sub,
     const char *made_from, store_done_fn *done, void *owner);
+/* What is remembered of a subscription beside its record goes on. before: NULL is fine. */
+void subscriptions_carry_over(struct subscription *sub, const struct subscription *before);
 /* It has been stored, which gave this rev: now it holds. Takes it. */
 void subscriptions_take(struct sender *s, struct subscription *sub, int64_t rev);
 
 /* subscription_change.c: nobody is to be called at this URL again. Holds at once, and the record
  * follows; not if somebody has given the subscription another URL meanwhile. */
 void subscriptions_disable(struct sender *s, const char *id, const char *url, const char *why);
+
+/* subscription_errors.c: this one's filter could not be evaluated. */
+void subscriptions_filter_failed(struct sender *s, struct subscription *sub, const struct err *err);
+/* subscription_errors.c: add the counts to r->rows, one or {"subscriptions": [...]}, and end. */
+void subscriptions_show_errors(struct request *r);
+/* subscription_errors.c: the filter is another one, or gone. */
+void subscriptions_forget_errors(struct sender *s, const char *id);
 
 #endif

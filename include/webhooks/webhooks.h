@@ -104,6 +104,7 @@ void delivery_all(struct sender *s, const char *subscription_id, size_t max, web
 
 struct sender_counts {
     int64_t delivered, failed_attempts, dead, pending;
+    int64_t filter_errors; /* events whose filter could not be evaluated, for each subscription */
 };
 void sender_counts(const struct sender *s, struct sender_counts *out);
 

@@ -189,6 +189,45 @@ class TestPatch:
             assert daemon.post(f"{V1}/{made['id']}:ping")["state"] == "DELIVERED"
 
 
+class TestFilter:
+    def test_lists_and_expression(self, daemon, receiver, subscribe):
+        with Receiver() as other, Receiver() as every:
+            subscribe(receiver.url, events=["run.*"], filter="data.run_name.startsWith('wanted') && type == 'run.finished'")
+            first = daemon.create_run(shell_spec(), "unwanted")
+            subscribe(every.url, events=["run.finished"])
+            subscribe(other.url, events=["run.finished"], experiments=[first["experiment_id"], "another"], pipelines=["none"])
+            daemon.create_run(shell_spec(), "wanted 1")
+            daemon.create_run(shell_spec(), "unwanted 2")
+            daemon.create_run(shell_spec(), "wanted 3")
+            wait_for(lambda: {"wanted 1", "unwanted 2", "wanted 3"} <= {
+                e["data"]["run_name"] for e in every.events()}, 30, "all events")
+            receiver.wait_events(2)
+            assert {e["data"]["run_name"] for e in receiver.events()} == {"wanted 1", "wanted 3"}
+            assert {e["type"] for e in receiver.events()} == {"run.finished"}
+            assert other.events() == []
+
+    def test_errors_are_counted_and_shown(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, events=["run.finished"], filter="data.nothing == 1")
+        path = f"{V1}/{made['id']}"
+        assert daemon.get(path)["filter_errors"] == 0
+        daemon.create_run(shell_spec(), "a")
+        daemon.create_run(shell_spec(), "b")
+        shown = wait_for(lambda: (s := daemon.get(path)) and s["filter_errors"] == 2 and s, 30, "two errors")
+        assert "nothing" in shown["filter_error"] and shown["filter_error_us"] > made["created_us"]
+        row = next(s for s in daemon.get(V1)["subscriptions"] if s["id"] == made["id"])
+        assert row == shown and daemon.metric("rondo_webhook_filter_errors_total") >= 2
+        assert "filter: column" in daemon.patch(path, {"filter": "data.("}, expect=400)["message"]
+        daemon.patch(path, {"filter": "data.state == 'SUCCEEDED'"})
+        shown = daemon.get(path)
+        assert shown["filter_errors"] == 0 and "filter_error" not in shown
+        daemon.create_run(shell_spec(), "c")
+        receiver.wait_events(1)
+        assert [e["data"]["run_name"] for e in receiver.events()] == ["c"]
+        assert "filter" not in daemon.patch(path, {"filter": None})
+        daemon.delete(path)
+        assert redis(daemon, "HGETALL", "rondo:{catalog}:subscription_errors") == ""
+
+
 class TestEnable:
     def test_disable_and_enable(self, daemon, receiver, subscribe):
         made = subscribe(receiver.url)

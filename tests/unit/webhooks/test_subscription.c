@@ -70,6 +70,9 @@ static void test_refused(void **state)
         {"empty experiment", WITH("\"experiments\":[\"a\",\"\"]"), "experiments[1]"},
         {"pipeline of a wrong kind", WITH("\"pipelines\":[true]"), "pipelines[0]"},
         {"recurring run of a wrong kind", WITH("\"recurring_runs\":[[]]"), "recurring_runs[0]"},
+        {"filter that is no expression", WITH("\"filter\":\"data.x ==\""), "filter: column"},
+        {"unknown variable in a filter", WITH("\"filter\":\"date.x == 1\""), "date"},
+        {"filter without a verdict", WITH("\"filter\":\"'a'\""), "not true or false"},
         {"filter of a wrong kind", WITH("\"filter\":5"), "filter: expected a string"},
         {"unknown format", WITH("\"format\":\"xml\""), "standard, cloudevents"},
         {"unknown payload", WITH("\"payload\":\"half\""), "full, thin"},
@@ -163,7 +166,8 @@ static void test_header_ceilings(void **state)
     "\"p\"],"                                                                                      \
     "\"recurring_runs\":[\"r\"],\"format\":\"cloudevents-binary\",\"payload\":\"thin\","           \
     "\"headers\":{\"Authorization\":\"Bearer hush\",\"User-Agent\":\"me/1\"},\"order\":\"run\","   \
-    "\"max_in_flight\":3,\"max_per_second\":7,\"timeout_ms\":2500,\"secret\":\"" SECRET "\"}"
+    "\"filter\":\"data.n > "                                                                       \
+    "1\",\"max_in_flight\":3,\"max_per_second\":7,\"timeout_ms\":2500,\"secret\":\"" SECRET "\"}"
 
 static void test_round_trip(void **state)
 {
@@ -309,6 +313,13 @@ static void test_matching(void **state)
         {"one list of two", "\"recurring_runs\":[\"r\"],\"pipelines\":[\"p\"]",
             EVENT("x.y", "\"recurring_run_id\":\"r\",\"pipeline_name\":\"q\""), false},
         {"a namespace", "\"namespaces\":[\"n\"]", EVENT("x.y", "\"namespace\":\"n\""), true},
+        {"a filter", "\"filter\":\"data.n > 1 && type.startsWith('run.')\"",
+            EVENT("run.started", "\"n\":2"), true},
+        {"a filter that says no", "\"filter\":\"data.n > 1\"", EVENT("x.y", "\"n\":1"), false},
+        {"a filter about id and time", "\"filter\":\"id == 'i' && time.startsWith('1970-')\"",
+            EVENT("x.y", ""), true},
+        {"glob before filter", "\"events\":[\"run.*\"],\"filter\":\"data.none > 1\"",
+            EVENT("x.y", ""), false},
         {"data of a wrong kind", "\"pipelines\":[\"p\"]", EVENT("x.y", "\"pipeline_name\":5"),
             false},
     };
@@ -329,6 +340,35 @@ static void test_matching(void **state)
     }
 }
 
+static void test_filter_that_errs(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct subscription *s = from_body(WITH("\"filter\":\"data.none > 1\""), &err);
+    assert_non_null(s);
+    CLEANUP(json_decrefp) json_t *event = parse(EVENT("x.y", "\"n\":1"));
+    assert_false(subscription_wants(s, event, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.msg, "none"));
+    subscription_free(s);
+}
+
+static void test_ping_goes_to_one(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct subscription *s = from_body(
+        WITH("\"filter\":\"data.none > 1\",\"events\":[\"run.*\"],\"pipelines\":[\"p\"]"), &err);
+    assert_non_null(s);
+    CLEANUP(json_decrefp) json_t *event = parse(EVENT(SUBSCRIPTION_PING, ""));
+    jset_str(event, "to", s->id);
+    assert_true(subscription_wants(s, event, &err));
+    jset_str(event, "to", "another");
+    assert_false(subscription_wants(s, event, &err));
+    assert_int_equal(err.code, ERR_NONE);
+    subscription_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_defaults_and_version_1),
         cmocka_unit_test(test_signatures_of_live_secrets),
         cmocka_unit_test(test_matching),
+        cmocka_unit_test(test_filter_that_errs),
+        cmocka_unit_test(test_ping_goes_to_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
