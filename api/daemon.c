@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/seal.h"
 #include "base/secret.h"
 #include "base/store.h"
 #include "base/util.h"
@@ -69,6 +71,7 @@ struct daemon {
     char *host;
     struct id instance;
     char **hosts, **package_hosts, **tokens;
+    struct seal *seal; /* or NULL */
     struct timer drain, sender_retry;
     int64_t drain_until_us;
     bool is_stopping, has_left;
@@ -319,7 +322,7 @@ static void on_sender_started(void *owner, const struct err *err)
 {
     struct daemon *d = owner;
     if (err != NULL) {
-        LOG_WARN("webhooks wait for Redis", "error=%s", LOG_Q(err->msg));
+        LOG_WARN("webhooks wait", "error=%s", LOG_Q(err->msg));
         timer_start_ms(&d->sender_retry, START_RETRY_MS);
         return;
     }
@@ -474,6 +477,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .deny = set->webhook_deny,
         .ports = set->webhook_ports,
         .https_only = set->webhook_https_only,
+        .seal = d->seal,
         .timeout_ms = set->webhook_timeout_ms,
         .max_in_flight = set->webhook_in_flight,
         .log_max = set->webhook_log,
@@ -571,11 +575,30 @@ static int make_server(struct daemon *d, struct err *err)
     return write_port(d, err);
 }
 
+static int load_secrets_keys(struct daemon *d, struct err *err)
+{
+    if (d->set->secrets_key_file == NULL) {
+        return 0;
+    }
+    d->seal = seal_load(d->set->secrets_key_file, err);
+    if (d->seal == NULL) {
+        return err_wrap(err, "secrets-key-file");
+    }
+#ifndef __SANITIZE_ADDRESS__ /* whose leak checker is a debugger */
+    /* From now on memory holds what Redis does not: no core dumps, no debugger of the same user. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        return err_set(err, ERR_INTERNAL, "prctl: %s", strerror(errno));
+    }
+#endif
+    return 0;
+}
+
 static int daemon_make(struct daemon *d, struct err *err)
 {
     zone_set_dir(d->set->zoneinfo);
     raise_descriptors();
-    if (open_data(d, err) != 0 || open_instance(d, err) != 0 || load_tokens(d, err) != 0) {
+    if (open_data(d, err) != 0 || open_instance(d, err) != 0 || load_tokens(d, err) != 0 ||
+        load_secrets_keys(d, err) != 0) {
         return -1;
     }
     d->loop = loop_new(err);
@@ -602,6 +625,7 @@ static void daemon_free(struct daemon *d)
     shown_free(d->api.shown);
     git_hooks_free(d->git_hooks);
     sender_free(d->sender);
+    seal_free(d->seal);
     scheduler_free(d->scheduler);
     if (d->executor.ops != NULL) {
         d->executor.ops->free(d->executor.self);

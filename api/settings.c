@@ -55,6 +55,9 @@ static const struct option table[] = {
         "default: a private redis-server."},
     {"redis-timeout", OPTION_DURATION, AT(redis_timeout_ms), "5s", 100, 10 * MINUTE_MS, NULL,
         "Redis", "Deadline of one Redis command."},
+    {"secrets-key-file", OPTION_STRING, AT(secrets_key_file), NULL, 0, 0, NULL, "Redis",
+        "File with keys, 32 bytes in hex or base64 each, one a line, that secrets of webhooks are "
+        "sealed with in Redis: the first seals, all open."},
     {"shards", OPTION_INT, AT(shards), "16", 1, 256, NULL, "Redis",
         "Into how many parts the records are split; a power of two, fixed once there is data."},
 

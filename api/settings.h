@@ -15,7 +15,7 @@ struct settings {
     char *data;
     char *log_level, *log_format;
     /* http */
-    char *listen, *public_url, *advertise_url, *allow_hosts, *tokens_file, *package_hosts;
+    char *listen, *public_url, *advertise_url, *allow_hosts, *tokens_file, *package_hosts, *secrets_key_file;
     bool insecure;
     int64_t max_body, max_headers, http_timeout_ms, max_connections;
     /* redis */

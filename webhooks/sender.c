@@ -71,19 +71,39 @@ static void sender_started(struct sender *s, const struct err *err)
     }
 }
 
-static void take_subscription(
-    struct sender *s, struct map *old, const char *id, const redisReply *text)
+/* -1: its secrets are sealed with a key that we do not have. */
+static int take_subscription(
+    struct sender *s, struct map *old, const char *id, const redisReply *text, struct err *err)
 {
     struct err bad = ERR_INIT;
-    struct subscription *sub = subscriptions_read(reply_str(text), &bad);
+    struct subscription *sub = subscriptions_read(s->set.seal, reply_str(text), &bad);
+    struct subscription *before = map_get(old, id);
+    if (sub == NULL && before != NULL) {
+        LOG_ERROR("webhook subscription unreadable, goes on as it was", "id=%s error=%s", id,
+            LOG_Q(bad.msg));
+        map_put(s->subscriptions, id, map_take(old, id));
+        return 0;
+    }
     if (sub == NULL) {
         LOG_ERROR(
             "webhook subscription unreadable, left alone", "id=%s error=%s", id, LOG_Q(bad.msg));
-        return;
+        if (bad.code == ERR_NOT_FOUND) {
+            err_copy(err, &bad);
+            return -1;
+        }
+        return 0;
     }
-    const struct subscription *before = map_get(old, sub->id);
     subscriptions_carry_over(sub, before);
     map_put(s->subscriptions, sub->id, sub);
+    return 0;
+}
+
+static void warn_of_plain_secrets(const struct sender *s)
+{
+    if (s->set.seal == NULL && map_count(s->subscriptions) > 0) {
+        LOG_WARN("webhook secrets are stored in Redis as they are; --secrets-key-file seals them",
+            "subscriptions=%zu", map_count(s->subscriptions));
+    }
 }
 
 static void on_loaded(void *owner, redisReply *reply, const struct err *err)
@@ -100,14 +120,25 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
     }
     struct map *old = s->subscriptions;
     s->subscriptions = map_new(free_subscription);
+    struct err bad = ERR_INIT;
     for (size_t i = 1; i < reply->elements; i += 2) {
-        take_subscription(s, old, reply_str(reply->element[i - 1]), reply->element[i]);
+        const char *id = reply_str(reply->element[i - 1]);
+        if (take_subscription(s, old, id, reply->element[i], &bad) != 0 && !s->is_running) {
+            /* Going on would drop its deliveries, as if it had been deleted. */
+            map_free(s->subscriptions);
+            s->subscriptions = old;
+            sender_started(s, &bad);
+            return;
+        }
     }
     map_free(old);
     s->rev = s->loading_rev;
     sender_requests_go(s);
     bool is_first = !s->is_running;
     s->is_running = true;
+    if (is_first) {
+        warn_of_plain_secrets(s);
+    }
     for (unsigned i = 0; i < s->outbox_count; i++) {
         struct outbox *o = &s->outboxes[i];
         if (is_first && o->is_ours) {

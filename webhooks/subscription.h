@@ -107,6 +107,13 @@ char *subscription_sign(
 /* Its own value of this header replaces ours. */
 bool subscription_has_header(const struct subscription *s, const char *name);
 
+/* subscription_seal.c: secrets of a record, in place: as they are stored, and back. */
+struct seal;
+void subscription_seal(const struct seal *seal, json_t *record);
+int subscription_open(const struct seal *seal, json_t *record, struct err *err);
+/* Zeroes the plain ones before the record is let go. */
+void subscription_wipe(json_t *record);
+
 /* subscription_headers.c: check and take the member `headers`, an object {name: value} or NULL. */
 int subscription_read_headers(struct subscription *s, const json_t *headers, struct err *err);
 

@@ -104,7 +104,7 @@ static void on_read(void *owner, redisReply *reply, const struct err *err)
     }
     secret_text_free(r->stored);
     r->stored = xstrdup(reply_str(reply));
-    r->subscription = subscriptions_read(r->stored, &r->err);
+    r->subscription = subscriptions_read(r->sender->set.seal, r->stored, &r->err);
     bool is_new = r->subscription != NULL && change_make(r);
     if (r->err.code != ERR_NONE) {
         request_end(r);

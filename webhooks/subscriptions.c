@@ -19,14 +19,16 @@
 
 #define SUBSCRIPTIONS_MAX 10000
 
-struct subscription *subscriptions_read(const char *text, struct err *err)
+struct subscription *subscriptions_read(const struct seal *seal, const char *text, struct err *err)
 {
     json_t *record = text != NULL ? json_loads(text, 0, NULL) : NULL;
     if (record == NULL) {
         err_set(err, ERR_INTERNAL, "the record is no JSON");
         return NULL;
     }
-    struct subscription *sub = subscription_from_record(record, err);
+    struct subscription *sub =
+        subscription_open(seal, record, err) == 0 ? subscription_from_record(record, err) : NULL;
+    subscription_wipe(record);
     json_decref(record);
     return sub;
 }
@@ -37,6 +39,7 @@ struct store_call *subscriptions_write(struct sender *s, const struct subscripti
     const char *prefix = store_catalog_prefix(s->set.store);
     struct store_args *args = store_args_new();
     json_t *record = subscription_record(sub);
+    subscription_seal(s->set.seal, record);
     char *text = jtext(record);
     store_key(args, "%ssubscriptions", prefix);
     store_key(args, "%ssubscriptions_rev", prefix);
@@ -45,6 +48,7 @@ struct store_call *subscriptions_write(struct sender *s, const struct subscripti
     store_arg(args, made_from);
     store_arg_i(args, s->set.max_subscriptions > 0 ? s->set.max_subscriptions : SUBSCRIPTIONS_MAX);
     secret_text_free(text);
+    subscription_wipe(record);
     json_decref(record);
     FAULT("webhook.subscription.before");
     return store_eval(s->set.store, &script_subscription_put, args, done, owner);

@@ -18,6 +18,7 @@ struct http_client;
 struct http_request;
 struct http_response;
 struct loop;
+struct seal;
 struct store;
 
 typedef void webhook_json_fn(void *owner, const json_t *record, const struct err *err);
@@ -32,6 +33,7 @@ struct sender_settings {
     /* Where deliveries may go: webhooks/egress.h says what the lists may hold. */
     const char *allow, *deny, *ports;
     bool https_only;
+    const struct seal *seal;    /* secrets at rest (base/seal.h); NULL: they are kept as they are */
     int64_t timeout_ms;         /* per attempt */
     int64_t max_in_flight;
     int64_t log_max;            /* finished deliveries kept per subscription */
