@@ -19,6 +19,7 @@ LIBRARIES = [
     "openssl",
     "libarchive",
     "libical",
+    "libpcre2-8",
     "cmocka",
 ]
 

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "webhooks/cel/eval.h"
+#include "webhooks/cel/function.h"
 #include "webhooks/cel/tree.h"
 
 #define ANY_KIND (CEL_BIT(CEL_ERROR) - 1)
@@ -42,6 +42,7 @@ static unsigned kinds_of(const struct cel_node *node)
     case CEL_OP_CONVERT:
         return CEL_BIT(CEL_LIST);
     case CEL_OP_MAP:
+    case CEL_OP_CONVERT_MAP:
         return CEL_BIT(CEL_MAP);
     case CEL_OP_NEGATE:
     case CEL_OP_MULTIPLY:

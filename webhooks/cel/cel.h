@@ -27,7 +27,7 @@ struct cel;
 #define CEL_NESTING_MAX 100     /* brackets in brackets */
 #define CEL_HEIGHT_MAX 200      /* a + b + c + ...: how deep evaluation recurses */
 #define CEL_LOOPS_MAX 8         /* all(), exists(), map(), filter() in each other */
-#define CEL_STEPS_MAX 100000    /* of one evaluation; a step is at most about 100 ns */
+#define CEL_STEPS_MAX 200000    /* of one evaluation; most steps take less than 50 ns */
 #define CEL_BYTES_MAX (1 << 20) /* what one evaluation may build: texts, lists, maps */
 
 /* A variable of one evaluation; the value is borrowed. */

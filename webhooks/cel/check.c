@@ -11,7 +11,8 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "webhooks/cel/eval.h"
+#include "webhooks/cel/function.h"
+#include "webhooks/cel/regex.h"
 #include "webhooks/cel/text.h"
 
 struct checker {
@@ -19,8 +20,9 @@ struct checker {
     const char *const *variables;
     struct err *err;
     struct cel_run run; /* for constants */
-    const char *locals[CEL_LOOPS_MAX];
+    const char *locals[2 * CEL_LOOPS_MAX];
     unsigned depth; /* of locals */
+    unsigned loops;
 };
 
 static int check(struct checker *c, struct cel_node *node);
@@ -117,14 +119,21 @@ static bool is_type_path(struct checker *c, struct cel_node *node)
 static const struct macro {
     const char *name, *form;
     enum cel_op op;
-    size_t min, max; /* arguments, with the receiver */
+    size_t min, max;  /* arguments, with the receiver */
+    size_t pair_from; /* as many arguments mean two variables */
 } macros[] = {
-    {"all", "list.all(x, condition)", CEL_OP_ALL, 3, 3},
-    {"exists", "list.exists(x, condition)", CEL_OP_EXISTS, 3, 3},
-    {"exists_one", "list.exists_one(x, condition)", CEL_OP_EXISTS_ONE, 3, 3},
-    {"existsOne", "list.existsOne(x, condition)", CEL_OP_EXISTS_ONE, 3, 3},
-    {"filter", "list.filter(x, condition)", CEL_OP_SELECT, 3, 3},
-    {"map", "list.map(x, value) or list.map(x, condition, value)", CEL_OP_CONVERT, 3, 4},
+    {"all", "list.all(x, condition) or map.all(k, v, condition)", CEL_OP_ALL, 3, 4, 4},
+    {"exists", "list.exists(x, condition) or map.exists(k, v, condition)", CEL_OP_EXISTS, 3, 4, 4},
+    {"exists_one", "list.exists_one(x, condition) or map.exists_one(k, v, condition)",
+        CEL_OP_EXISTS_ONE, 3, 4, 4},
+    {"existsOne", "list.existsOne(x, condition) or map.existsOne(k, v, condition)",
+        CEL_OP_EXISTS_ONE, 3, 4, 4},
+    {"filter", "list.filter(x, condition)", CEL_OP_SELECT, 3, 3, 9},
+    {"map", "list.map(x, value) or list.map(x, condition, value)", CEL_OP_CONVERT, 3, 4, 9},
+    {"transformList", "map.transformList(k, v, value), or (k, v, condition, value)", CEL_OP_CONVERT,
+        4, 5, 4},
+    {"transformMap", "map.transformMap(k, v, value), or (k, v, condition, value)",
+        CEL_OP_CONVERT_MAP, 4, 5, 4},
 };
 
 static const struct macro *macro_find(const struct cel_node *node)
@@ -137,38 +146,58 @@ static const struct macro *macro_find(const struct cel_node *node)
     return NULL;
 }
 
+static int check_loop_name(
+    struct checker *c, const struct cel_node *name, const struct macro *macro)
+{
+    return name->op == CEL_OP_NAME && !name->is_rooted
+               ? 0
+               : cel_complain(c->err, c->source, name->start, name->end,
+                     "expected a name for the items here: %s", macro->form);
+}
+
+static int too_many_loops(struct checker *c, const struct cel_node *node)
+{
+    cel_complain(c->err, c->source, node->start, node->end,
+        "more than %d of all(), exists(), map() and filter() in each other", CEL_LOOPS_MAX);
+    if (c->err != NULL) {
+        c->err->code = ERR_LIMIT;
+    }
+    return -1;
+}
+
 static int check_loop(struct checker *c, struct cel_node *node, const struct macro *macro)
 {
     if (!node->is_method || node->count < macro->min || node->count > macro->max) {
         return cel_complain(
             c->err, c->source, node->start, node->end, "write it as %s", macro->form);
     }
-    const struct cel_node *name = node->args[1];
-    if (name->op != CEL_OP_NAME || name->is_rooted) {
-        return cel_complain(c->err, c->source, name->start, name->end,
-            "expected a name for the items here: %s", macro->form);
-    }
-    if (c->depth == CEL_LOOPS_MAX) {
-        cel_complain(c->err, c->source, node->start, node->end,
-            "more than %d of all(), exists(), map() and filter() in each other", CEL_LOOPS_MAX);
-        if (c->err != NULL) {
-            c->err->code = ERR_LIMIT;
+    node->is_pair = node->count >= macro->pair_from;
+    size_t names = node->is_pair ? 2 : 1;
+    for (size_t i = 1; i <= names; i++) {
+        if (check_loop_name(c, node->args[i], macro) != 0) {
+            return -1;
         }
-        return -1;
+    }
+    if (c->loops == CEL_LOOPS_MAX) {
+        return too_many_loops(c, node);
     }
     if (check(c, node->args[0]) != 0) {
         return -1;
     }
     node->slot = c->depth;
-    c->locals[c->depth++] = name->name;
-    for (size_t i = 2; i < node->count; i++) {
+    c->loops++;
+    for (size_t i = 1; i <= names; i++) {
+        c->locals[c->depth++] = node->args[i]->name;
+    }
+    for (size_t i = 1 + names; i < node->count; i++) {
         if (check(c, node->args[i]) != 0) {
             return -1;
         }
-        node->args[i - 1] = node->args[i];
+        node->args[i - names] = node->args[i];
     }
-    c->depth--;
-    node->count--;
+    c->depth -= (unsigned)names;
+    c->loops--;
+    node->count -= names;
     node->op = macro->op;
     return 0;
 }
@@ -221,6 +250,21 @@ static int check_function(struct checker *c, struct cel_node *node)
     return 0;
 }
 
+/* A constant pattern is compiled once, and refused here when it is none. */
+static int check_regex(struct checker *c, struct cel_node *node)
+{
+    if (node->function->call != cel_call_matches || node->args[1]->op != CEL_OP_LITERAL ||
+        node->args[1]->value.kind != CEL_STRING) {
+        return 0;
+    }
+    const struct cel_node *pattern = node->args[1];
+    char problem[256];
+    node->regex = cel_regex_compile(c->run.pool, pattern->value.text, pattern->value.len, problem);
+    return node->regex != NULL ? 0
+                               : cel_complain(c->err, c->source, pattern->start, pattern->end,
+                                     "not a regular expression of RE2: %s", problem);
+}
+
 static int check_call(struct checker *c, struct cel_node *node)
 {
     const struct macro *macro = macro_find(node);
@@ -239,7 +283,7 @@ static int check_call(struct checker *c, struct cel_node *node)
             return -1;
         }
     }
-    return 0;
+    return check_regex(c, node);
 }
 
 /* ---- constants ---- */

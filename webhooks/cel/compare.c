@@ -15,27 +15,10 @@ static int compare_ints(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-/* Exact: a double is not rounded to fit. real is no NaN. */
-static int compare_real_int(double real, int64_t integer)
+/* Beside a double, an integer is rounded to one, as CEL's reference does. */
+static int compare_reals(double a, double b)
 {
-    if (real >= 0x1p63 || real < -0x1p63) {
-        return real < 0 ? -1 : 1;
-    }
-    int order = compare_ints((int64_t)real, integer);
-    double fraction = real - trunc(real);
-    return order != 0 ? order : (fraction > 0) - (fraction < 0);
-}
-
-static int compare_real_uint(double real, uint64_t natural)
-{
-    if (real < 0) {
-        return -1;
-    }
-    if (real >= 0x1p64) {
-        return 1;
-    }
-    int order = order_of((uint64_t)real, natural);
-    return order != 0 ? order : real > trunc(real);
+    return (a > b) - (a < b);
 }
 
 static int compare_numbers(const struct cel_value *a, const struct cel_value *b)
@@ -45,9 +28,10 @@ static int compare_numbers(const struct cel_value *a, const struct cel_value *b)
     }
     /* now a's kind is the one that stands first: int, uint, double */
     if (b->kind == CEL_DOUBLE) {
-        return a->kind == CEL_DOUBLE ? (a->real > b->real) - (a->real < b->real)
-               : a->kind == CEL_INT  ? -compare_real_int(b->real, a->integer)
-                                     : -compare_real_uint(b->real, a->natural);
+        double real = a->kind == CEL_DOUBLE ? a->real
+                      : a->kind == CEL_INT  ? (double)a->integer
+                                            : (double)a->natural;
+        return compare_reals(real, b->real);
     }
     if (a->kind == CEL_INT && b->kind == CEL_INT) {
         return compare_ints(a->integer, b->integer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Evaluating a tree: members, logic, macros. Operators are in operator.c. */
-#include "webhooks/cel/eval.h"
+#include "webhooks/cel/function.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ struct cel_value cel_fail_spent(struct cel_run *run, const struct cel_node *node
 {
     if (run->spent == NULL) {
         run->spent = run->steps == 0
-                         ? "the expression takes too many steps (100,000 are allowed); look at less"
+                         ? "the expression takes too many steps (200,000 are allowed); look at less"
                          : "the expression builds too much (1 MiB is allowed); look at less";
     }
     return (struct cel_value){.kind = CEL_ERROR, .nanos = (int32_t)node->start, .text = run->spent};
@@ -286,17 +286,25 @@ struct loop {
     struct cel_map_walk walk;
 };
 
-/* The next item of a list, or key of a map. */
-static bool loop_next(struct loop *loop, struct cel_value *out)
+/*
+ * The next item of a list, or key of a map, into the macro's variable; with two variables its
+ * position, or the key, and the item.
+ */
+static bool loop_next(struct cel_run *run, const struct cel_node *node, struct loop *loop)
 {
-    struct cel_value unused;
+    struct cel_value *first = &run->locals[node->slot], unused;
+    struct cel_value *second = node->is_pair ? first + 1 : &unused;
     if (loop->range.kind == CEL_MAP) {
-        return cel_map_next(&loop->range, &loop->walk, out, &unused);
+        return cel_map_next(&loop->range, &loop->walk, first, second);
     }
     if (loop->at == loop->range.len) {
         return false;
     }
-    *out = cel_item(&loop->range, loop->at++);
+    *(node->is_pair ? second : first) = cel_item(&loop->range, loop->at);
+    if (node->is_pair) {
+        *first = cel_int((int64_t)loop->at);
+    }
+    loop->at++;
     return true;
 }
 
@@ -336,7 +344,7 @@ static struct cel_value eval_all_or_exists(struct cel_run *run, const struct cel
     if (!loop_start(run, node, &loop, &value)) {
         return value;
     }
-    while (loop_next(&loop, &run->locals[node->slot])) {
+    while (loop_next(run, node, &loop)) {
         value = loop_condition(run, node);
         if (value.kind == CEL_BOOL && value.truth == deciding) {
             return value;
@@ -359,7 +367,7 @@ static struct cel_value eval_exists_one(struct cel_run *run, const struct cel_no
     if (!loop_start(run, node, &loop, &value)) {
         return value;
     }
-    while (loop_next(&loop, &run->locals[node->slot])) {
+    while (loop_next(run, node, &loop)) {
         value = loop_condition(run, node);
         if (value.kind == CEL_ERROR) {
             return value;
@@ -369,22 +377,23 @@ static struct cel_value eval_exists_one(struct cel_run *run, const struct cel_no
     return cel_truth(found == 1);
 }
 
-/* filter() and map(). */
+/* filter(), map(), transformList() and transformMap(). */
 static struct cel_value eval_collect(struct cel_run *run, const struct cel_node *node)
 {
     struct loop loop;
     struct cel_value value;
+    bool is_map = node->op == CEL_OP_CONVERT_MAP;
     if (!loop_start(run, node, &loop, &value)) {
         return value;
     }
-    struct cel_value *items = cel_alloc(run, loop.range.len * sizeof *items);
+    struct cel_value *items = cel_alloc(run, loop.range.len * (1 + is_map) * sizeof *items);
     if (items == NULL) {
         return cel_fail_spent(run, node);
     }
     size_t count = 0;
     bool has_condition = node->op == CEL_OP_SELECT || node->count == 3;
-    while (loop_next(&loop, &run->locals[node->slot])) {
-        struct cel_value item = run->locals[node->slot];
+    while (loop_next(run, node, &loop)) {
+        struct cel_value first = run->locals[node->slot];
         if (has_condition) {
             value = loop_condition(run, node);
             if (value.kind == CEL_ERROR) {
@@ -394,15 +403,17 @@ static struct cel_value eval_collect(struct cel_run *run, const struct cel_node 
                 continue;
             }
         }
-        if (node->op == CEL_OP_CONVERT) {
-            item = cel_eval(run, node->args[node->count - 1]);
+        value = node->op == CEL_OP_SELECT ? first : cel_eval(run, node->args[node->count - 1]);
+        if (value.kind == CEL_ERROR) {
+            return value;
         }
-        if (item.kind == CEL_ERROR) {
-            return item;
+        if (is_map) {
+            items[2 * count] = first;
         }
-        items[count++] = item;
+        items[is_map ? 2 * count + 1 : count] = value;
+        count++;
     }
-    return (struct cel_value){.kind = CEL_LIST, .items = items, .len = count};
+    return (struct cel_value){.kind = is_map ? CEL_MAP : CEL_LIST, .items = items, .len = count};
 }
 
 /* ---- all ---- */
@@ -471,6 +482,7 @@ struct cel_value cel_eval(struct cel_run *run, const struct cel_node *node)
         return eval_exists_one(run, node);
     case CEL_OP_SELECT:
     case CEL_OP_CONVERT:
+    case CEL_OP_CONVERT_MAP:
         return eval_collect(run, node);
     case CEL_OP_NOT:
     case CEL_OP_NEGATE:

@@ -17,7 +17,7 @@ struct cel_run {
     cel_steps steps;   /* left */
     size_t bytes;      /* left */
     const char *spent; /* which ceiling was hit, if any: nothing may hide it */
-    struct cel_value locals[CEL_LOOPS_MAX];
+    struct cel_value locals[2 * CEL_LOOPS_MAX];
 };
 
 struct cel_value cel_eval(struct cel_run *run, const struct cel_node *node);
@@ -56,25 +56,5 @@ static inline struct cel_value cel_int(int64_t integer)
 /* Arithmetic and comparison: args[0] op args[1], or op args[0]. */
 struct cel_value cel_operate(
     struct cel_run *run, const struct cel_node *node, const struct cel_value *args);
-
-/* ---- functions ---- */
-
-typedef struct cel_value cel_function_fn(
-    struct cel_run *run, const struct cel_node *node, const struct cel_value *args, size_t count);
-
-#define CEL_ARGS_MAX 4
-
-struct cel_function {
-    const char *name;
-    cel_function_fn *call;
-    bool is_global, is_method;
-    uint8_t min, max;             /* arguments, the receiver included */
-    uint16_t takes[CEL_ARGS_MAX]; /* CEL_BIT of the kinds each argument may have */
-    uint16_t gives;               /* CEL_BIT of the kinds it may give */
-};
-
-const struct cel_function *cel_function_find(const char *name);
-/* All names, macros included, NULL-terminated. */
-const char *const *cel_function_names(void);
 
 #endif

@@ -1,75 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions, by name; and those about texts that give true, false or a number. */
-#include "webhooks/cel/eval.h"
+/* The functions, by name. */
+#include "webhooks/cel/function.h"
 
 #include <string.h>
 
 #include "base/util.h"
-#include "webhooks/cel/text.h"
 
 #define ANY (CEL_BIT(CEL_ERROR) - 1)
-#define STRING CEL_BIT(CEL_STRING)
-#define BYTES CEL_BIT(CEL_BYTES)
 #define BOOL CEL_BIT(CEL_BOOL)
 #define INT CEL_BIT(CEL_INT)
+#define UINT CEL_BIT(CEL_UINT)
+#define DOUBLE CEL_BIT(CEL_DOUBLE)
+#define NUMBER (INT | UINT | DOUBLE)
+#define STRING CEL_BIT(CEL_STRING)
+#define BYTES CEL_BIT(CEL_BYTES)
+#define LIST CEL_BIT(CEL_LIST)
+#define MAP CEL_BIT(CEL_MAP)
+#define STAMP CEL_BIT(CEL_TIMESTAMP)
+#define SPAN CEL_BIT(CEL_DURATION)
 
-static struct cel_value call_size(struct cel_run *run, const struct cel_node *node,
-    const struct cel_value *args, size_t count UNUSED)
-{
-    if (args[0].kind != CEL_STRING) {
-        return cel_int((int64_t)args[0].len);
-    }
-    if (!cel_spend(run, args[0].len / 64)) {
-        return cel_fail_spent(run, node);
-    }
-    return cel_int((int64_t)utf8_count(args[0].text, args[0].len));
-}
-
-static struct cel_value call_starts_with(struct cel_run *run UNUSED,
-    const struct cel_node *node UNUSED, const struct cel_value *args, size_t count UNUSED)
-{
-    return cel_truth(
-        args[0].len >= args[1].len && memcmp(args[0].text, args[1].text, args[1].len) == 0);
-}
-
-static struct cel_value call_ends_with(struct cel_run *run UNUSED,
-    const struct cel_node *node UNUSED, const struct cel_value *args, size_t count UNUSED)
-{
-    size_t a = args[0].len, b = args[1].len;
-    return cel_truth(a >= b && memcmp(args[0].text + a - b, args[1].text, b) == 0);
-}
-
-static struct cel_value call_contains(struct cel_run *run, const struct cel_node *node,
-    const struct cel_value *args, size_t count UNUSED)
-{
-    if (!cel_spend(run, args[0].len / 64)) {
-        return cel_fail_spent(run, node);
-    }
-    return cel_truth(memmem(args[0].text, args[0].len, args[1].text, args[1].len) != NULL);
-}
-
-/* Sorted by name. */
+/* name, call, global, method, arguments from..to, what each takes, gives; sorted by name */
 static const struct cel_function functions[] = {
-    {"contains", call_contains, false, true, 2, 2, {STRING, STRING}, BOOL},
-    {"endsWith", call_ends_with, false, true, 2, 2, {STRING, STRING}, BOOL},
-    {"size", call_size, true, true, 1, 1, {STRING | BYTES | CEL_BIT(CEL_LIST) | CEL_BIT(CEL_MAP)},
-        INT},
-    {"startsWith", call_starts_with, false, true, 2, 2, {STRING, STRING}, BOOL},
+    {"bool", cel_call_bool, true, false, 1, 1, {BOOL | STRING}, BOOL},
+    {"bytes", cel_call_bytes, true, false, 1, 1, {BYTES | STRING}, BYTES},
+    {"charAt", cel_call_char_at, false, true, 2, 2, {STRING, INT}, STRING},
+    {"contains", cel_call_contains, false, true, 2, 2, {STRING, STRING}, BOOL},
+    {"double", cel_call_double, true, false, 1, 1, {NUMBER | STRING}, DOUBLE},
+    {"duration", cel_call_duration, true, false, 1, 1, {STRING | SPAN}, SPAN},
+    {"dyn", cel_call_dyn, true, false, 1, 1, {ANY}, ANY},
+    {"endsWith", cel_call_ends_with, false, true, 2, 2, {STRING, STRING}, BOOL},
+    {"getDate", cel_call_time_part, false, true, 1, 2, {STAMP, STRING}, INT},
+    {"getDayOfMonth", cel_call_time_part, false, true, 1, 2, {STAMP, STRING}, INT},
+    {"getDayOfWeek", cel_call_time_part, false, true, 1, 2, {STAMP, STRING}, INT},
+    {"getDayOfYear", cel_call_time_part, false, true, 1, 2, {STAMP, STRING}, INT},
+    {"getFullYear", cel_call_time_part, false, true, 1, 2, {STAMP, STRING}, INT},
+    {"getHours", cel_call_time_part, false, true, 1, 2, {STAMP | SPAN, STRING}, INT},
+    {"getMilliseconds", cel_call_time_part, false, true, 1, 2, {STAMP | SPAN, STRING}, INT},
+    {"getMinutes", cel_call_time_part, false, true, 1, 2, {STAMP | SPAN, STRING}, INT},
+    {"getMonth", cel_call_time_part, false, true, 1, 2, {STAMP, STRING}, INT},
+    {"getSeconds", cel_call_time_part, false, true, 1, 2, {STAMP | SPAN, STRING}, INT},
+    {"indexOf", cel_call_index_of, false, true, 2, 3, {STRING, STRING, INT}, INT},
+    {"int", cel_call_int, true, false, 1, 1, {NUMBER | STRING | STAMP}, INT},
+    {"join", cel_call_join, false, true, 1, 2, {LIST, STRING}, STRING},
+    {"lastIndexOf", cel_call_last_index_of, false, true, 2, 3, {STRING, STRING, INT}, INT},
+    {"lowerAscii", cel_call_lower_ascii, false, true, 1, 1, {STRING}, STRING},
+    {"matches", cel_call_matches, true, true, 2, 2, {STRING, STRING}, BOOL},
+    {"replace", cel_call_replace, false, true, 3, 4, {STRING, STRING, STRING, INT}, STRING},
+    {"reverse", cel_call_reverse, false, true, 1, 1, {STRING}, STRING},
+    {"size", cel_call_size, true, true, 1, 1, {STRING | BYTES | LIST | MAP}, INT},
+    {"split", cel_call_split, false, true, 2, 3, {STRING, STRING, INT}, LIST},
+    {"startsWith", cel_call_starts_with, false, true, 2, 2, {STRING, STRING}, BOOL},
+    {"string", cel_call_string, true, false, 1, 1, {BOOL | NUMBER | STRING | BYTES | STAMP | SPAN},
+        STRING},
+    {"substring", cel_call_substring, false, true, 2, 3, {STRING, INT, INT}, STRING},
+    {"timestamp", cel_call_timestamp, true, false, 1, 1, {STRING | INT | STAMP}, STAMP},
+    {"trim", cel_call_trim, false, true, 1, 1, {STRING}, STRING},
+    {"type", cel_call_type, true, false, 1, 1, {ANY}, CEL_BIT(CEL_TYPE)},
+    {"uint", cel_call_uint, true, false, 1, 1, {NUMBER | STRING}, UINT},
+    {"upperAscii", cel_call_upper_ascii, false, true, 1, 1, {STRING}, STRING},
 };
 
 const struct cel_function *cel_function_find(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
-        if (strcmp(functions[i].name, name) == 0) {
-            return &functions[i];
+    size_t from = 0, to = ARRAY_LEN(functions);
+    while (from < to) {
+        size_t middle = (from + to) / 2;
+        int order = strcmp(name, functions[middle].name);
+        if (order == 0) {
+            return &functions[middle];
         }
+        from = order > 0 ? middle + 1 : from;
+        to = order < 0 ? middle : to;
     }
     return NULL;
 }
 
+#define MACROS 9
+
 const char *const *cel_function_names(void)
 {
-    static const char *const names[] = {"all", "contains", "endsWith", "exists", "exists_one",
-        "filter", "has", "map", "size", "startsWith", NULL};
+    static const char *names[ARRAY_LEN(functions) + MACROS + 1] = {"all", "exists", "exists_one",
+        "existsOne", "filter", "has", "map", "transformList", "transformMap"};
+    for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
+        names[MACROS + i] = functions[i].name;
+    }
     return names;
 }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "webhooks/cel/eval.h"
+#include "webhooks/cel/function.h"
 
 static struct cel_value fail_operator(
     struct cel_run *run, const struct cel_node *node, const struct cel_value *args)
@@ -129,7 +129,11 @@ static struct cel_value calculate(
             return add_lists(run, node, args);
         }
     }
-    return fail_operator(run, node, args);
+    const unsigned times = CEL_BIT(CEL_TIMESTAMP) | CEL_BIT(CEL_DURATION);
+    bool are_times = ((CEL_BIT(args[0].kind) | CEL_BIT(args[1].kind)) & ~times) == 0;
+    return are_times && (node->op == CEL_OP_ADD || node->op == CEL_OP_SUBTRACT)
+               ? cel_operate_times(run, node, args)
+               : fail_operator(run, node, args);
 }
 
 static struct cel_value negate(

@@ -45,12 +45,13 @@ enum cel_op {
     CEL_OP_OR,
     CEL_OP_CHOOSE, /* args[0] ? args[1] : args[2] */
     CEL_OP_HAS,    /* args[0] is the member */
-    /* macros over args[0]; the item is in the local `slot` while args[1] is evaluated */
+    /* macros over args[0]; the item is in the local `slot` while the others are evaluated */
     CEL_OP_ALL,
     CEL_OP_EXISTS,
     CEL_OP_EXISTS_ONE,
-    CEL_OP_SELECT,  /* .filter(x, args[1]) */
-    CEL_OP_CONVERT, /* .map(x, args[1]), or .map(x, args[1], args[2]): args[1] selects */
+    CEL_OP_SELECT,      /* .filter(x, args[1]) */
+    CEL_OP_CONVERT,     /* .map(x, args[1]), or .map(x, args[1], args[2]): args[1] selects */
+    CEL_OP_CONVERT_MAP, /* .transformMap(k, v, ...), likewise */
 };
 
 struct cel_node {
@@ -59,8 +60,9 @@ struct cel_node {
     unsigned height;
     bool is_method; /* CALL */
     bool is_rooted; /* NAME: written .x, so it is no macro's variable */
+    bool is_pair;   /* macro with two variables: key or position in `slot`, value behind it */
     unsigned slot;
-    const char *name; /* NAME, FIELD, CALL */
+    const char *name; /* NAME, FIELD, CALL, macro */
     size_t name_len;
     struct cel_value value;              /* LITERAL */
     const struct cel_function *function; /* CALL, once checked */
