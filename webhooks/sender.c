@@ -49,6 +49,7 @@ struct sender *sender_new(const struct sender_settings *settings, struct err *er
     s->set = *settings;
     s->egress = egress;
     s->subscriptions = map_new(free_subscription);
+    timer_init(&s->expiry, settings->loop, subscriptions_expire, s);
     s->outbox_count = store_shards(settings->store);
     s->outboxes = xcalloc(s->outbox_count, sizeof *s->outboxes);
     for (unsigned i = 0; i < s->outbox_count; i++) {
@@ -133,6 +134,7 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
     }
     map_free(old);
     s->rev = s->loading_rev;
+    subscriptions_await_expiry(s);
     sender_requests_go(s);
     bool is_first = !s->is_running;
     s->is_running = true;
@@ -244,6 +246,7 @@ void sender_free(struct sender *s)
     }
     sender_stop(s);
     loop_defer_cancel(s->set.loop, &s->save_errors);
+    timer_done(&s->expiry);
     while (s->requests != NULL) {
         request_free(s->requests);
     }

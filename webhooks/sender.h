@@ -61,6 +61,7 @@ struct sender {
     void *started_owner;
     struct sender_counts counts;
     struct deferred save_errors;
+    struct timer expiry; /* of the next secret */
 };
 
 /* sender.c: somebody changed the subscriptions: read them, then outbox_enqueue() where it waits. */

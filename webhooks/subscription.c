@@ -13,6 +13,7 @@
 #include "webhooks/cel/cel.h"
 #include "webhooks/egress.h"
 #include "webhooks/signature.h"
+#include "webhooks/signature_ed25519.h"
 
 #define EVENTS_MAX 32
 #define GLOB_MAX 128
@@ -235,7 +236,9 @@ static int read_common(struct subscription *s, const json_t *body, struct err *e
 static int add_secret(struct subscription *s, const char *text, int64_t expires_us, struct err *err)
 {
     struct subscription_secret *secret = &s->secrets[s->secret_count];
-    if (signature_parse_secret(text, &secret->key, err) != 0) {
+    secret->is_key_pair = ed25519_is_private(text);
+    if ((secret->is_key_pair ? ed25519_parse_private(text, &secret->key, err)
+                             : signature_parse_secret(text, &secret->key, err)) != 0) {
         return -1;
     }
     secret->text = xstrdup(text);
@@ -271,13 +274,38 @@ static int read_secrets(struct subscription *s, const json_t *record, struct err
     return s->secret_count > 0 ? 0 : err_set(err, ERR_INTERNAL, "secrets: none is live");
 }
 
+char *subscription_new_secret(const json_t *body, bool is_key_pair, struct err *err)
+{
+    const char *given = NULL, *scheme = NULL;
+    if (jread_string(body, "", "secret", &given, err) != 0 ||
+        jread_string(body, "", "scheme", &scheme, err) != 0) {
+        return NULL;
+    }
+    if (scheme != NULL && strcmp(scheme, "v1") != 0 && strcmp(scheme, "v1a") != 0) {
+        err_set(err, ERR_INVALID,
+            "scheme: '%.64s' is none of v1 (a shared secret, HMAC-SHA256), v1a (a key pair, "
+            "Ed25519)",
+            scheme);
+        return NULL;
+    }
+    is_key_pair = scheme != NULL ? strcmp(scheme, "v1a") == 0 : is_key_pair;
+    if (given == NULL) {
+        return is_key_pair ? ed25519_new_private() : signature_new_secret();
+    }
+    if (scheme != NULL && is_key_pair != ed25519_is_private(given)) {
+        err_set(err, ERR_INVALID, "secret: one of scheme %s begins with '%s'", scheme,
+            is_key_pair ? "whsk_" : "whsec_");
+        return NULL;
+    }
+    return xstrdup(given);
+}
+
 static int read_first_secret(struct subscription *s, const json_t *body, struct err *err)
 {
-    const char *given = NULL;
-    if (jread_string(body, "", "secret", &given, err) != 0) {
+    char *text = subscription_new_secret(body, false, err);
+    if (text == NULL) {
         return -1;
     }
-    char *text = given != NULL ? xstrdup(given) : signature_new_secret();
     s->secrets = xcalloc(1, sizeof *s->secrets);
     int rc = add_secret(s, text, 0, err);
     secret_text_free(text);
@@ -286,8 +314,8 @@ static int read_first_secret(struct subscription *s, const json_t *body, struct 
 
 static int check_members(const json_t *body, struct err *err)
 {
-    const char *known[ARRAY_LEN(subscription_members) + 1] = {"secret"};
-    memcpy(known + 1, subscription_members, sizeof subscription_members);
+    const char *known[ARRAY_LEN(subscription_members) + 2] = {"secret", "scheme"};
+    memcpy(known + 2, subscription_members, sizeof subscription_members);
     return jread_only(body, "", known, err);
 }
 
@@ -385,8 +413,14 @@ json_t *subscription_shown(const struct subscription *s)
         json_array_append_new(names, json_string(s->headers[i].name));
     }
     for (size_t i = 0; i < s->secret_count; i++) {
-        json_array_append_new(
-            secrets, json_pack("{s:I}", "expires_us", (json_int_t)s->secrets[i].expires_us));
+        const struct subscription_secret *secret = &s->secrets[i];
+        json_t *one = json_pack("{s:s,s:I}", "scheme", secret->is_key_pair ? "v1a" : "v1",
+            "expires_us", (json_int_t)secret->expires_us);
+        if (secret->is_key_pair) {
+            CLEANUP(cleanup_free) char *public = ed25519_public_text(&secret->key);
+            jset_str(one, "public_key", public);
+        }
+        json_array_append_new(secrets, one);
     }
     json_object_set_new(out, "header_names", names);
     json_object_set_new(out, "secrets", secrets);
@@ -402,11 +436,41 @@ char *subscription_sign(
         const struct subscription_secret *secret = &s->secrets[i];
         if (secret->expires_us == 0 || secret->expires_us > now_us) {
             CLEANUP(cleanup_free)
-            char *one = signature_make(&secret->key, id, now_us / US_PER_S, body, len);
+            char *one = secret->is_key_pair
+                            ? ed25519_sign(&secret->key, id, now_us / US_PER_S, body, len)
+                            : signature_make(&secret->key, id, now_us / US_PER_S, body, len);
             buf_addf(&out, "%s%s", out.len > 0 ? " " : "", one);
         }
     }
     char *text = xstrdup(out.len > 0 ? out.data : "");
     buf_done(&out);
     return text;
+}
+
+bool subscription_drop_expired(struct subscription *s, int64_t now_us)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->secret_count; i++) {
+        struct subscription_secret *secret = &s->secrets[i];
+        if (i > 0 && secret->expires_us != 0 && secret->expires_us <= now_us) {
+            secret_entry_done(secret);
+        } else {
+            s->secrets[kept++] = *secret;
+        }
+    }
+    bool is_less = kept < s->secret_count || s->is_stale;
+    memset(s->secrets + kept, 0, (s->secret_count - kept) * sizeof *s->secrets);
+    s->secret_count = kept;
+    s->is_stale = false;
+    return is_less;
+}
+
+int64_t subscription_next_expiry(const struct subscription *s)
+{
+    int64_t first = s->is_stale ? 0 : INT64_MAX;
+    for (size_t i = 1; i < s->secret_count; i++) {
+        int64_t at = s->secrets[i].expires_us;
+        first = at != 0 && at < first ? at : first;
+    }
+    return first;
 }

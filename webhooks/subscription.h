@@ -32,7 +32,8 @@ enum subscription_payload {
 
 struct subscription_secret {
     struct secret key;
-    char *text;         /* "whsec_..." */
+    char *text;         /* "whsec_...", "whsk_..." */
+    bool is_key_pair;   /* Ed25519 (v1a); else HMAC (v1) */
     int64_t expires_us; /* 0: never */
 };
 
@@ -104,6 +105,15 @@ bool subscription_wants(const struct subscription *s, const json_t *event, struc
  * first, separated by spaces. malloc'd. */
 char *subscription_sign(
     const struct subscription *s, const char *id, int64_t now_us, const void *body, size_t len);
+/* Forget the secrets that have expired, zeroed. True if there were any, or the record has some. */
+bool subscription_drop_expired(struct subscription *s, int64_t now_us);
+/* When the next of its secrets expires; INT64_MAX: none does. */
+int64_t subscription_next_expiry(const struct subscription *s);
+/*
+ * What a new secret is asked to be: {"secret"?: text, "scheme"?: "v1" or "v1a"}; without a text one
+ * is made, of the scheme given or else this one. malloc'd; NULL and err.
+ */
+char *subscription_new_secret(const json_t *body, bool is_key_pair, struct err *err);
 /* Its own value of this header replaces ours. */
 bool subscription_has_header(const struct subscription *s, const char *name);
 

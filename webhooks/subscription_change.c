@@ -18,7 +18,6 @@
 #include "webhooks/request.h"
 #include "webhooks/egress.h"
 #include "webhooks/sender.h"
-#include "webhooks/signature.h"
 #include "webhooks/subscription.h"
 #include "webhooks/subscriptions.h"
 
@@ -47,7 +46,9 @@ static void on_changed(void *owner, redisReply *reply, const struct err *err)
     } else {
         struct subscription *sub = STEAL(r->subscription);
         r->rows = subscription_shown(sub);
-        jset_str(r->rows, "secret", r->secret);
+        if (r->secret != NULL) {
+            subscriptions_show_secret(r->rows, sub);
+        }
         LOG_INFO("webhook subscription changed", "subscription=%s rev=%lld", sub->id,
             (long long)sub->rev);
         subscriptions_take(r->sender, sub, reply_int(reply, 0));
@@ -147,7 +148,8 @@ static int check_patch(const json_t *patch, struct err *err)
         while (subscription_members[i] != NULL && strcmp(subscription_members[i], key) != 0) {
             i++;
         }
-        if (strcmp(key, "secret") == 0 || strcmp(key, "secrets") == 0) {
+        if (strcmp(key, "secret") == 0 || strcmp(key, "scheme") == 0 ||
+            strcmp(key, "secrets") == 0) {
             return err_set(err, ERR_INVALID,
                 "%s: a secret is changed by POST subscriptions/{id}:rotate, which lets the old one "
                 "sign for a while",
@@ -251,29 +253,32 @@ static json_t *old_secrets(const json_t *secrets, int64_t until_us)
 
 static int change_secret(struct request *r, json_t *record)
 {
-    static const char *const known[] = {"secret", "overlap_s", NULL};
-    const char *given = NULL;
+    static const char *const known[] = {"secret", "scheme", "overlap_s", NULL};
+    const struct subscription *now = r->subscription;
+    const char *given = jget_str(r->body, "secret", NULL);
     int64_t overlap_s = OVERLAP_DEFAULT_S;
     if (jread_only(r->body, "", known, &r->err) != 0 ||
-        jread_string(r->body, "", "secret", &given, &r->err) != 0 ||
         jread_i64(r->body, "", "overlap_s", 0, OVERLAP_MAX_S, &overlap_s, &r->err) != 0) {
         return -1;
     }
-    for (size_t i = 0; given != NULL && i < r->subscription->secret_count; i++) {
-        const char *text = r->subscription->secrets[i].text;
+    for (size_t i = 0; given != NULL && i < now->secret_count; i++) {
+        const char *text = now->secrets[i].text;
         if (secret_eq(text, strlen(text), given, strlen(given))) {
             return err_set(&r->err, ERR_INVALID,
                 "secret: the subscription has this one; give another, or none to have one made");
         }
     }
-    if (overlap_s > 0 && r->subscription->secret_count >= SUBSCRIPTION_SECRETS_MAX) {
+    if (overlap_s > 0 && now->secret_count >= SUBSCRIPTION_SECRETS_MAX) {
         return err_set(&r->err, ERR_PRECONDITION,
             "%d secrets sign already; wait until one has expired, or give overlap_s 0 to end all "
             "that were before",
             SUBSCRIPTION_SECRETS_MAX);
     }
     if (r->secret == NULL) {
-        r->secret = given != NULL ? xstrdup(given) : signature_new_secret();
+        r->secret = subscription_new_secret(r->body, now->secrets[0].is_key_pair, &r->err);
+        if (r->secret == NULL) {
+            return -1;
+        }
     }
     int64_t until_us = clock_now_us() + overlap_s * US_PER_S;
     json_t *secrets =
@@ -287,6 +292,56 @@ void subscription_rotate(
     struct sender *s, const char *id, const json_t *body, webhook_json_fn *done, void *owner)
 {
     change_start(s, id, body, change_secret, done, owner);
+}
+
+/* ---- expired secrets ---- */
+
+static int change_nothing(struct request *r, json_t *record)
+{
+    (void)r;
+    (void)record;
+    return 0;
+}
+
+static void on_dropped(void *owner, const json_t *record, const struct err *err)
+{
+    (void)owner;
+    (void)record;
+    if (err != NULL && err->code != ERR_NOT_FOUND) { /* whoever reads the record next tries again */
+        LOG_WARN("expired webhook secret not removed", "error=%s", LOG_Q(err->msg));
+    }
+}
+
+/* Each daemon that has them does: one writes, the others find that there is nothing to do. */
+void subscriptions_expire(void *owner)
+{
+    struct sender *s = owner;
+    int64_t now_us = clock_now_us();
+    struct map_iter it = {0};
+    const char *id;
+    void *value;
+    while (map_next(s->subscriptions, &it, &id, &value)) {
+        if (subscription_drop_expired(value, now_us)) {
+            LOG_INFO("webhook secret expired", "subscription=%s", id);
+            change_start(s, id, NULL, change_nothing, on_dropped, NULL);
+        }
+    }
+    subscriptions_await_expiry(s);
+}
+
+void subscriptions_await_expiry(struct sender *s)
+{
+    int64_t first_us = INT64_MAX;
+    struct map_iter it = {0};
+    void *value;
+    while (map_next(s->subscriptions, &it, NULL, &value)) {
+        int64_t at_us = subscription_next_expiry(value);
+        first_us = at_us < first_us ? at_us : first_us;
+    }
+    timer_stop(&s->expiry);
+    if (first_us < INT64_MAX) {
+        timer_start_at(&s->expiry, first_us);
+    }
 }
 
 /* ---- enable, disable ---- */

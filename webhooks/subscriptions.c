@@ -77,6 +77,14 @@ void subscriptions_take(struct sender *s, struct subscription *sub, int64_t rev)
     subscriptions_carry_over(sub, before);
     map_put(s->subscriptions, sub->id, sub);
     took_rev(s, rev);
+    subscriptions_await_expiry(s);
+}
+
+void subscriptions_show_secret(json_t *row, const struct subscription *sub)
+{
+    if (!sub->secrets[0].is_key_pair) {
+        jset_str(row, "secret", sub->secrets[0].text);
+    }
 }
 
 static void on_created(void *owner, redisReply *reply, const struct err *err)
@@ -89,7 +97,7 @@ static void on_created(void *owner, redisReply *reply, const struct err *err)
         err_copy(&r->err, err);
     } else {
         r->rows = subscription_shown(r->subscription);
-        jset_str(r->rows, "secret", r->subscription->secrets[0].text);
+        subscriptions_show_secret(r->rows, r->subscription);
         struct subscription *sub = STEAL(r->subscription);
         LOG_INFO(
             "webhook subscription created", "subscription=%s host=%s", sub->id, LOG_Q(sub->host));

@@ -3,6 +3,7 @@
 #ifndef WEBHOOKS_SUBSCRIPTIONS_H
 #define WEBHOOKS_SUBSCRIPTIONS_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "base/store.h"
@@ -28,6 +29,13 @@ void subscriptions_carry_over(struct subscription *sub, const struct subscriptio
 /* It has been stored, which gave this rev: now it holds. Takes it. */
 void subscriptions_take(struct sender *s, struct subscription *sub, int64_t rev);
 
+/* The newest secret, this once. The private half of a key pair nobody else needs. */
+void subscriptions_show_secret(json_t *row, const struct subscription *sub);
+
+/* subscription_change.c: remove secrets that have expired, from memory and from the records; for
+ * the sender's timer, which the second one sets. */
+void subscriptions_expire(void *sender);
+void subscriptions_await_expiry(struct sender *s);
 /* subscription_change.c: nobody is to be called at this URL again. Holds at once, and the record
  * follows; not if somebody has given the subscription another URL meanwhile. */
 void subscriptions_disable(struct sender *s, const char *id, const char *url, const char *why);

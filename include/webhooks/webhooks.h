@@ -64,8 +64,9 @@ void sender_wake(struct sender *sender, unsigned shard);
  * Subscription: {"v","id","rev","name","url","events","namespaces","experiments","pipelines",
  * "recurring_runs","filter","format","payload","header_names","order","max_in_flight",
  * "max_per_second","timeout_ms","enabled","disabled_reason","created_us",
- * "secrets":[{"expires_us"}]}; contrib/docs/webhooks.md says what each means. A secret's text is in
- * the record given to the callbacks of create and rotate only ("shown once"), as "secret".
+ * "secrets":[{"scheme","expires_us","public_key"?}]}; contrib/docs/webhooks.md says what each means.
+ * A shared secret's text is in the record given to the callbacks of create and rotate only ("shown
+ * once"), as "secret".
  */
 void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *done, void *owner);
 void subscription_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
@@ -82,7 +83,7 @@ void subscription_all(
  */
 void subscription_patch(struct sender *s, const char *id, const json_t *body, webhook_json_fn *done,
     void *owner);
-/* {"secret"?, "overlap_s"? (86400)}: another secret signs; those before go on for so long. */
+/* {"secret"?, "scheme"?, "overlap_s"? (86400)}: another secret signs; those before go on for so long. */
 void subscription_rotate(struct sender *s, const char *id, const json_t *body,
     webhook_json_fn *done, void *owner);
 void subscription_enable(struct sender *s, const char *id, const json_t *body,

@@ -9,6 +9,8 @@ import time
 
 import pytest
 import requests
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from rondo_testing import Daemon, Receiver, shell_spec, wait_for
@@ -20,6 +22,12 @@ V2 = "/apis/v2beta1"
 @pytest.fixture(scope="module")
 def daemon():
     with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1", "webhook_timeout": "30s"}) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def mortal():
+    with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1", "webhook_subscriptions": 2}) as one:
         yield one
 
 
@@ -73,7 +81,7 @@ class TestRecord:
         shown = daemon.get(f"{V1}/{made['id']}")
         assert shown == made == next(s for s in daemon.get(V1)["subscriptions"] if s["id"] == made["id"])
         assert fields.items() <= shown.items()
-        assert shown["header_names"] == ["Authorization", "X-Team"] and shown["secrets"] == [{"expires_us": 0}]
+        assert shown["header_names"] == ["Authorization", "X-Team"] and shown["secrets"] == [{"scheme": "v1", "expires_us": 0}]
         assert "hush" not in json.dumps(shown) and new_secret(1) not in json.dumps(shown)
         assert daemon.patch(f"{V1}/{made['id']}", {"name": "again"})["header_names"] == shown["header_names"]
         assert "hush" not in daemon.log() and new_secret(1)[6:] not in daemon.log()
@@ -272,13 +280,52 @@ class TestRotation:
         old = subscribe(receiver.url)
         path = f"{V1}/{old['id']}"
         new = daemon.post(f"{path}:rotate", {"secret": new_secret(7), "overlap_s": 0})
-        assert new["secret"] == new_secret(7) and new["secrets"] == [{"expires_us": 0}]
+        assert new["secret"] == new_secret(7) and new["secrets"] == [{"scheme": "v1", "expires_us": 0}]
         daemon.post(f"{path}:ping")
         request = wait_request(receiver, 1)
         Webhook(new["secret"]).verify(request["body"], request["headers"])
         with pytest.raises(WebhookVerificationError):
             Webhook(old["secret"]).verify(request["body"], request["headers"])
         assert [s["secret"] for s in stored(daemon, old["id"])["secrets"]] == [new_secret(7)]
+
+    def test_expiry(self, mortal, receiver):
+        """The clock moves past the overlap: the old secret signs no more, and Redis has it no more."""
+        old = mortal.post(V1, {"url": receiver.url})
+        path = f"{V1}/{old['id']}"
+        new = mortal.post(f"{path}:rotate", {"overlap_s": 600})
+        mortal.move_clock(601)
+        wait_for(lambda: [s["secret"] for s in stored(mortal, old["id"])["secrets"]] == [new["secret"]], 30, "its end")
+        assert len(mortal.get(path)["secrets"]) == 1
+        mortal.post(f"{path}:ping")
+        assert " " not in wait_request(receiver, 1)["headers"]["webhook-signature"]
+        # It expires while no daemon runs.
+        newest = mortal.post(f"{path}:rotate", {"overlap_s": 600})
+        mortal.restart(kill=True)
+        mortal.move_clock(1202)
+        wait_for(lambda: [s["secret"] for s in stored(mortal, old["id"])["secrets"]] == [newest["secret"]], 30, "its end")
+        mortal.delete(path)
+        mortal.restart()
+
+    def test_key_pair(self, daemon, receiver, subscribe):
+        """Only the public half is ever shown; an independent implementation verifies with it."""
+        made = subscribe(receiver.url, scheme="v1a")
+        path = f"{V1}/{made['id']}"
+        assert "secret" not in made and "whsk_" not in json.dumps(made)
+        new = daemon.post(f"{path}:rotate")
+        publics = [one["public_key"] for one in new["secrets"]]
+        assert publics[1] == made["secrets"][0]["public_key"] and [s["scheme"] for s in new["secrets"]] == ["v1a"] * 2
+        daemon.post(f"{path}:rotate", {"scheme": "v1"})
+        daemon.post(f"{path}:ping")
+        request = wait_request(receiver, 1)
+        headers = request["headers"]
+        schemes, values = zip(*(one.split(",") for one in headers["webhook-signature"].split(" ")))
+        assert schemes == ("v1", "v1a", "v1a")
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + request["body"]
+        for public, value in zip(publics, values[1:]):
+            key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public.removeprefix("whpk_")))
+            key.verify(base64.b64decode(value), signed)
+            with pytest.raises(InvalidSignature):
+                key.verify(base64.b64decode(value), signed + b" ")
 
     def test_refused(self, daemon, receiver, subscribe):
         made = subscribe(receiver.url, secret=new_secret(9))
@@ -325,12 +372,6 @@ class TestPing:
         answer = daemon.post(f"{V1}/{made['id']}:ping")
         assert answer["state"] == "FAILED" and answer["error"]
         daemon.post(f"{V1}/{made['id']}:ping?wait=x", expect=400)
-
-
-@pytest.fixture(scope="module")
-def mortal():
-    with Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1", "webhook_subscriptions": 2}) as one:
-        yield one
 
 
 class TestKill:

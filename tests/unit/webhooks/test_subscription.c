@@ -18,6 +18,13 @@
 
 #define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
+#define PRIVATE                                                                                    \
+    "whsk_6Xb/dCcHpPea21PS1N9VY/"                                                                  \
+    "NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+#define PUBLIC "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+#define ZEROS_64                                                                                   \
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+
 static json_t *parse(const char *text)
 {
     json_error_t error;
@@ -114,6 +121,13 @@ static void test_refused(void **state)
         {"timeout too short", WITH("\"timeout_ms\":99"), "timeout_ms: give 100"},
         {"timeout too long", WITH("\"timeout_ms\":600001"), "timeout_ms"},
         {"secret without prefix", WITH("\"secret\":\"abc\""), "whsec_"},
+        {"unknown scheme", WITH("\"scheme\":\"v2\""), "v1a (a key pair"},
+        {"secret of another scheme", WITH("\"scheme\":\"v1a\",\"secret\":\"" SECRET "\""), "whsk_"},
+        {"key pair of another scheme", WITH("\"scheme\":\"v1\",\"secret\":\"" PRIVATE "\""),
+            "whsec_"},
+        {"short key pair", WITH("\"secret\":\"whsk_AAAA\""), "64 bytes"},
+        {"public key that is another's", WITH("\"secret\":\"whsk_" ZEROS_64 "\""),
+            "the public key of"},
         {"short secret", WITH("\"secret\":\"whsec_AAAA\""), "24 to 64 bytes"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -285,6 +299,35 @@ static void test_signatures_of_live_secrets(void **state)
     subscription_free(both);
 }
 
+static void test_key_pair(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct subscription *s = from_body(WITH("\"secret\":\"" PRIVATE "\""), &err);
+    if (s == NULL) {
+        fail_msg("%s", err.msg);
+    }
+    CLEANUP(json_decrefp) json_t *shown = subscription_shown(s);
+    const json_t *one = json_array_get(json_object_get(shown, "secrets"), 0);
+    assert_string_equal(jget_str(one, "public_key", ""), PUBLIC);
+    assert_string_equal(jget_str(one, "scheme", ""), "v1a");
+    const char *body = "{\"test\": 2432232314}";
+    CLEANUP(cleanup_free)
+    char *list = subscription_sign(s, "msg_p5jXN8AQM9LWM0D4loKWxJek", STAMP_US, body, strlen(body));
+    assert_string_equal(list, "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZ"
+                              "dpXwVLPo3mNl8EM+m7TBAg==");
+    CLEANUP(json_decrefp) json_t *record = subscription_record(s);
+    struct subscription *again = subscription_from_record(record, &err);
+    assert_non_null(again);
+    assert_true(again->secrets[0].is_key_pair);
+    subscription_free(again);
+    subscription_free(s);
+    s = from_body(WITH("\"scheme\":\"v1a\""), &err);
+    assert_non_null(s);
+    assert_true(str_starts(s->secrets[0].text, "whsk_"));
+    subscription_free(s);
+}
+
 static void test_matching(void **state)
 {
     (void)state;
@@ -378,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_shown_without_secrets),
         cmocka_unit_test(test_defaults_and_version_1),
         cmocka_unit_test(test_signatures_of_live_secrets),
+        cmocka_unit_test(test_key_pair),
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_filter_that_errs),
         cmocka_unit_test(test_ping_goes_to_one),
