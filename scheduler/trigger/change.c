@@ -27,7 +27,9 @@
 #include "trigger/ticker.h"
 #include "trigger_scripts.h"
 
-#define TRIES_MAX 5
+/* One that is catching up fires again and again between our look and our write: each try is as
+ * likely to come through as the last, and costs little. */
+#define TRIES_MAX 50
 #define SKIP_MAX 1000000
 #define NOTE_MAX 1024
 #define TEXT_MAX ((size_t)64 << 10)
