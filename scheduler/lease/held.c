@@ -192,11 +192,12 @@ static void on_knocks(void *owner, redisReply *reply, const struct err *err)
     struct shard *s = owner;
     struct lease *lease = s->lease;
     s->knock_call = NULL;
-    if (err != NULL || s->state != SHARD_STATE_HELD) {
+    if (s->state != SHARD_STATE_HELD || (err != NULL && err->code == ERR_FENCED)) {
         return;
     }
-    /* No more are kept than that: some may have been pushed out. */
-    if (reply->elements == 0 || reply->elements >= 256) {
+    /* No more are kept than that: some may have been pushed out. Or the answer was lost, and they
+     * may be gone from the list all the same. */
+    if (err != NULL || reply->elements == 0 || reply->elements >= 256) {
         lease->on.knock(lease->on.owner, s->number, NULL, NULL);
         return;
     }

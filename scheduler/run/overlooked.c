@@ -3,7 +3,7 @@
  * Runs that exist and that nobody told the engine of: Redis carried out the script which made
  * them, but its answer was lost, and by the time of the next try another slot was due or the
  * caller had gone. Now and then, and soon after a lost answer, the live sets are compared with what
- * is in memory.
+ * is in memory, and runs that were born are given their records.
  */
 #include <stdlib.h>
 
@@ -17,6 +17,7 @@
 
 #define EVERY_MS 60000
 #define SOON_MS 2000
+#define BORN_MAX 100 /* of one shard in one look; mostly they are on their way (births.c) */
 
 struct overlooked {
     struct engine *engine;
@@ -24,6 +25,7 @@ struct overlooked {
     struct look {
         struct overlooked *owner;
         struct store_call *call;
+        struct run_hatching *hatching;
     } * looks; /* one for each shard */
     size_t pending;
     bool is_wanted_soon;
@@ -44,20 +46,37 @@ static void overlooked_drop_one(struct overlooked *o)
     }
 }
 
+static void go_on_with(struct overlooked *o, const char *id)
+{
+    struct engine *engine = o->engine;
+    if (id != NULL && id_is_valid(id) && shards_has(engine, id) &&
+        engine_find(engine, id) == NULL && !map_has(engine->loads, id)) {
+        LOG_INFO("a run was overlooked, going on with it", "run=%s", id);
+        load_add(engine, id, NULL, NULL);
+    }
+}
+
+static void on_born(
+    void *owner, const struct id *ids, size_t count, int64_t left, const struct err *err)
+{
+    struct look *look = owner;
+    struct overlooked *o = look->owner;
+    look->hatching = NULL;
+    o->is_wanted_soon |= err != NULL || (count > 0 && left > 0);
+    for (size_t i = 0; i < count; i++) {
+        go_on_with(o, ids[i].text);
+    }
+    overlooked_drop_one(o);
+}
+
 static void on_live(void *owner, redisReply *reply, const struct err *err)
 {
     struct look *look = owner;
     struct overlooked *o = look->owner;
-    struct engine *engine = o->engine;
     look->call = NULL;
     o->is_wanted_soon |= err != NULL;
     for (size_t i = 0; err == NULL && i < reply->elements; i++) {
-        const char *id = reply_str(reply->element[i]);
-        if (id != NULL && id_is_valid(id) && shards_has(engine, id) &&
-            engine_find(engine, id) == NULL && !map_has(engine->loads, id)) {
-            LOG_INFO("a run was overlooked, going on with it", "run=%s", id);
-            load_add(engine, id, NULL, NULL);
-        }
+        go_on_with(o, reply_str(reply->element[i]));
     }
     overlooked_drop_one(o);
 }
@@ -71,7 +90,8 @@ static void overlooked_look(void *owner)
         if (!o->engine->shards[i].is_ours) {
             continue;
         }
-        o->pending++;
+        o->pending += 2;
+        o->looks[i].hatching = run_hatch(store, i, NULL, 0, BORN_MAX, on_born, &o->looks[i]);
         o->looks[i].call = store_cmd(
             store, on_live, &o->looks[i], "ZRANGE %slive 0 -1", store_shard_prefix(store, i));
     }
@@ -108,6 +128,7 @@ void overlooked_free(struct overlooked *o)
     }
     for (unsigned i = 0; i < store_shards(o->engine->set.store); i++) {
         store_cancel(o->looks[i].call);
+        run_hatch_cancel(o->looks[i].hatching);
     }
     timer_done(&o->timer);
     free(o->looks);

@@ -4,9 +4,11 @@
  * What many runs want goes into one script call (pool_turn.lua), one call at a time, repeated until
  * it is answered. The run's own record, PENDING, is the intent: whoever loads it asks again, and
  * the same run always gets the same answer. Who was admitted by somebody else's turn is told by a
- * knock; those that wait ask again now and then, so a lost knock costs time only. And as a daemon
- * may die between the end of a run and the return of its slots, all that is held is compared with
- * the runs now and then.
+ * knock; those that wait ask again now and then, so a lost knock costs time only.
+ *
+ * Nothing hangs on a message alone. When a shard is taken, and now and then, each entry of a run of
+ * ours that is not in memory is compared with the run's record: one that is over leaves (its daemon
+ * may have died between its end and the return of its slots), one that is not is loaded, and asks.
  */
 #include "run/pools.h"
 
@@ -306,6 +308,8 @@ static void on_state(void *owner, redisReply *reply, const struct err *err)
         LOG_INFO("a run that has ended left its place in the pools behind", "run=%s", s->id.text);
         list_add(&p->leaves, &s->id);
         turn_wanted(p);
+    } else if (err == NULL) {
+        engine_wake(p->engine, s->id.text); /* it holds slots for nothing, or will */
     }
     suspect_free(s);
 }

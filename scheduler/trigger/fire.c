@@ -77,22 +77,23 @@ static void fire_on_reply(void *owner, redisReply *reply, const struct err *err)
             "; wait for one to end, or give \"allow\", \"cancel_other\" or \"terminate_other\"",
             reply_int(reply->element[1], 0), op->number);
     }
+    unsigned shard = id_shard(op->id.text, t->shard_count);
     if (err != NULL) {
+        /* If it was done all the same nobody has told of its run. */
+        t->shards[shard].hatch_wanted |= t->shards[shard].is_ours && err_is_transient(err);
+        ticker_poke(t);
         recurring_op_finish(op, NULL, err);
         return;
     }
-    if (reply_int(reply->element[0], 0) == WAS_THERE) {
-        fire_answer(op);
-        return;
-    }
+    bool is_fired = reply_int(reply->element[0], 0) == FIRED;
     bool at_once = str_eq(asked(op, "overlap"), "terminate_other");
-    if (at_once || str_eq(asked(op, "overlap"), "cancel_other")) {
+    if (is_fired && (at_once || str_eq(asked(op, "overlap"), "cancel_other"))) {
         others_cancel(t, &op->id, op->number, at_once, asked(op, "run_id"));
     }
-    unsigned shard = id_shard(op->id.text, t->shard_count);
     if (t->on_events != NULL) {
         t->on_events(t->on_events_owner, shard);
     }
+    /* Also of one that was there: whoever fired it may have got no further. */
     struct id run_id = {{0}};
     memcpy(run_id.text, asked(op, "run_id"), ID_LEN);
     op->hatching = run_hatch(t->set.store, shard, &run_id, 1, 0, fire_on_hatched, op);

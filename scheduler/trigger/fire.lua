@@ -14,6 +14,9 @@ if not was[1] then
     return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
 end
 if call('HEXISTS', KEYS[3], ARGV[4]) == 1 or call('EXISTS', KEYS[4]) == 1 then
+    if call('GET', KEYS[1]) ~= ARGV[1] then
+        knock(KEYS[1], 'run ' .. ARGV[4]) -- whoever fired it may have died before telling of it
+    end
     return {2, active}
 end
 local limit = tonumber(ARGV[3])

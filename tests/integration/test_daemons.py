@@ -500,6 +500,34 @@ def test_any_daemon_may_be_asked(redis, tmp_path):
         second.get(f"/apis/v2beta1/runs/{run}", 404)
 
 
+def test_lost_knock(redis):
+    """The answer that tells what another daemon has changed is lost, and so is a run that is born."""
+    with daemons(redis) as (first, second):
+        wait_shared(first, second)
+        theirs = set(held(second))
+        redis.command("ACL", "SETUSER", "default", "-lrange")
+        for _ in range(200):
+            run = first.create_run(shell_spec("true"))["run_id"]
+            if shard_of(run) in theirs:
+                break
+        wait_for(lambda: "lrange" in redis.command("ACL", "LOG"), what="the second one to look at its knocks")
+        redis.command("ACL", "SETUSER", "default", "+lrange")
+        first.wait_run(run, timeout=30)
+
+        rr = first.post("/apis/v2beta1/recurringruns", {
+            "display_name": "by hand", "max_concurrency": "10", "mode": "DISABLE", "pipeline_spec": shell_spec("true"),
+            "trigger": {"periodic_schedule": {"interval_second": "86400"}}})["recurring_run_id"]
+        owner = second if shard_of(rr) in theirs else first
+        fire = {"request_id": "again"}
+        redis.command("ACL", "SETUSER", "default", "-hget")
+        run = owner.post(f"/apis/rondo/v1/recurringruns/{rr}:fire", fire)["run_id"]
+        wait_for(lambda: f"run cannot be read run={run}" in owner.log(), what="the owner to give it up")
+        redis.command("ACL", "SETUSER", "default", "+hget")
+        assert redis.command("HEXISTS", f"rondo:{{{shard_of(rr):02x}}}:born", run) == "1"
+        assert owner.post(f"/apis/rondo/v1/recurringruns/{rr}:fire", fire)["run_id"] == run
+        first.wait_run(run, timeout=30)
+
+
 def test_policies_by_any_daemon(redis):
     """Firing by hand, edits and pauses reach the daemon that carries the recurring run on, whoever is asked."""
     with daemons(redis) as (one, other):

@@ -498,6 +498,29 @@ static void test_compare(void **state)
     WAIT_UNTIL(b, held_slots(b, "default") == 0);
 }
 
+/* A run that was granted its slot and that its daemon does not know of: the slot tells of it. */
+static void test_granted_unknown(void **state)
+{
+    struct bench *b = *state;
+    char sha[65];
+    put_steps(b, sha);
+    restart(b, 1);
+    struct id id;
+    id_new(&id);
+    struct run_request req = {
+        .id = id.text, .name = "a run", .experiment_id = experiment_id, .spec = sha};
+    CALL(b, run_create(b->store, &req, bench_on_json, b)); /* nobody is told */
+    redisContext *redis = redis_fixture_connect(&b->h.redis);
+    assert_string_equal(TURN(redis, .slots = "1", .asks = {{id.text}}), id.text);
+    redisFree(redis);
+    struct id next = run_in(b, sha, NULL, 0);
+    WAIT_UNTIL(b, waiting(b, "default") == 1);
+    pools_compare(b->engine->pools);
+    bench_await_end(b, id);
+    bench_await_end(b, next);
+    WAIT_UNTIL(b, held_slots(b, "default") == 0);
+}
+
 /* Redis goes away and loses all of it while runs wait: they get their turn all the same. */
 static void test_redis_lost(void **state)
 {
@@ -567,6 +590,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_random, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_visible, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_compare, bench_setup, bench_teardown),
+        cmocka_unit_test_setup_teardown(test_granted_unknown, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_redis_lost, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(test_death, bench_setup, bench_teardown),
     };
