@@ -101,10 +101,15 @@ static void tell_event(const struct listen *l, const char *type, const json_t *e
         tell(event, "fired", "%s, firing %lld, %.1f ms after its time",
             jget_str(data, "recurring_run_name", ""), (long long)jget_i64(data, "index", 0),
             (double)jget_i64(data, "lateness_us", 0) / 1000.0);
+    } else if (strcmp(type, "run.created") == 0) {
+        tell(event, "run created", "%s", run);
     } else if (strcmp(type, "run.started") == 0) {
         tell(event, "run started", "%s", run);
     } else if (strcmp(type, "task.started") == 0) {
         tell(event, "step started", "%s", jget_str(data, "task", ""));
+    } else if (strcmp(type, "task.skipped") == 0) {
+        tell(event, "step skipped", "%s: %s", jget_str(data, "task", ""),
+            jget_str(data, "reason", ""));
     } else if (strcmp(type, "task.finished") == 0) {
         tell(event, strcmp(state, "SUCCEEDED") == 0 ? "step completed" : "step ended",
             "%s %s in %s%s%s", jget_str(data, "task", ""), state,

@@ -89,6 +89,8 @@ struct pods;
 struct pods *executor_pods(const struct executor *executor);
 /* How pods reach us, "http://rondo:8888". Before the loop runs. */
 void pods_set_url(struct pods *pods, const char *url);
+/* Where they are; valid as long as pods. */
+const char *pods_namespace(const struct pods *pods);
 /* All live runs of a shard have been loaded: soon, an attempt that is not known here is over. Or the
  * shard is another daemon's. */
 void pods_set_ready(struct pods *pods, unsigned shard, bool is_ready);

@@ -444,6 +444,11 @@ struct pods *executor_pods(const struct executor *executor)
     return executor->ops == &pods_ops ? executor->self : NULL;
 }
 
+const char *pods_namespace(const struct pods *pods)
+{
+    return kube_namespace(pods->kube);
+}
+
 void pods_set_url(struct pods *pods, const char *url)
 {
     size_t len = strlen(url);

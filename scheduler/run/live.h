@@ -273,8 +273,9 @@ void loop_state_free(struct loop_state *state);
 
 /* ---- trigger_rule.c ---- */
 
-/* All dependencies are final: does the strategy let it run? */
-bool task_is_satisfied(const struct task *task);
+/* All dependencies are final: the first whose end keeps it from running, as its strategy says; NULL: it
+ * may run. */
+const struct task *task_unsatisfied_by(const struct task *task);
 /* The run was asked to end: whether this is an exit task that is to run nevertheless. */
 bool task_is_exit(const struct task *task);
 /* Whether any of its dependencies had begun. */

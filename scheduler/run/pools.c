@@ -238,6 +238,7 @@ bool pools_limit(const struct live *run)
 void pools_ask(struct live *run)
 {
     run->is_waiting = true;
+    engine_wrote_events(run); /* whoever created it; there may be no save for long */
     list_add(&run->engine->pools->asks, &run->id);
     turn_wanted(run->engine->pools);
 }

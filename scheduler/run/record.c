@@ -196,7 +196,11 @@ char *record_event(
     json_object_set_new(data, "run_name", json_string(jget_str(record, "name", "")));
     json_object_set_new(data, "experiment_id", json_string(jget_str(record, "experiment_id", "")));
     json_object_set_new(data, "pipeline_name", json_string(jget_str(record, "pipeline_name", "")));
+    jset_str(data, "pipeline_id", jget_str(record, "pipeline_id", ""));
     jset_str(data, "recurring_run_id", jget_str(record, "recurring_run_id", ""));
+    const json_t *trigger = json_object_get(record, "trigger");
+    jset_str(data, "repository", jget_str(trigger, "repository", ""));
+    jset_str(data, "commit", jget_str(trigger, "commit", ""));
     json_t *event CLEANUP(json_decrefp) = json_object();
     json_object_set_new(event, "id", json_string(id.text));
     json_object_set_new(event, "type", json_string(type));

@@ -114,6 +114,16 @@ static void run_on_created(void *owner, redisReply *reply, const struct err *err
     run_op_on_hash(owner, reply, err);
 }
 
+static char *created_event(
+    const struct run_request *req, json_t *doc, int64_t scheduled_us, int64_t now_us)
+{
+    const json_t *trigger = json_object_get(doc, "trigger");
+    json_t *data = json_pack("{s:I,s:o}", "scheduled_us", (json_int_t)scheduled_us, "trigger",
+        trigger == NULL ? json_object() : json_deep_copy(trigger));
+    json_object_set_new(doc, "id", json_string(req->id));
+    return record_event(doc, "run.created", "run.created", now_us, data);
+}
+
 void run_create(struct store *store, const struct run_request *req, run_json_fn *done, void *owner)
 {
     struct run_request full = *req;
@@ -130,6 +140,8 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
     char *text CLEANUP(cleanup_free) = jtext(doc);
     char *entry CLEANUP(cleanup_free) = record_history_entry(now_us, RUN_STATE_PENDING, NULL);
     char *history CLEANUP(cleanup_free) = xasprintf("[%s]", entry);
+    int64_t scheduled_us = full.scheduled_us > 0 ? full.scheduled_us : now_us;
+    char *event CLEANUP(cleanup_free) = created_event(&full, doc, scheduled_us, now_us);
     const char *prefix = store_id_prefix(store, full.id);
     struct store_args *args = store_args_new();
     store_key(args, "%sepoch", prefix);
@@ -137,12 +149,14 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
     store_key(args, "%sruns", prefix);
     store_key(args, "%slive", prefix);
     store_key(args, "%sexperiment:%s:runs", prefix, full.experiment_id);
+    store_key(args, "%sevents", prefix);
     store_arg_i(args, store_id_epoch(store, full.id));
     store_arg(args, full.id);
     store_arg(args, text);
     store_arg_i(args, now_us);
-    store_arg_i(args, full.scheduled_us > 0 ? full.scheduled_us : now_us);
+    store_arg_i(args, scheduled_us);
     store_arg(args, history);
+    store_arg(args, event);
     FAULT("run.create.before");
     store_eval(
         store, &script_run_create, args, run_on_created, run_op_new(store, full.id, done, owner));

@@ -54,18 +54,41 @@ static void task_finished_event(struct task *task)
     }
     json_object_set_new(data, "started_us", json_integer(task->started_us));
     json_object_set_new(data, "ended_us", json_integer(task->ended_us));
-    if (task->state == TASK_STATE_CACHED) {
+    bool is_cached = task->state == TASK_STATE_CACHED;
+    json_object_set_new(data, "cached", json_boolean(is_cached));
+    if (is_cached) {
         json_object_set(data, "cached_from", json_object_get(task->cache, "from"));
     }
     add_outputs(data, task);
     task_event(task, "task.finished", data);
 }
 
-/* Whether the end of a leaf is news: it was begun, or ended otherwise than by being passed over. */
-static bool is_told(const struct task *task)
+/* Why a task was passed over: the first task it would have followed that did not end well, or the
+ * end of the run. */
+static void task_skipped_event(struct task *task)
 {
-    return task->tries > 0 || task->state == TASK_STATE_FAILED ||
-           task->state == TASK_STATE_SUCCEEDED || task->state == TASK_STATE_CACHED;
+    json_t *data = json_object();
+    const struct task *upstream = task_unsatisfied_by(task);
+    const char *reason = task->run->is_over_time ? "run_timed_out" : "run_canceled";
+    if (task->state == TASK_STATE_NOT_TRIGGERED) {
+        reason = "condition_false";
+    } else if (task->state == TASK_STATE_UNSCHEDULABLE && upstream != NULL) {
+        reason = upstream->state == TASK_STATE_FAILED     ? "upstream_failed"
+                 : upstream->state == TASK_STATE_CANCELED ? "upstream_canceled"
+                                                          : "upstream_skipped";
+        json_object_set_new(data, "upstream", json_string(upstream->path));
+    }
+    json_object_set_new(data, "state", json_string(task_state_name(task->state)));
+    json_object_set_new(data, "reason", json_string(reason));
+    task_event(task, "task.skipped", data);
+}
+
+/* A task that was begun, or ended otherwise than by being passed over, has finished. */
+static bool is_skipped(const struct task *task)
+{
+    bool has_begun = task->tries > 0 || task->started_us != 0;
+    return !has_begun && task->state != TASK_STATE_FAILED && task->state != TASK_STATE_SUCCEEDED &&
+           task->state != TASK_STATE_CACHED;
 }
 
 void child_ended(struct task *parent, const struct task *child)
@@ -96,7 +119,9 @@ void task_end(struct task *task, enum task_state state)
     if (state == TASK_STATE_FAILED && task->failed_children == 0) {
         task->run->failed_tasks++;
     }
-    if (!task_has_children(task) && is_told(task)) {
+    if (is_skipped(task)) {
+        task_skipped_event(task);
+    } else if (!task_has_children(task)) {
         task_finished_event(task);
     }
     /* The first failure is the one that explains that of what it is in. */
@@ -290,7 +315,7 @@ static void task_consider(struct task *task)
     if (task->waits_for > 0 || is_under_way) {
         return;
     }
-    if (task_is_satisfied(task)) {
+    if (task_unsatisfied_by(task) == NULL) {
         task_begin(task);
     } else {
         task_end(task, TASK_STATE_UNSCHEDULABLE);

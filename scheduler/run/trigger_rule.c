@@ -15,18 +15,18 @@ static const struct task *dependency(const struct task *task, size_t i)
     return task->parent->children[task->def->deps[i]];
 }
 
-bool task_is_satisfied(const struct task *task)
+const struct task *task_unsatisfied_by(const struct task *task)
 {
     if (task->iteration >= 0 || task->def->strategy == TRIGGER_ALL_COMPLETED) {
-        return true;
+        return NULL;
     }
     for (size_t i = 0; i < task->def->dep_count; i++) {
-        enum task_state state = dependency(task, i)->state;
-        if (state != TASK_STATE_SUCCEEDED && state != TASK_STATE_CACHED) {
-            return false;
+        const struct task *before = dependency(task, i);
+        if (before->state != TASK_STATE_SUCCEEDED && before->state != TASK_STATE_CACHED) {
+            return before;
         }
     }
-    return true;
+    return NULL;
 }
 
 bool task_is_exit(const struct task *task)

@@ -70,6 +70,7 @@ static void add_event(
         op->id.text, "recurring_run_name", jget_str(c->record, "name", ""), "experiment_id",
         jget_str(c->record, "experiment_id", ""), "pipeline_name",
         jget_str(c->record, "pipeline_name", ""));
+    jset_str(json_object_get(event, "data"), "pipeline_id", jget_str(c->record, "pipeline_id", ""));
     json_object_update(json_object_get(event, "data"), more);
     json_decref(more);
     c->events[c->swap.event_count++] = jtext(event);

@@ -241,6 +241,15 @@ void tick_entry_born(const struct tick_entry *e, int64_t index, int64_t slot_us,
     tick_entry_run_doc(e, index, out);
 }
 
+/* Behind its experiment, also where e->pipeline_id says that the version is pinned. */
+void tick_entry_add_pipeline(const struct tick_entry *e, struct buf *out)
+{
+    const char *pipeline_id = e->experiment_id + strlen(e->experiment_id) + 1;
+    if (id_is_valid(pipeline_id)) {
+        buf_addf(out, ",\"pipeline_id\":\"%s\"", pipeline_id);
+    }
+}
+
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
     int64_t slot_us, int64_t now_us, struct buf *out)
 {
@@ -249,6 +258,7 @@ void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t in
     buf_addf(out,
         "{\"id\":\"%s\",\"type\":\"recurring_run.fired\",\"time_us\":%" PRId64 ",\"data\":{%s",
         id.text, now_us, e->data);
+    tick_entry_add_pipeline(e, out);
     buf_addf(out,
         ",\"run_id\":\"%s\",\"run_name\":\"%s-%" PRId64 "\",\"index\":%" PRId64
         ",\"scheduled_us\":%" PRId64 ",\"lateness_us\":%" PRId64 "}}",

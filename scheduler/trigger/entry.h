@@ -71,6 +71,8 @@ void tick_entry_run_doc(const struct tick_entry *e, int64_t index, struct buf *o
 /* The run to be, as claims write it (scheduler/run.h). */
 void tick_entry_born(const struct tick_entry *e, int64_t index, int64_t slot_us, int64_t now_us,
     const char *detail, struct buf *out);
+/* Append `,"pipeline_id":"..."`, which events tell besides e->data; nothing for a pipeline that is not stored. */
+void tick_entry_add_pipeline(const struct tick_entry *e, struct buf *out);
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
     int64_t slot_us, int64_t now_us, struct buf *out);
 

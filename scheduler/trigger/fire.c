@@ -143,6 +143,7 @@ static char *fired_event(const struct recurring_op *op, const char *name, int64_
             jget_str(record, "pipeline_name", ""), "run_id", asked(op, "run_id"), "run_name", name,
             "index", (json_int_t)0, "scheduled_us", (json_int_t)now_us, "lateness_us",
             (json_int_t)0, "manual", 1, "request_id", asked(op, "request_id"));
+    jset_str(json_object_get(event, "data"), "pipeline_id", jget_str(record, "pipeline_id", ""));
     return jtext(event);
 }
 

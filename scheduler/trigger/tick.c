@@ -445,6 +445,7 @@ static void add_event(const struct tick_entry *e, enum tick_outcome outcome, int
     id_derive(&id, e->id.text, name);
     buf_addf(out, "{\"id\":\"%s\",\"type\":\"%s\",\"time_us\":%" PRId64 ",\"data\":{%s", id.text,
         type, now_us, e->data);
+    tick_entry_add_pipeline(e, out);
     buf_addf(out,
         ",\"scheduled_us\":%" PRId64 ",\"lateness_us\":%" PRId64
         ",\"outcome\":\"%s\",\"ticks\":%" PRId64 ",\"to_us\":%" PRId64,

@@ -439,7 +439,7 @@ class TestWebhooksAndGit:
                 listening.send_signal(signal.SIGTERM)
                 assert listening.wait(20) == 0
             kinds = [json.loads(line)["type"] for line in out.read_text().splitlines() if line.startswith("{")]
-            assert kinds[0] == "run.started" and kinds[-1] == "run.finished"
+            assert kinds[:2] == ["run.created", "run.started"] and kinds[-1] == "run.finished"
             assert subscribed() == []
 
     def test_listen_gives_up(self):
