@@ -68,6 +68,7 @@ struct daemon {
     struct api api;
     struct server *server;
     char *public_url, *advertise_url;
+    char *told_url; /* the setting public-url, for messages; or NULL */
     char *host;
     struct id instance;
     char **hosts, **package_hosts, **tokens;
@@ -430,6 +431,16 @@ static int make_executor(struct daemon *d, struct err *err)
     return executor_local_new(d->loop, &local, &d->executor, err);
 }
 
+/* Without a slash at its end: paths follow. */
+static char *url_base(const char *url)
+{
+    size_t len = strlen(url);
+    while (len > 0 && url[len - 1] == '/') {
+        len--;
+    }
+    return xstrndup(url, len);
+}
+
 static int make_scheduler(struct daemon *d, struct err *err)
 {
     const struct settings *set = d->set;
@@ -469,6 +480,8 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .owner = d,
     };
     scheduler_listen(d->scheduler, &listener);
+    const struct pods *pods = executor_pods(&d->executor);
+    d->told_url = set->public_url != NULL ? url_base(set->public_url) : NULL;
     struct sender_settings sender = {
         .loop = d->loop,
         .store = d->store,
@@ -478,6 +491,8 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .ports = set->webhook_ports,
         .https_only = set->webhook_https_only,
         .seal = d->seal,
+        .public_url = d->told_url,
+        .namespace_ = pods != NULL ? pods_namespace(pods) : NULL,
         .timeout_ms = set->webhook_timeout_ms,
         .max_in_flight = set->webhook_in_flight,
         .log_max = set->webhook_log,
@@ -498,16 +513,6 @@ static int make_scheduler(struct daemon *d, struct err *err)
     };
     d->git_hooks = git_hooks_new(&git);
     return 0;
-}
-
-/* Without a slash at its end: paths follow. */
-static char *url_base(const char *url)
-{
-    size_t len = strlen(url);
-    while (len > 0 && url[len - 1] == '/') {
-        len--;
-    }
-    return xstrndup(url, len);
 }
 
 static int write_port(const struct daemon *d, struct err *err)
@@ -652,6 +657,7 @@ static void daemon_free(struct daemon *d)
     cleanup_fd(&d->lock_fd);
     free(d->data);
     free(d->public_url);
+    free(d->told_url);
     free(d->advertise_url);
     free(d->host);
     list_free(d->hosts);

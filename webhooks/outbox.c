@@ -76,8 +76,8 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         LOG_ERROR("event without id or type in the stream", "shard=%u", o->shard);
         return;
     }
-    CLEANUP(envelope_done) struct envelope envelope = {0};
-    CLEANUP(cleanup_free) char *headers = NULL;
+    CLEANUP(envelope_set_done)
+    struct envelope_set envelopes = {.public_url = o->sender->set.public_url, .event = event};
     struct map_iter it = {0};
     const char *id;
     void *value;
@@ -90,21 +90,22 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         if (!is_wanted) {
             continue;
         }
-        if (envelope.body == NULL) {
-            if (envelope_make(event, &envelope) != 0) {
-                continue;
-            }
-            headers = envelope.headers != NULL ? jtext(envelope.headers) : xstrdup("");
+        const struct subscription *sub = value;
+        const struct envelope *envelope = envelope_set_get(&envelopes, sub->format, sub->payload);
+        if (envelope == NULL) {
+            continue;
         }
+        CLEANUP(cleanup_free)
+        char *headers = envelope->headers != NULL ? jtext(envelope->headers) : NULL;
         struct id delivery;
         id_derive(&delivery, event_id, id);
         store_arg(args, delivery.text);
         store_arg(args, id);
         store_arg(args, event_id);
         store_arg(args, type);
-        store_arg(args, envelope.body);
-        store_arg(args, envelope.content_type);
-        store_arg(args, headers);
+        store_arg(args, envelope->body);
+        store_arg(args, envelope->content_type);
+        store_arg(args, headers != NULL ? headers : "");
         store_arg(args, jget_str(json_object_get(event, "data"), "run_id", ""));
     }
 }
@@ -178,6 +179,10 @@ static void events_read(struct outbox *o, const redisReply *entry)
         const char *text = reply_str(fields->element[i]);
         json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
         if (event != NULL) {
+            const char *space = o->sender->set.namespace_;
+            if (space != NULL) {
+                jset_str(json_object_get(event, "data"), "namespace", space);
+            }
             json_array_append_new(o->events, event);
         } else {
             LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard,

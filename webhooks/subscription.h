@@ -27,7 +27,7 @@ enum subscription_format {
 
 enum subscription_payload {
     SUBSCRIPTION_PAYLOAD_FULL, /* "full": all members of the event's data */
-    SUBSCRIPTION_PAYLOAD_THIN, /* "thin": only ids, names and states */
+    SUBSCRIPTION_PAYLOAD_THIN, /* "thin": only ids and states */
 };
 
 struct subscription_secret {

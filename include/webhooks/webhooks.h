@@ -34,6 +34,8 @@ struct sender_settings {
     const char *allow, *deny, *ports;
     bool https_only;
     const struct seal *seal;    /* secrets at rest (base/seal.h); NULL: they are kept as they are */
+    const char *public_url;     /* named in messages, no slash at its end; NULL: nobody knows it */
+    const char *namespace_;     /* of the pods, told with each event; NULL: there are none */
     int64_t timeout_ms;         /* per attempt */
     int64_t max_in_flight;
     int64_t log_max;            /* finished deliveries kept per subscription */

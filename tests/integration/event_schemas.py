@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon says of its events, as something to hold deliveries against."""
+
+import jsonschema
+
+V1 = "/apis/rondo/v1"
+
+
+class EventSchemas:
+    """The catalogue of one daemon and the schemas that it serves."""
+
+    def __init__(self, daemon):
+        self.types = {t["type"]: t for t in daemon.get(f"{V1}/events/types")["types"]}
+        self.checkers = {}
+        for name, described in self.types.items():
+            schema = daemon.get(described["schema"])
+            jsonschema.Draft202012Validator.check_schema(schema)
+            self.checkers[name] = jsonschema.Draft202012Validator(
+                schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+
+    def members(self, kind):
+        """name -> description of the members of its data."""
+        return {m["name"]: m for m in self.types[kind]["members"]}
+
+    def check(self, body):
+        """A body of the format "standard" is what its schema says, and says nothing else."""
+        kind = body["type"]
+        assert kind in self.types, f"{kind} is not in the catalogue"
+        self.checkers[kind].validate(body)
+        assert set(body) == {"type", "timestamp", "version", "data"}, body
+        assert body["version"] == self.types[kind]["version"]
+        known = self.members(kind)
+        stray = {m for m in body["data"] if m.removesuffix("_left_out") not in known}
+        assert not stray, f"{kind} has {stray}, which the catalogue does not tell"
