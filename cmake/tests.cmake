@@ -58,3 +58,8 @@ rondo_flags(engine_driver)
 add_executable(cron_driver tests/differential/cron_driver.c)
 target_link_libraries(cron_driver PRIVATE cron base)
 rondo_flags(cron_driver)
+
+# Incoming messages by line, for tests/integration/test_forges.py.
+add_executable(forge_driver tests/support/forge_driver.c)
+target_link_libraries(forge_driver PRIVATE webhooks base)
+rondo_flags(forge_driver)

@@ -12,31 +12,35 @@
 #include "base/util.h"
 #include "webhooks/forge_parts.h"
 
-/* Real messages nest to about ten; the parser's own limit would let thousands through. */
-#define DEPTH_MAX 64
-#define VALUES_MAX 2000000
-
-typedef int dialect_read_fn(struct reading *r, struct hook_message *m);
+enum body {
+    BODY_OWN,     /* the dialect reads it */
+    BODY_FORGE,   /* a JSON object, perhaps in a form's field `payload` */
+    BODY_GENERAL, /* a JSON object, a form's fields, or nothing */
+};
 
 static const struct dialect {
     const char *name;
     dialect_read_fn *read;
-    const char *event, *delivery; /* headers */
+    enum body body;
+    const char *event[2], *delivery[2]; /* headers: the first that is there */
 } dialects[FORGE_COUNT] = {
-    [FORGE_AUTO] = {"auto", NULL, NULL, NULL},
-    [FORGE_GITHUB] = {"github", github_read, "X-GitHub-Event", "X-GitHub-Delivery"},
-    [FORGE_GITLAB] = {"gitlab", NULL, NULL, NULL},
-    [FORGE_GITEA] = {"gitea", NULL, NULL, NULL},
-    [FORGE_FORGEJO] = {"forgejo", NULL, NULL, NULL},
-    [FORGE_GOGS] = {"gogs", NULL, NULL, NULL},
-    [FORGE_BITBUCKET] = {"bitbucket", NULL, NULL, NULL},
-    [FORGE_BITBUCKET_SERVER] = {"bitbucket-server", NULL, NULL, NULL},
-    [FORGE_AZURE_DEVOPS] = {"azure-devops", NULL, NULL, NULL},
-    [FORGE_STANDARD_WEBHOOKS] = {"standard-webhooks", NULL, NULL, NULL},
-    [FORGE_HMAC] = {"hmac", NULL, NULL, NULL},
-    [FORGE_BEARER] = {"bearer", NULL, NULL, NULL},
-    [FORGE_BASIC] = {"basic", NULL, NULL, NULL},
-    [FORGE_CLOUDEVENTS] = {"cloudevents", NULL, NULL, NULL},
+    [FORGE_AUTO] = {.name = "auto"},
+    [FORGE_GITHUB] = {"github", github_read, BODY_FORGE, {"X-GitHub-Event"}, {"X-GitHub-Delivery"}},
+    [FORGE_GITLAB] = {"gitlab", gitlab_read, BODY_FORGE, {"X-Gitlab-Event"}, {NULL}},
+    [FORGE_GITEA] = {"gitea", gitea_read, BODY_FORGE, {"X-Gitea-Event"}, {"X-Gitea-Delivery"}},
+    [FORGE_FORGEJO] = {"forgejo", gitea_read, BODY_FORGE, {"X-Forgejo-Event", "X-Gitea-Event"},
+        {"X-Forgejo-Delivery", "X-Gitea-Delivery"}},
+    [FORGE_GOGS] = {"gogs", gogs_read, BODY_FORGE, {"X-Gogs-Event"}, {"X-Gogs-Delivery"}},
+    [FORGE_BITBUCKET] = {"bitbucket", bitbucket_read, BODY_FORGE, {"X-Event-Key"},
+        {"X-Request-UUID"}},
+    [FORGE_BITBUCKET_SERVER] = {"bitbucket-server", bitbucket_server_read, BODY_FORGE,
+        {"X-Event-Key"}, {"X-Request-Id"}},
+    [FORGE_AZURE_DEVOPS] = {"azure-devops", azure_read, BODY_FORGE, {NULL}, {NULL}},
+    [FORGE_STANDARD_WEBHOOKS] = {"standard-webhooks", generic_read, BODY_GENERAL, {NULL}, {NULL}},
+    [FORGE_HMAC] = {"hmac", generic_read, BODY_GENERAL, {NULL}, {NULL}},
+    [FORGE_BEARER] = {"bearer", generic_read, BODY_GENERAL, {NULL}, {NULL}},
+    [FORGE_BASIC] = {"basic", generic_read, BODY_GENERAL, {NULL}, {NULL}},
+    [FORGE_CLOUDEVENTS] = {"cloudevents", cloudevents_read, BODY_OWN, {NULL}, {NULL}},
 };
 
 const char *forge_name(enum forge forge)
@@ -112,73 +116,71 @@ enum forge forge_detect(const struct http_request *req)
                                         : FORGE_AUTO;
 }
 
-/* Before parsing: how deep and how much. */
-static int check_shape(const char *text, size_t len, struct err *err)
+static int read_fields(struct reading *r, struct hook_message *m)
 {
-    size_t depth = 0, values = 0;
-    bool is_string = false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        if (is_string) {
-            i += c == '\\';
-            is_string = c != '"';
-        } else if (c == '"') {
-            is_string = true;
-        } else if (c == '[' || c == '{') {
-            values++;
-            if (++depth > DEPTH_MAX) {
-                return err_set(err, ERR_INVALID, "payload: nested deeper than %d", DEPTH_MAX);
-            }
-        } else if (c == ']' || c == '}') {
-            depth -= depth > 0;
-        } else if (c == ',' && ++values > VALUES_MAX) {
-            return err_set(err, ERR_INVALID, "payload: more than %d values", VALUES_MAX);
+    struct http_request form = *r->req;
+    form.query = (struct http_fields){0};
+    form.query_raw = r->req->body;
+    http_query_parse(&form);
+    m->payload = json_object();
+    pool_on_free(r->pool, drop_json, m->payload);
+    for (size_t i = 0; i < form.query.count; i++) {
+        const struct http_field *field = &form.query.items[i];
+        json_t *value = json_string(field->value);
+        if (value == NULL || json_object_get(m->payload, field->name) != NULL ||
+            json_object_set(m->payload, field->name, value) != 0) {
+            json_decref(value);
+            return take_bad(r, "the form: expected UTF-8, and each field once");
         }
+        json_decref(value);
     }
     return 0;
 }
 
-static void drop_json(void *value)
-{
-    json_decref(value);
-}
-
-static int read_payload(struct reading *r, struct hook_message *m)
+static int read_payload(struct reading *r, enum body body, struct hook_message *m)
 {
     const char *text, *coding = http_header(r->req, "Content-Encoding");
     size_t len;
     if (coding != NULL && strcasecmp(coding, "identity") != 0) {
-        return err_set(r->err, ERR_INVALID, "Content-Encoding: only identity is read");
+        return take_bad(r, "Content-Encoding: only identity is read");
     }
-    if (payload_text(r->req, &text, &len, r->err) != 0 || check_shape(text, len, r->err) != 0) {
+    if (body == BODY_OWN) {
+        return 0;
+    }
+    if (body == BODY_GENERAL && (r->req->body_len == 0 || request_is_form(r->req))) {
+        return read_fields(r, m);
+    }
+    if (payload_text(r->req, &text, &len, r->err) != 0) {
         return -1;
     }
-    m->payload = jread_text(text, len, "payload", r->err);
-    if (m->payload == NULL) {
-        return -1;
-    }
-    pool_on_free(r->pool, drop_json, m->payload);
-    return json_is_object(m->payload)
-               ? 0
-               : err_set(r->err, ERR_INVALID, "payload: expected a JSON object");
+    m->payload = take_json(r, text, len, "payload");
+    return m->payload == NULL           ? -1
+           : json_is_object(m->payload) ? 0
+                                        : take_bad(r, "payload: expected a JSON object");
 }
 
-static int read_headers(struct reading *r, const struct dialect *dialect, struct hook_message *m)
+/* "Name" or "Name or Other", for messages. */
+static const char *either(struct pool *pool, const char *const names[2])
 {
-    m->event = http_header(r->req, dialect->event);
-    m->delivery = http_header(r->req, dialect->delivery);
-    if (!delivery_is_valid(m->event) || !delivery_is_valid(m->delivery)) {
-        return err_set(r->err, ERR_INVALID,
-            "expected the headers %s and %s (at most %d printable characters)", dialect->event,
-            dialect->delivery, DELIVERY_MAX);
+    return names[1] == NULL ? names[0] : pool_printf(pool, "%s or %s", names[0], names[1]);
+}
+
+static int read_header(struct reading *r, const char *const names[2],
+    bool (*is_valid)(const char *text), const char **out)
+{
+    for (size_t i = 0; i < 2 && names[i] != NULL && *out == NULL; i++) {
+        *out = http_header(r->req, names[i]);
     }
-    return 0;
+    return names[0] == NULL || is_valid(*out)
+               ? 0
+               : take_bad(r, "expected the header %s (at most %d printable characters)",
+                     either(r->pool, names), DELIVERY_MAX);
 }
 
 int hook_read(const struct http_request *req, const struct hook_source *source,
     struct hook_message *out, struct err *err)
 {
-    struct reading r = {.req = req, .pool = req->pool, .err = err};
+    struct reading r = {.req = req, .source = source, .pool = req->pool, .err = err};
     enum forge forge = source->forge != FORGE_AUTO ? source->forge : forge_detect(req);
     const struct dialect *dialect = &dialects[forge];
     struct hook_message m = {.forge = forge, .verified = out->verified};
@@ -187,8 +189,13 @@ int hook_read(const struct http_request *req, const struct hook_source *source,
         return err_set(
             err, ERR_INVALID, "no header says which forge sent this; name it in the trigger");
     }
-    if ((dialect->event != NULL && read_headers(&r, dialect, &m) != 0) ||
-        read_payload(&r, &m) != 0 || dialect->read(&r, &m) != 0) {
+    /* Gitea can send GET with the message in the URL, which proxies log. */
+    if (strcmp(req->method, "POST") != 0) {
+        return err_set(err, ERR_INVALID, "%s: choose POST in the sender's settings", req->method);
+    }
+    if (read_header(&r, dialect->event, event_is_valid, &m.event) != 0 ||
+        read_header(&r, dialect->delivery, delivery_is_valid, &m.delivery) != 0 ||
+        read_payload(&r, dialect->body, &m) != 0 || dialect->read(&r, &m) != 0) {
         return -1;
     }
     *out = m;

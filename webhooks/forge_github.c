@@ -6,7 +6,7 @@
 #include "base/util.h"
 #include "webhooks/forge_parts.h"
 
-static void read_repository(struct reading *r, struct hook_message *m)
+void github_repository(struct reading *r, struct hook_message *m)
 {
     const json_t *repository = take_object(r, m->payload, "", "repository");
     const json_t *sender = take_object(r, m->payload, "", "sender");
@@ -24,7 +24,7 @@ static void read_repository(struct reading *r, struct hook_message *m)
 static int read_push(struct reading *r, struct hook_message *m)
 {
     const json_t *payload = m->payload;
-    read_repository(r, m);
+    github_repository(r, m);
     message_pushes(r, m, 1);
     struct git_push *push = m->pushes;
     const json_t *head = take_object(r, payload, "", "head_commit");
@@ -57,16 +57,16 @@ static int read_push(struct reading *r, struct hook_message *m)
 
 static const char *pull_request_action(const char *action, bool is_merged)
 {
-    return strcmp(action, "synchronize") == 0           ? "updated"
+    return str_starts(action, "synchronize")            ? "updated"
            : strcmp(action, "closed") == 0 && is_merged ? "merged"
                                                         : action;
 }
 
-static int read_pull_request(struct reading *r, struct hook_message *m)
+int github_pull_request(struct reading *r, struct hook_message *m)
 {
     static const char at[] = "pull_request";
     struct git_pull_request *out = pool_alloc(r->pool, sizeof *out);
-    read_repository(r, m);
+    github_repository(r, m);
     const json_t *pr = take_object(r, m->payload, "", at);
     const json_t *head = take_object(r, pr, at, "head"), *base = take_object(r, pr, at, "base");
     const json_t *from = take_object(r, head, "pull_request.head", "repo");
@@ -92,10 +92,10 @@ static int read_pull_request(struct reading *r, struct hook_message *m)
     return r->is_bad ? -1 : 0;
 }
 
-static int read_release(struct reading *r, struct hook_message *m)
+int github_release(struct reading *r, struct hook_message *m)
 {
     struct git_release *out = pool_alloc(r->pool, sizeof *out);
-    read_repository(r, m);
+    github_repository(r, m);
     const json_t *release = take_object(r, m->payload, "", "release");
     const char *action = take_need(r, m->payload, "", "action");
     out->action = strcmp(action, "edited") == 0 ? "updated" : action;
@@ -117,16 +117,18 @@ int github_read(struct reading *r, struct hook_message *m)
         return read_push(r, m);
     }
     if (strcmp(m->event, "pull_request") == 0) {
-        return read_pull_request(r, m);
+        return github_pull_request(r, m);
     }
     if (strcmp(m->event, "release") == 0) {
-        return read_release(r, m);
+        return github_release(r, m);
     }
-    m->kind = strcmp(m->event, "ping") == 0 ? HOOK_PING : HOOK_OTHER;
-    m->why = m->kind == HOOK_PING ? "ping: this trigger is ready"
-             : strcmp(m->event, "create") == 0 || strcmp(m->event, "delete") == 0
-                 ? "create and delete only repeat what the push event says"
-                 : pool_printf(
-                       r->pool, "%.64s: only push, pull_request and release start runs", m->event);
-    return 0;
+    if (strcmp(m->event, "ping") == 0) {
+        m->kind = HOOK_PING;
+        m->why = "ping: this trigger is ready";
+        return 0;
+    }
+    if (strcmp(m->event, "create") == 0 || strcmp(m->event, "delete") == 0) {
+        return message_other(r, m, "only repeats what the push event says");
+    }
+    return message_other(r, m, "only push, pull_request and release start runs");
 }

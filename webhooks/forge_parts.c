@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -19,6 +20,9 @@
 #define REPOSITORY_MAX 1024
 #define COMMITS_MAX 2048 /* GitHub's own ceiling, the highest of all */
 #define FILES_MAX 20000
+/* Real messages nest to about ten; the parser's own limit would let thousands through. */
+#define DEPTH_MAX 64
+#define VALUES_MAX 2000000
 #define FORM "application/x-www-form-urlencoded"
 
 /* ---- members ---- */
@@ -88,6 +92,14 @@ void take_person(struct reading *r, const json_t *obj, const char *where, struct
         first_of(take_text(r, obj, where, "username"), take_text(r, obj, where, "login"));
 }
 
+const char *take_inner(
+    struct reading *r, const json_t *obj, const char *where, const char *key, const char *inner)
+{
+    const json_t *outer = take_object(r, obj, where, key);
+    return outer == NULL ? ""
+                         : take_text(r, outer, pool_printf(r->pool, "%s.%s", where, key), inner);
+}
+
 const char *first_of(const char *a, const char *b)
 {
     return a[0] != '\0' ? a : b;
@@ -95,15 +107,25 @@ const char *first_of(const char *a, const char *b)
 
 /* ---- ids and refs ---- */
 
-bool delivery_is_valid(const char *text)
+static bool is_printable(const char *text, char lowest)
 {
     size_t len = text != NULL ? strlen(text) : 0;
     for (size_t i = 0; i < len; i++) {
-        if (text[i] <= 0x20 || text[i] >= 0x7f) {
+        if (text[i] < lowest || text[i] >= 0x7f) {
             return false;
         }
     }
     return len > 0 && len <= DELIVERY_MAX;
+}
+
+bool delivery_is_valid(const char *text)
+{
+    return is_printable(text, '!');
+}
+
+bool event_is_valid(const char *text)
+{
+    return is_printable(text, ' ');
 }
 
 static bool is_object_id(const char *text)
@@ -115,6 +137,23 @@ static bool is_object_id(const char *text)
 bool commit_is_none(const char *id)
 {
     return id[strspn(id, "0")] == '\0';
+}
+
+const char *branch_of_ref(const char *ref)
+{
+    static const char heads[] = "refs/heads/";
+    return str_starts(ref, heads) ? ref + sizeof heads - 1 : ref;
+}
+
+void person_split(struct pool *pool, const char *raw, struct git_person *out)
+{
+    const char *open = strrchr(raw, '<'), *close = open != NULL ? strchr(open, '>') : NULL;
+    size_t len = open != NULL ? (size_t)(open - raw) : strlen(raw);
+    while (len > 0 && raw[len - 1] == ' ') {
+        len--;
+    }
+    out->name = pool_strndup(pool, raw, len);
+    out->email = close != NULL ? pool_strndup(pool, open + 1, (size_t)(close - open - 1)) : "";
 }
 
 const char *commit_none(const char *like)
@@ -174,6 +213,21 @@ void message_pushes(struct reading *r, struct hook_message *m, size_t count)
         push->event = m->event;
         push->payload = m->payload;
         push->delivery = i == 0 ? m->delivery : pool_printf(r->pool, "%s#%zu", m->delivery, i + 1);
+    }
+}
+
+int message_other(struct reading *r, struct hook_message *m, const char *why)
+{
+    m->kind = HOOK_OTHER;
+    m->why = pool_printf(r->pool, "%.64s: %s", m->event, why);
+    return r->is_bad ? -1 : 0;
+}
+
+void message_find_test(struct hook_message *m)
+{
+    if (m->push_count == 1 && strcmp(m->pushes[0].before, m->pushes[0].after) == 0) {
+        m->kind = HOOK_PING;
+        m->why = "a test: before and after are the same commit";
     }
 }
 
@@ -368,12 +422,62 @@ void push_commits(struct reading *r, const json_t *commits, const char *where,
 
 /* ---- the body ---- */
 
-int payload_text(const struct http_request *req, const char **out, size_t *len_out, struct err *err)
+void drop_json(void *value)
+{
+    json_decref(value);
+}
+
+/* Before parsing: how deep and how much. */
+static int check_shape(struct reading *r, const char *text, size_t len, const char *what)
+{
+    size_t depth = 0, values = 0;
+    bool is_string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (is_string) {
+            i += c == '\\';
+            is_string = c != '"';
+        } else if (c == '"') {
+            is_string = true;
+        } else if (c == '[' || c == '{') {
+            values++;
+            if (++depth > DEPTH_MAX) {
+                return take_bad(r, "%s: nested deeper than %d", what, DEPTH_MAX);
+            }
+        } else if (c == ']' || c == '}') {
+            depth -= depth > 0;
+        } else if (c == ',' && ++values > VALUES_MAX) {
+            return take_bad(r, "%s: more than %d values", what, VALUES_MAX);
+        }
+    }
+    return 0;
+}
+
+json_t *take_json(struct reading *r, const char *text, size_t len, const char *what)
+{
+    if (check_shape(r, text, len, what) != 0) {
+        return NULL;
+    }
+    json_t *value = jread_text(text, len, what, r->err);
+    if (value == NULL) {
+        r->is_bad = true;
+        return NULL;
+    }
+    pool_on_free(r->pool, drop_json, value);
+    return value;
+}
+
+bool request_is_form(const struct http_request *req)
 {
     const char *type = http_header(req, "Content-Type");
+    return type != NULL && strncasecmp(type, FORM, strlen(FORM)) == 0;
+}
+
+int payload_text(const struct http_request *req, const char **out, size_t *len_out, struct err *err)
+{
     *out = req->body;
     *len_out = req->body_len;
-    if (type == NULL || strncasecmp(type, FORM, strlen(FORM)) != 0) {
+    if (!request_is_form(req)) {
         return 0;
     }
     struct http_request form = *req;

@@ -16,9 +16,9 @@
 #include "webhooks/forge.h"
 #include "webhooks/forge_parts.h"
 #include "webhooks/signature.h"
+#include "webhooks/signature_ed25519.h"
 
 #define DEFAULT_HEADER "X-Signature"
-#define SIGNING_PREFIX "whsec_"
 
 /* One check under way. */
 struct check {
@@ -55,9 +55,10 @@ static const char *header_of(const struct check *c)
     return c->source->header != NULL ? c->source->header : DEFAULT_HEADER;
 }
 
+/* Of Standard Webhooks. */
 static bool is_signing_key(const char *text)
 {
-    return str_starts(text, SIGNING_PREFIX);
+    return str_starts(text, "whsec_") || str_starts(text, "whpk_");
 }
 
 /* The i-th secret, or NULL if it has no text or is past its time. */
@@ -236,29 +237,63 @@ static int check_basic(struct check *c)
 
 /* ---- Standard Webhooks ---- */
 
+struct standard {
+    const char *id, *timestamp, *signatures;
+};
+
+/* One of the list's v1a signatures is by this key. */
+static int check_public_key(
+    struct check *c, const struct standard *sent, const char *text, struct err *err)
+{
+    unsigned char key[ED25519_PUBLIC_LEN];
+    char *rest = pool_strdup(c->req->pool, sent->signatures), *one;
+    bool fits = false;
+    if (ed25519_parse_public(text, key, err) != 0 ||
+        signature_check_head(
+            sent->id, sent->timestamp, sent->signatures, c->now_us / US_PER_S, err) != 0) {
+        return -1;
+    }
+    for (int n = 0; n < SIGNATURES_MAX && (one = strsep(&rest, " ")) != NULL; n++) {
+        fits = (str_starts(one, "v1a,") && ed25519_verify(key, one + 4, sent->id, sent->timestamp,
+                                               c->req->body, c->req->body_len)) ||
+               fits;
+    }
+    return fits ? 0
+                : err_set(err, ERR_UNAUTHENTICATED, "no signature in webhook-signature matches");
+}
+
+static int check_secret_key(
+    struct check *c, const struct standard *sent, const char *text, struct err *err)
+{
+    struct secret secret = {0};
+    int rc = signature_parse_secret(text, &secret, err) != 0 ||
+                     signature_verify(&secret, sent->id, sent->timestamp, sent->signatures,
+                         c->req->body, c->req->body_len, c->now_us / US_PER_S, err) != 0
+                 ? -1
+                 : 0;
+    secret_done(&secret);
+    return rc;
+}
+
 static int check_standard(struct check *c)
 {
-    const char *id, *timestamp, *signatures;
+    struct standard sent;
     struct err first = ERR_INIT;
-    if (take_header(c, "webhook-id", &id) != 0 ||
-        take_header(c, "webhook-timestamp", &timestamp) != 0 ||
-        take_header(c, "webhook-signature", &signatures) != 0) {
+    if (take_header(c, "webhook-id", &sent.id) != 0 ||
+        take_header(c, "webhook-timestamp", &sent.timestamp) != 0 ||
+        take_header(c, "webhook-signature", &sent.signatures) != 0) {
         return -1;
     }
     for (size_t i = 0; i < c->source->secret_count; i++) {
-        const char *text = live_secret(c, i);
-        struct secret secret = {0};
-        struct err err = ERR_INIT;
-        if (text == NULL || !is_signing_key(text)) {
-            continue;
-        }
-        bool fits = signature_parse_secret(text, &secret, &err) == 0 &&
-                    signature_verify(&secret, id, timestamp, signatures, c->req->body,
-                        c->req->body_len, c->now_us / US_PER_S, &err) == 0;
-        secret_done(&secret);
-        note_match(c, i, fits);
-        if (first.code == ERR_NONE) {
-            err_copy(&first, &err);
+        const char *key = live_secret(c, i);
+        if (key != NULL && is_signing_key(key)) {
+            struct err err = ERR_INIT;
+            int rc = str_starts(key, "whpk_") ? check_public_key(c, &sent, key, &err)
+                                              : check_secret_key(c, &sent, key, &err);
+            note_match(c, i, rc == 0);
+            if (first.code == ERR_NONE) {
+                err_copy(&first, &err);
+            }
         }
     }
     if (c->matched >= 0) {
@@ -266,7 +301,7 @@ static int check_standard(struct check *c)
     }
     return refuse(c, first.code != ERR_NONE
                          ? first.msg
-                         : "webhook-signature needs a secret that begins with 'whsec_'");
+                         : "webhook-signature needs a secret that begins with 'whsec_' or 'whpk_'");
 }
 
 /* ---- which check ---- */

@@ -12,7 +12,6 @@
 #define SECRET_PREFIX "whsec_"
 #define SECRET_MIN 24
 #define SECRET_MAX 64
-#define SIGNATURES_MAX 16
 #define HEADER_MAX 4096
 #define ID_MAX 256
 
@@ -70,16 +69,27 @@ char *signature_make(
     return xasprintf("v1,%s", text);
 }
 
-static int check_head(
+static bool is_id(const char *id)
+{
+    size_t len = strlen(id);
+    for (size_t i = 0; i < len; i++) {
+        if (id[i] <= 0x20 || id[i] >= 0x7f || id[i] == '.') {
+            return false;
+        }
+    }
+    return len > 0 && len <= ID_MAX;
+}
+
+int signature_check_head(
     const char *id, const char *timestamp, const char *signatures, int64_t now_s, struct err *err)
 {
     if (id == NULL || timestamp == NULL || signatures == NULL) {
         return err_set(err, ERR_UNAUTHENTICATED,
             "webhook-id, webhook-timestamp and webhook-signature are all needed");
     }
-    if (id[0] == '\0' || strlen(id) > ID_MAX || strchr(id, '.') != NULL) {
+    if (!is_id(id)) {
         return err_set(err, ERR_UNAUTHENTICATED,
-            "webhook-id must be 1 to %d characters without a dot", ID_MAX);
+            "webhook-id must be 1 to %d printable characters without a dot", ID_MAX);
     }
     int64_t at = 0;
     if (timestamp[strspn(timestamp, "0123456789")] != '\0' ||
@@ -99,7 +109,7 @@ static int check_head(
 int signature_verify(const struct secret *secret, const char *id, const char *timestamp,
     const char *signatures, const void *body, size_t len, int64_t now_s, struct err *err)
 {
-    if (check_head(id, timestamp, signatures, now_s, err) != 0) {
+    if (signature_check_head(id, timestamp, signatures, now_s, err) != 0) {
         return -1;
     }
     unsigned char mac[SHA256_LEN];

@@ -27,4 +27,9 @@ char *signature_make(
 int signature_verify(const struct secret *secret, const char *id, const char *timestamp,
     const char *signatures, const void *body, size_t len, int64_t now_s, struct err *err);
 
+/* The rules that go for every kind of signature: all three are there, in form and in time. */
+#define SIGNATURES_MAX 16 /* of a header are looked at */
+int signature_check_head(const char *id, const char *timestamp, const char *signatures,
+    int64_t now_s, struct err *err);
+
 #endif
