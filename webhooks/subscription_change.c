@@ -183,6 +183,48 @@ static void patch_headers(json_t *headers, const json_t *patch)
     }
 }
 
+/* "https://host:port" of it: as far as the bytes go that come before the path. */
+static size_t origin_len(const char *url)
+{
+    const char *host = strstr(url, "://");
+    return host != NULL ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : strlen(url);
+}
+
+static bool is_in_patch(const json_t *headers, const char *name)
+{
+    const char *given;
+    json_t *value;
+    json_object_foreach((json_t *)headers, given, value)
+    {
+        if (strcasecmp(given, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody who may change a subscription learns the values of its headers by giving it his URL. */
+static int check_headers_stay_home(const struct request *r, const json_t *record, struct err *err)
+{
+    const char *url = jget_str(record, "url", ""), *before = r->subscription->url;
+    const json_t *patch = json_object_get(r->body, "headers");
+    size_t len = origin_len(url);
+    if (len == origin_len(before) && strncasecmp(url, before, len) == 0) {
+        return 0;
+    }
+    for (size_t i = 0; !json_is_null(patch) && i < r->subscription->header_count; i++) {
+        const char *name = r->subscription->headers[i].name;
+        if (!is_in_patch(patch, name)) {
+            return err_set(err, ERR_INVALID,
+                "url: header '%s' was given for another host; give its value anew in \"headers\", "
+                "or "
+                "null to take it away",
+                name);
+        }
+    }
+    return 0;
+}
+
 static int change_patch(struct request *r, json_t *record)
 {
     int64_t rev = r->subscription->rev;
@@ -209,6 +251,9 @@ static int change_patch(struct request *r, json_t *record)
         } else {
             json_object_set(record, key, value);
         }
+    }
+    if (check_headers_stay_home(r, record, &r->err) != 0) {
+        return -1;
     }
     if (jget_bool(record, "enabled", true)) {
         json_object_del(record, "disabled_reason");

@@ -32,7 +32,8 @@ extern const struct command command_run, command_run_get, command_runs, command_
     command_cron_resume, command_cron_skip, command_cron_fire, command_cron_backfill, command_cron_ticks,
     command_cron_next, command_next, command_lint, command_compile,
     command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
-    command_webhook_deliveries, command_git_add, command_git_list, command_git_rm, command_listen,
+    command_webhook_deliveries, command_webhook_show, command_webhook_edit, command_webhook_rotate,
+    command_webhook_enable, command_webhook_disable, command_webhook_ping, command_git_add, command_git_list, command_git_rm, command_listen,
     command_daemons, command_pools, command_pools_set, command_pools_rm;
 
 /* ---- options of one command ---- */
@@ -61,6 +62,9 @@ int cli_fail(int code, const struct err *err);
  */
 json_t *client_json(const struct cli *cli, const char *method, const char *path, const json_t *body,
     struct err *err);
+/* A whole list, page by page: new reference to {member: [...]}, or NULL and err. */
+json_t *client_pages(
+    const struct cli *cli, const char *path, const char *member, struct err *err);
 /* The reply as text (logs). malloc'd. */
 char *client_text(const struct cli *cli, const char *path, struct err *err);
 /* multipart/form-data with one file in `uploadfile`. */
@@ -84,6 +88,8 @@ json_t *cli_find_pipeline(const struct cli *cli, const char *name, struct err *e
 json_t *cli_upload(const struct cli *cli, const char *file, const struct plan *plan,
     const char *name, struct err *err);
 
+/* "a,b" -> list of strings. */
+json_t *cli_split(const char *text);
 /* Texts of iCalendar files: new reference to a list. */
 json_t *cli_calendars(const json_t *files, struct err *err);
 

@@ -12,6 +12,7 @@
 #include "base/util.h"
 
 #define REPLY_MAX (64 * 1024 * 1024)
+#define PAGE "200"
 #define CONNECT_TIMEOUT_MS 5000L
 #define TIMEOUT_MS 60000L
 
@@ -129,6 +130,27 @@ json_t *client_json(const struct cli *cli, const char *method, const char *path,
     json_t *reply = exchange_run(&x, cli, err) == 0 ? exchange_json(&x, err) : NULL;
     exchange_done(&x);
     return reply;
+}
+
+json_t *client_pages(const struct cli *cli, const char *path, const char *member, struct err *err)
+{
+    json_t *all = json_array();
+    CLEANUP(cleanup_free) char *token = xstrdup("");
+    do {
+        CLEANUP(cleanup_free) char *encoded = client_encode(token);
+        CLEANUP(cleanup_free)
+        char *one = xasprintf("%s?page_size=" PAGE "&page_token=%s", path, encoded);
+        json_t *page = client_json(cli, "GET", one, NULL, err);
+        if (page == NULL) {
+            json_decref(all);
+            return NULL;
+        }
+        json_array_extend(all, json_object_get(page, member));
+        free(token);
+        token = xstrdup(jget_str(page, "next_page_token", ""));
+        json_decref(page);
+    } while (token[0] != '\0');
+    return json_pack("{s:o}", member, all);
 }
 
 char *client_text(const struct cli *cli, const char *path, struct err *err)

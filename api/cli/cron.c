@@ -14,7 +14,6 @@
 #include "scheduler/schedule.h"
 
 #define ROOT "/apis/v2beta1/recurringruns"
-#define PAGE "200"
 #define KFP_CONCURRENCY_MAX 10
 #define CONCURRENCY_MAX 1000000
 
@@ -31,26 +30,9 @@ void cli_print_next_times(const json_t *record)
     }
 }
 
-/* All recurring runs, page by page. New reference to {"recurringRuns": [...]}. */
 static json_t *list_all(const struct cli *cli, struct err *err)
 {
-    json_t *all = json_array();
-    CLEANUP(cleanup_free) char *token = xstrdup("");
-    do {
-        CLEANUP(cleanup_free) char *encoded = client_encode(token);
-        CLEANUP(cleanup_free)
-        char *path = xasprintf(ROOT "?page_size=" PAGE "&page_token=%s", encoded);
-        json_t *page = client_json(cli, "GET", path, NULL, err);
-        if (page == NULL) {
-            json_decref(all);
-            return NULL;
-        }
-        json_array_extend(all, json_object_get(page, "recurringRuns"));
-        free(token);
-        token = xstrdup(jget_str(page, "next_page_token", ""));
-        json_decref(page);
-    } while (token[0] != '\0');
-    return json_pack("{s:o}", "recurringRuns", all);
+    return client_pages(cli, ROOT, "recurringRuns", err);
 }
 
 static json_t *find_by_name(const struct cli *cli, const char *name, struct err *err)

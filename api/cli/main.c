@@ -18,9 +18,10 @@ static const struct command *const commands[] = {&command_run_get, &command_run,
     &command_cron_edit, &command_cron_pause, &command_cron_resume, &command_cron_skip,
     &command_cron_fire, &command_cron_backfill, &command_cron_ticks, &command_cron_next,
     &command_next, &command_lint, &command_compile, &command_webhook_add, &command_webhook_list,
-    &command_webhook_rm, &command_webhook_deliveries, &command_git_add, &command_git_list,
-    &command_git_rm, &command_listen, &command_daemons, &command_pools_set,
-    &command_pools_rm, &command_pools};
+    &command_webhook_show, &command_webhook_edit, &command_webhook_rm, &command_webhook_rotate,
+    &command_webhook_enable, &command_webhook_disable, &command_webhook_ping,
+    &command_webhook_deliveries, &command_git_add, &command_git_list, &command_git_rm,
+    &command_listen, &command_daemons, &command_pools_set, &command_pools_rm, &command_pools};
 
 static void print_help(FILE *out)
 {

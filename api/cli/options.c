@@ -5,6 +5,7 @@
 
 #include "api/cli/cli.h"
 #include "base/err.h"
+#include "base/util.h"
 
 int cli_usage(const struct command *command, const char *problem)
 {
@@ -63,4 +64,17 @@ int cli_options(const struct command *command, int *argc, char **argv,
         return -1;
     }
     return 0;
+}
+
+json_t *cli_split(const char *text)
+{
+    json_t *list = json_array();
+    CLEANUP(cleanup_free) char *copy = xstrdup(text);
+    char *rest = copy, *one;
+    while ((one = strsep(&rest, ",")) != NULL) {
+        if (one[0] != '\0') {
+            json_array_append_new(list, json_string(one));
+        }
+    }
+    return list;
 }

@@ -5,25 +5,13 @@
 #include <string.h>
 
 #include "api/cli/cli.h"
+#include "api/cli/webhook_members.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "base/util.h"
 
-#define SUBSCRIPTIONS "/apis/rondo/v1/subscriptions"
 #define TRIGGERS "/apis/rondo/v1/triggers/git"
-
-static json_t *split(const char *text)
-{
-    json_t *list = json_array();
-    CLEANUP(cleanup_free) char *copy = xstrdup(text);
-    char *rest = copy, *one;
-    while ((one = strsep(&rest, ",")) != NULL) {
-        if (one[0] != '\0') {
-            json_array_append_new(list, json_string(one));
-        }
-    }
-    return list;
-}
 
 static int show(struct cli *cli, const char *path, const char *member, const char *const *columns)
 {
@@ -78,36 +66,76 @@ static int add(struct cli *cli, const char *root, const json_t *body, const char
     return CLI_OK;
 }
 
+static int webhook_add(
+    struct cli *cli, json_t *body, const char *secret, const struct webhook_members *members)
+{
+    struct err err = ERR_INIT;
+    if (webhook_members_read(members, body, &err) != 0) {
+        return cli_fail(CLI_USAGE, &err);
+    }
+    if (secret != NULL) {
+        char *text = webhook_secret_text(secret, &err);
+        if (text == NULL) {
+            return cli_fail(CLI_USAGE, &err);
+        }
+        jset_str(body, "secret", text);
+        secret_text_free(text);
+    }
+    json_t *record CLEANUP(json_decrefp) = client_json(cli, "POST", SUBSCRIPTIONS, body, &err);
+    if (record == NULL) {
+        return cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
+        cli_print_json(record);
+    } else {
+        printf("subscription %s\n", jget_str(record, "id", ""));
+        webhook_print_secret(record);
+    }
+    return CLI_OK;
+}
+
 static int run_webhook_add(struct cli *cli, int argc, char **argv)
 {
-    const char *events = NULL, *name = NULL, *secret = NULL;
-    const struct cli_option options[] = {{"--events", &events, NULL, NULL},
-        {"--name", &name, NULL, NULL}, {"--secret", &secret, NULL, NULL}, {NULL, NULL, NULL, NULL}};
-    if (cli_options(&command_webhook_add, &argc, argv, options, 1, 1) != 0) {
-        return CLI_USAGE;
+    struct webhook_members members;
+    const char *secret = NULL, *scheme = NULL;
+    bool is_disabled = false;
+    webhook_members_init(&members);
+    struct cli_option options[WEBHOOK_MEMBER_COUNT + 4] = {{"--secret", &secret, NULL, NULL},
+        {"--scheme", &scheme, NULL, NULL}, {"--disabled", NULL, &is_disabled, NULL}};
+    webhook_members_table(&members, options + 3);
+    int code = CLI_USAGE;
+    if (cli_options(&command_webhook_add, &argc, argv, options, 1, 1) == 0) {
+        json_t *body CLEANUP(json_decrefp) =
+            json_pack("{s:s,s:b}", "url", argv[0], "enabled", !is_disabled);
+        jset_str(body, "scheme", scheme);
+        code = webhook_add(cli, body, secret, &members);
     }
-    json_t *body = json_pack("{s:s}", "url", argv[0]);
-    jset_str(body, "name", name);
-    jset_str(body, "secret", secret);
-    if (events != NULL) {
-        json_object_set_new(body, "events", split(events));
-    }
-    int code = add(cli, SUBSCRIPTIONS, body, "subscription");
-    json_decref(body);
+    webhook_members_done(&members);
     return code;
 }
 
 const struct command command_webhook_add = {"webhook add",
-    "URL [--events task.finished,artifact.*] [--name NAME] [--secret whsec_...]",
+    "URL [--secret whsec_...|@FILE] [--scheme v1|v1a] [--disabled]\n" WEBHOOK_MEMBER_USAGE,
     "Send events to this address, signed (Standard Webhooks)", run_webhook_add};
 
 static int run_webhook_list(struct cli *cli, int argc, char **argv)
 {
-    static const char *const columns[] = {
-        "SUBSCRIPTION ID:id", "NAME:name", "URL:url", "ENABLED:enabled", NULL};
-    return cli_options(&command_webhook_list, &argc, argv, NULL, 0, 0) != 0
-               ? CLI_USAGE
-               : show(cli, SUBSCRIPTIONS, "subscriptions", columns);
+    static const char *const columns[] = {"SUBSCRIPTION ID:id", "NAME:name", "URL:url",
+        "EVENTS:events", "FORMAT:format", "ENABLED:enabled", "REASON:disabled_reason", NULL};
+    struct err err = ERR_INIT;
+    if (cli_options(&command_webhook_list, &argc, argv, NULL, 0, 0) != 0) {
+        return CLI_USAGE;
+    }
+    json_t *list CLEANUP(json_decrefp) = client_pages(cli, SUBSCRIPTIONS, "subscriptions", &err);
+    if (list == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
+        cli_print_json(list);
+    } else {
+        cli_print_table(json_object_get(list, "subscriptions"), columns);
+    }
+    return CLI_OK;
 }
 
 const struct command command_webhook_list = {
@@ -173,7 +201,7 @@ static int run_git_add(struct cli *cli, int argc, char **argv)
     jset_str(body, "repository", repository);
     jset_str(body, "secret", secret);
     if (branches != NULL) {
-        json_object_set_new(body, "branches", split(branches));
+        json_object_set_new(body, "branches", cli_split(branches));
     }
     code = add(cli, TRIGGERS, body, "trigger");
 out:

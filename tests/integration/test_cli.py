@@ -389,6 +389,54 @@ class TestCron:
 
 
 class TestWebhooksAndGit:
+    def test_webhook_changes(self, write, tmp_path):
+        secret = tmp_path / "secret"
+        secret.write_text("whsec_" + "A" * 43 + "=\n")
+        headers = tmp_path / "headers"
+        headers.write_text("Authorization: Bearer hush\nX-B: 2\n")
+        with Receiver() as receiver, Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1"}) as daemon:
+            def webhook(*args, **kwargs):
+                return rondo("webhook", *args, host=daemon.url, **kwargs)
+            out = webhook(
+                "add", receiver.url, "--name", "all", "--events", "run.*,task.finished", "--filter", "data.run_name != 'x'",
+                "--pipelines", "p,q", "--experiments", "e", "--recurring-runs", "r", "--namespaces", "n", "--format",
+                "cloudevents", "--payload", "thin", "--order", "run", "--header", f"@{headers}", "--header", "X-C: 3",
+                "--max-in-flight", "3", "--max-per-second", "9", "--timeout", "2s", "--secret", f"@{secret}", "--disabled").stdout
+            assert secret.read_text().strip() in out
+            (one,) = as_json("webhook", "list", host=daemon.url)["subscriptions"]
+            expected = {
+                "name": "all", "events": ["run.*", "task.finished"], "filter": "data.run_name != 'x'", "pipelines": ["p", "q"],
+                "experiments": ["e"], "recurring_runs": ["r"], "namespaces": ["n"], "format": "cloudevents", "payload": "thin",
+                "order": "run", "max_in_flight": 3, "max_per_second": 9, "timeout_ms": 2000, "enabled": False,
+                "header_names": ["Authorization", "X-B", "X-C"]}
+            assert expected.items() <= one.items()
+            shown = webhook("show", one["id"]).stdout
+            assert re.search(r"^header names +Authorization, X-B, X-C$", shown, re.M) and "hush" not in shown
+            assert re.search(r"^events +run.\*, task.finished$", shown, re.M) and re.search(r"^enabled +no$", shown, re.M)
+            webhook("ping", one["id"], code=2)  # disabled
+            webhook("enable", one["id"])
+            webhook("edit", one["id"], "--header", "X-B:", "--clear", "pipelines", "--clear", "filter", "--clear", "format", "--name", "less")
+            edited = as_json("webhook", "show", one["id"], host=daemon.url)
+            assert edited["header_names"] == ["Authorization", "X-C"] and edited["pipelines"] == []
+            assert edited["name"] == "less" and edited["format"] == "standard" and "filter" not in edited
+            webhook("edit", one["id"], "--rev", edited["rev"] - 1, "--name", "late", code=1)
+            assert re.match(r"delivered [0-9a-f-]{36}: 200 in \d+ ms\n$", webhook("ping", one["id"], "--wait", "20s").stdout)
+            rotated = webhook("rotate", one["id"], "--overlap", "2h").stdout
+            assert rotated.startswith("secret whsec_") and re.search(r"^signs +v1 until \d{4}-", rotated, re.M)
+            assert webhook("rotate", one["id"], "--scheme", "v1a").stdout.startswith("public key whpk_")
+            webhook("disable", one["id"], "--reason", "holidays")
+            assert "holidays" in webhook("list").stdout
+            webhook("enable", one["id"])
+            receiver.status = 500
+            assert "500" in webhook("ping", one["id"], code=1).stderr
+            assert as_json("webhook", "ping", one["id"], host=daemon.url, code=1)["state"] == "FAILED"
+            for bad in (["edit", one["id"], "--header", "nonsense"], ["edit", one["id"], "--max-in-flight", "x"],
+                        ["edit", one["id"], "--clear", "secret"], ["rotate", one["id"], "--secret", "@/nowhere"],
+                        ["add", receiver.url, "--timeout", "soon"], ["ping"], ["show"]):
+                assert webhook(*bad, code=2).stderr
+            for verb in ("show", "edit", "rotate", "enable", "disable", "ping"):
+                webhook(verb, NOBODY, code=1)
+
     def test_webhook(self, cli):
         made = cli.json("webhook", "add", "https://example.com/hook", "--events", "task.finished,artifact.*",
                         "--name", "mine")
@@ -469,7 +517,8 @@ class TestEverywhere:
     @pytest.mark.parametrize("args", [
         ["runs"], ["run", "get", NOBODY], ["pipelines"], ["cron", "list"], ["cron", "enable", NOBODY], ["cron", "disable", NOBODY],
         ["cron", "rm", NOBODY], ["terminate", NOBODY], ["logs", NOBODY], ["webhook", "list"], ["webhook", "rm", NOBODY],
-        ["webhook", "add", "https://example.com"], ["webhook", "deliveries", NOBODY], ["git", "list"],
+        ["webhook", "add", "https://example.com"], ["webhook", "deliveries", NOBODY], ["webhook", "show", NOBODY],
+        ["webhook", "edit", NOBODY], ["webhook", "rotate", NOBODY], ["webhook", "ping", NOBODY], ["git", "list"],
         ["git", "add", "x"], ["git", "rm", NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
         ["cron", "add", "FILE", "--every", "5m"]])
     @pytest.mark.parametrize("output", ["table", "json"])

@@ -148,6 +148,17 @@ class TestPatch:
         assert says in daemon.patch(f"{V1}/{made['id']}", body, expect=400)["message"]
         assert stored(daemon, made["id"]) == before
 
+    def test_headers_do_not_go_to_another_host_unseen(self, daemon, receiver, subscribe):
+        made = subscribe(receiver.url, headers={"Authorization": "Bearer hush", "X-A": "1"})
+        path = f"{V1}/{made['id']}"
+        assert daemon.patch(path, {"url": receiver.url + "/elsewhere"})["url"].endswith("/elsewhere")
+        other = receiver.url.replace(str(receiver.port), "8099")
+        for headers in ({}, {"headers": {"authorization": "mine"}}):
+            assert "given for another host" in daemon.patch(path, {"url": other, **headers}, expect=400)["message"]
+        both = {"authorization": "mine", "x-a": None}
+        assert daemon.patch(path, {"url": other, "headers": both})["header_names"] == ["authorization"]
+        assert daemon.patch(path, {"url": receiver.url, "headers": None})["header_names"] == []
+
     def test_no_such_subscription(self, daemon):
         nobody = f"{V1}/00000000-0000-4000-8000-000000000000"
         daemon.patch(nobody, {"name": "x"}, expect=404)
