@@ -125,6 +125,8 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
         fields[run[i]] = run[i + 1]
     end
     fields.doc = cjson.decode(fields.doc)
+    fields.doc.id = id
+    fields.doc.index = fields.doc.index or 0
     out[#out + 1] = fields
 end
 return cjson.encode(out)
