@@ -280,7 +280,9 @@ static void on_displaced(void *owner)
 
 static void on_shard_start(void *owner, unsigned shard)
 {
-    sender_shard_start(((struct daemon *)owner)->sender, shard);
+    const struct daemon *d = owner;
+    sender_shard_start(d->sender, shard);
+    git_hooks_shard_start(d->git_hooks, shard);
 }
 
 static void on_shard_loaded(void *owner, unsigned shard)
@@ -305,9 +307,15 @@ static void on_shard_stop(void *owner, unsigned shard)
 {
     const struct daemon *d = owner;
     sender_shard_stop(d->sender, shard);
+    git_hooks_shard_stop(d->git_hooks, shard);
     if (d->api.pods != NULL) {
         pods_set_ready(d->api.pods, shard, false);
     }
+}
+
+static void on_group_run_ended(void *owner, const char *run_id)
+{
+    git_hooks_run_ended(((struct daemon *)owner)->git_hooks, run_id);
 }
 
 static void on_send_refused(void *owner, unsigned shard)
@@ -476,6 +484,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .shard_hold = on_shard_hold,
         .shard_is_idle = on_shard_is_idle,
         .shard_stop = on_shard_stop,
+        .group_run_ended = on_group_run_ended,
         .displaced = on_displaced,
         .owner = d,
     };
@@ -510,6 +519,9 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .store = d->store,
         .catalog = scheduler_catalog(d->scheduler),
         .engine = scheduler_engine(d->scheduler),
+        .events_max = set->git_events,
+        .payload_max = set->git_payload_max,
+        .dedupe_ms = set->git_dedupe_ms,
     };
     d->git_hooks = git_hooks_new(&git);
     return 0;

@@ -159,6 +159,13 @@ static const struct option table[] = {
         "Webhooks", "Webhook subscriptions that there may be."},
     {"webhook-log", OPTION_INT, AT(webhook_log), "1000", 0, 1000000, NULL, "Webhooks",
         "Finished deliveries remembered for each subscription."},
+
+    {"git-events", OPTION_INT, AT(git_events), "200", 1, 10000, NULL, "Git triggers",
+        "What came for a Git trigger: so many events are kept of each."},
+    {"git-payload-max", OPTION_BYTES, AT(git_payload_max), "64KiB", 0, 4 * MIB, NULL,
+        "Git triggers", "Payloads up to this size are kept with their event."},
+    {"git-dedupe", OPTION_DURATION, AT(git_dedupe_ms), "7d", MINUTE_MS, 90 * DAY_MS, NULL,
+        "Git triggers", "So long a push that comes again is known to be the same."},
 };
 
 static bool is_loopback(const char *listen)

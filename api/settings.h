@@ -42,6 +42,8 @@ struct settings {
     char *webhook_allow, *webhook_deny, *webhook_ports;
     bool webhook_https_only;
     int64_t webhook_timeout_ms, webhook_in_flight, webhook_log, webhook_subscriptions;
+    /* Git triggers */
+    int64_t git_events, git_payload_max, git_dedupe_ms;
 };
 
 /* From flags, RONDO_* and --config; err names the option, the rule and the fix. */

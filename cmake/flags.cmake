@@ -40,7 +40,7 @@ function(add_module name)
         file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${dir}/*.lua)
         list(APPEND scripts ${found})
         file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${dir}/*.lua.in
-            ${PROJECT_SOURCE_DIR}/scheduler/base/*.lua.in)
+            ${PROJECT_SOURCE_DIR}/scheduler/base/*.lua.in ${PROJECT_SOURCE_DIR}/scheduler/run/*.lua.in)
         list(APPEND script_parts ${found})
     endforeach()
     foreach(file ${M_EXCLUDE})

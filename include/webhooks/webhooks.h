@@ -121,24 +121,69 @@ struct git_hooks_settings {
     struct store *store;
     struct catalog *catalog;
     struct engine *engine;
+    int64_t events_max;  /* kept per trigger */
+    int64_t payload_max; /* larger payloads are not kept with their event */
+    int64_t dedupe_ms;   /* so long the same push is known again */
 };
 struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings);
 void git_hooks_free(struct git_hooks *hooks);
 
+/* This shard is ours: its concurrency groups are looked after. Before or after the start. */
+void git_hooks_shard_start(struct git_hooks *h, unsigned shard);
+void git_hooks_shard_stop(struct git_hooks *h, unsigned shard);
+/* A run that belongs to a concurrency group (its doc's trigger.group) has ended, and that is saved. */
+void git_hooks_run_ended(struct git_hooks *h, const char *run_id);
+
 /*
- * Trigger: {"v":1,"id","name","forge":"github","secret":"...","repository":"owner/name" (optional),
- *  "branches":["main","release-*"],"pipeline_id","version_id"?,"experiment_id"?,
- *  "parameters":{"commit":{"from":"/after"},"branch":{"from":"$branch"},"lr":0.1},"enabled":true}.
+ * Triggers: their members are described in contrib/docs/git-triggers.md, the record in storage.md.
+ * Secrets are left out of every answer but the one that made them ("secret", shown once). A change is
+ * {member: value}, null for the default; rotate takes {"secret"?, "overlap_s"?}. ERR_INVALID names
+ * place, rule and fix; nothing is changed then.
  */
 void git_trigger_create(struct git_hooks *h, const json_t *body, webhook_json_fn *done,
     void *owner);
 void git_trigger_get(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner);
 void git_trigger_all(struct git_hooks *h, webhook_json_fn *done, void *owner);
+void git_trigger_patch(struct git_hooks *h, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
+void git_trigger_rotate(struct git_hooks *h, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
 void git_trigger_delete(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner);
 
 /*
- * POST /hooks/git/{id}. req stays valid until done, which fills no more than status, headers
- * and body of *resp (allocated from req->pool). Answers only after the run is durable.
+ * What came for a trigger, newest first: {"counts":{},"refused":[{"at_us","peer","reason"}],
+ * "events":[{"id","at_us","delivery","forge","event","result","run_id"?,"clause","reason","refs":[...]}]}.
+ */
+void git_events(struct git_hooks *h, const char *trigger_id, size_t max, webhook_json_fn *done,
+    void *owner);
+/* One of them, with headers and payload where that was kept. */
+void git_event_get(struct git_hooks *h, const char *trigger_id, const char *event_id,
+    webhook_json_fn *done, void *owner);
+/*
+ * What would happen, step by step; nothing is started or written. body: {"event": id of a stored one}
+ * or {"payload", "headers"?, "forge"?, "forge_event"?}. done gets {"starts","verification","refs":
+ * [{"ref","starts","steps":[{"clause","passed","detail"}],"parameters"?,"run_id"?}]}.
+ */
+void git_trigger_explain(struct git_hooks *h, const char *trigger_id, const json_t *body,
+    webhook_json_fn *done, void *owner);
+/*
+ * Evaluate a stored event again by today's trigger, and start what has not been started; with
+ * {"force":true} also what has ("request_id": the same one starts the same run). done gets what a
+ * sender is told.
+ */
+void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char *event_id,
+    const json_t *body, webhook_json_fn *done, void *owner);
+
+struct git_counts { /* since start; changes of refs, but refused: messages */
+    int64_t started, waiting, ignored, duplicates, failed, refused;
+};
+void git_hooks_counts(const struct git_hooks *hooks, struct git_counts *out);
+
+/*
+ * POST /hooks/{id}. req stays valid until done, which fills no more than status, headers
+ * and body of *resp (allocated from req->pool). Answers only after event and runs are stored:
+ * 202 started or waiting, 200 nothing (more) to start, 404 unknown or not genuine, 400 malformed,
+ * 429 and 503 with Retry-After.
  */
 void git_hooks_receive(struct git_hooks *h, const char *trigger_id,
     const struct http_request *req, struct http_response *resp,

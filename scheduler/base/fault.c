@@ -15,8 +15,11 @@
 
 /* Sorted. tests/check/faults.py compares this list with the FAULT() uses in the sources. */
 static const char *const names[] = {
-    "git.run.after",
-    "git.run.before",
+    "git.cancel.before",
+    "git.receive.after",
+    "git.receive.before",
+    "git.turn.after",
+    "git.turn.before",
     "lease.acquire.after",
     "lease.release.after",
     "lease.release.before",

@@ -152,6 +152,8 @@ void engine_run_ended(struct live *run)
     struct engine *engine = run->engine;
     struct id id = run->id;
     char *rr CLEANUP(cleanup_free) = xstrdup(live_text(run, "recurring_run_id"));
+    const json_t *trigger = json_object_get(run->record, "trigger");
+    bool has_group = jget_str(trigger, "group", "")[0] != '\0';
     engine->counts.runs_succeeded += run->state == RUN_STATE_SUCCEEDED;
     engine->counts.runs_failed += run->state == RUN_STATE_FAILED;
     engine->counts.runs_canceled += run->state == RUN_STATE_CANCELED;
@@ -163,7 +165,7 @@ void engine_run_ended(struct live *run)
     }
     engine_forget_run(run);
     if (engine->run_end != NULL) {
-        engine->run_end(engine->run_end_owner, id.text, rr);
+        engine->run_end(engine->run_end_owner, id.text, rr, has_group);
     }
 }
 
@@ -354,8 +356,7 @@ void engine_free(struct engine *engine)
     free(engine);
 }
 
-void engine_on_run_end(struct engine *engine,
-    void (*fn)(void *owner, const char *run_id, const char *recurring_run_id), void *owner)
+void engine_on_run_end(struct engine *engine, engine_run_end_fn *fn, void *owner)
 {
     engine->run_end = fn;
     engine->run_end_owner = owner;

@@ -41,7 +41,7 @@ struct engine {
     bool is_stopping;
     struct deferred fill; /* a slot became free */
 
-    void (*run_end)(void *owner, const char *run_id, const char *recurring_run_id);
+    engine_run_end_fn *run_end;
     void *run_end_owner;
     void (*events)(void *owner, unsigned shard);
     void *events_owner;

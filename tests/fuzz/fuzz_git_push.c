@@ -14,17 +14,22 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "webhooks/forge.h"
+#include "webhooks/git_change.h"
+#include "webhooks/git_mapping.h"
+#include "webhooks/git_match.h"
 #include "webhooks/git_trigger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char record_text[] =
-    "{\"v\":1,\"id\":\"11111111-2222-4333-8444-555555555555\",\"enabled\":true,"
-    "\"branches\":[\"main\",\"release/"
-    "**\",\"[a-c]*\"],\"parameters\":{\"commit\":{\"from\":\"$commit\"},"
-    "\"branch\":{\"from\":\"$branch\"},\"message\":{\"from\":\"$message\",\"default\":\"none\"},"
-    "\"file\":{\"from\":\"/commits/0/added/0\",\"default\":null},"
-    "\"odd\":{\"from\":\"/a~1b/~0/00\",\"default\":1},\"lr\":0.1}}";
+    "{\"v\":2,\"id\":\"11111111-2222-4333-8444-555555555555\",\"pipeline_id\":\"p\",\"events\":["
+    "\"push\","
+    "\"tag\",\"release\",\"pull_request\",\"generic\"],\"branches\":[\"main\",\"release/"
+    "**\",\"[a-c]*\"],"
+    "\"tags\":[\"v[0-9]+\"],\"paths\":[\"**/src/"
+    "**\",\"!**.md\"],\"skip_ci\":\"any\",\"deleted\":\"any\","
+    "\"actors_ignore\":[\"*[bot]\"],\"authors_ignore\":[\"*@x\"],\"messages_ignore\":[\"wip*\"],"
+    "\"filter\":\"size(payload) > 0 && push.ref != 'x'\"}";
 
 /* The next line of the input, in the pool. */
 static char *take_line(struct pool *pool, const uint8_t **data, size_t *size)
@@ -47,16 +52,27 @@ static void check_push(const struct git_push *push)
     assert(push->delivery[0] != '\0');
 }
 
-static void decide(const struct git_push *push)
+static void decide(const struct http_request *req, const struct hook_message *message)
 {
     struct err err = ERR_INIT;
-    char why[512];
+    struct git_changes changes;
     json_t *record = json_loads(record_text, 0, NULL);
-    const char *refusal = git_trigger_refuses(record, push, why, sizeof why);
-    assert(refusal == NULL || refusal[0] != '\0');
-    json_t *parameters = git_trigger_parameters(record, push, &err);
-    assert(parameters != NULL || err.code == ERR_INVALID);
-    json_decref(parameters);
+    struct git_trigger *trigger = git_trigger_load(record, &err);
+    json_t *headers = git_headers_safe(&req->headers);
+    assert(trigger != NULL);
+    git_changes_of(req->pool, message, &changes);
+    for (size_t i = 0; i < changes.count; i++) {
+        struct git_reason reason, again;
+        json_t *steps = json_array();
+        bool wants = git_match(trigger, &changes.items[i], headers, NULL, &reason);
+        assert(git_match(trigger, &changes.items[i], headers, steps, &again) == wants);
+        assert(strcmp(reason.text, again.text) == 0 && reason.text[0] != '\0');
+        git_template_apply(
+            req->pool, "$branch $tag $commit ${message} $files $number", &changes.items[i]);
+        json_decref(steps);
+    }
+    json_decref(headers);
+    git_trigger_unref(trigger);
     json_decref(record);
 }
 
@@ -80,9 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err = ERR_INIT;
     if (hook_read(&req, &source, &message, &err) != 0) {
         assert(err.code == ERR_INVALID && err.msg[0] != '\0');
-    } else if (message.kind == HOOK_PUSH) {
-        check_push(message.pushes);
-        decide(message.pushes);
+    } else {
+        if (message.kind == HOOK_PUSH) {
+            check_push(message.pushes);
+        }
+        decide(&req, &message);
     }
     pool_free(pool);
     free(body);

@@ -85,7 +85,7 @@ class TestGitHubsExamples:
     @pytest.mark.parametrize("kind", ["application/json", FORM, "application/json; charset=utf-8"])
     def test_every_example(self, forge, github, kind):
         """Signed by GitHub's own library, as JSON and as a form."""
-        started = 0
+        started = set()
         assert sum(e["event"] == "push" for e in github) == 7 and any(e["event"] == "ping" for e in github)
         for example in github:
             text, signature = ((example["form"], example["form_signature"]) if kind == FORM
@@ -94,16 +94,20 @@ class TestGitHubsExamples:
             payload = json.loads(example["body"])
             wanted = (example["event"] == "push" and payload["ref"].startswith("refs/heads/")
                       and not payload["deleted"])
-            assert answer.status_code == (202 if wanted else 200), (example["event"], answer.text)
-            assert answer.json()["result"] == ("started" if wanted else "ignored")
+            change = wanted and (payload["repository"]["full_name"], payload["ref"], payload["before"],
+                                 payload["after"])  # two of the examples tell of the same one
+            result = ("ping" if example["event"] == "ping" else "ignored" if not wanted
+                      else "duplicate" if change in started else "started")
+            assert answer.status_code == (202 if result == "started" else 200), (example["event"], answer.text)
+            assert answer.json()["result"] == result
             if wanted:
-                started += 1
+                started.add(change)
                 run = self.daemon_run(forge, answer)
                 assert run["runtime_config"]["parameters"]["commit"] == payload["after"]
                 assert run["runtime_config"]["parameters"]["branch"] == "master"
             else:
                 assert answer.json()["reason"]
-        assert len(forge.runs()) == started == 2
+        assert len(forge.runs()) == len(started) >= 1
 
     @staticmethod
     def daemon_run(forge, answer):
@@ -125,7 +129,9 @@ class TestExactlyOnce:
     def test_ten_copies_at_once(self, forge):
         body, delivery = push(), str(uuid.uuid4())
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
-            answers = list(pool.map(lambda _: forge.send(body, delivery, expect=202).json(), range(10)))
+            answers = list(pool.map(lambda _: forge.send(body, delivery), range(10)))
+        assert sorted(a.status_code for a in answers) == [200] * 9 + [202]
+        answers = [a.json() for a in answers]
         assert len({a["run_id"] for a in answers}) == 1
         assert len(forge.runs()) == 1
         forge.daemon.wait_run(answers[0]["run_id"])
@@ -141,13 +147,14 @@ class TestExactlyOnce:
             delivery = str(uuid.uuid4())
             first = forge.send(push(), delivery, expect=202).json()["run_id"]
             daemon.restart(kill=True)
-            assert forge.send(push(), delivery, expect=202).json()["run_id"] == first
+            again = forge.send(push(), delivery, expect=200).json()
+            assert again["run_id"] == first and again["result"] == "duplicate"
             daemon.wait_run(first)
             assert len(forge.runs()) == 1
-            assert forge.send(push(), delivery, expect=202).json()["run_id"] == first
+            assert forge.send(push(), delivery, expect=200).json()["run_id"] == first
             assert len(forge.runs()) == 1
 
-    @pytest.mark.parametrize("fault", ["git.run.before", "git.run.after"])
+    @pytest.mark.parametrize("fault", ["git.receive.before", "git.receive.after"])
     def test_killed_around_the_write(self, fault):
         with Daemon(settings={"executor": "noop"}) as daemon:
             forge = Forge(daemon)
@@ -158,7 +165,7 @@ class TestExactlyOnce:
             wait_for(lambda: daemon.process.poll() is not None, 20, "the crash")
             daemon.kill9()
             daemon.start()
-            run = forge.send(push(), delivery, expect=202).json()["run_id"]
+            run = forge.send(push(), delivery).json()["run_id"]
             daemon.wait_run(run)
             assert [r["run_id"] for r in forge.runs()] == [run]
 
@@ -176,7 +183,7 @@ class TestExactlyOnce:
                         f"{url}/hooks/git/{forge.trigger}", data=(body := json.dumps(push(after=commit)).encode()),
                         headers={"X-GitHub-Event": "push", "X-GitHub-Delivery": delivery,
                                  "X-Hub-Signature-256": sign(body)}, timeout=20)
-                    if answer.status_code == 202:
+                    if answer.status_code in (200, 202):
                         assert told.setdefault(delivery, answer.json()["run_id"]) == answer.json()["run_id"]
                         if len(told) == 20 and not killed:
                             killed.append(True)
@@ -254,15 +261,16 @@ class TestRules:
 
     def test_missing_value_without_default(self, daemon):
         forge = Forge(daemon, parameters={"commit": {"from": "/nothing/here"}})
-        assert "/nothing/here" in forge.send(push(), expect=400).json()["message"]
+        answer = forge.send(push(), expect=200).json()
+        assert answer["result"] == "failed" and "/nothing/here" in answer["reason"] and forge.runs() == []
 
     def test_pipeline_gone(self, daemon):
         forge = Forge(daemon)
         for version in daemon.get(f"{V2}/pipelines/{forge.pipeline}/versions")["pipeline_versions"]:
             daemon.delete(f"{V2}/pipelines/{forge.pipeline}/versions/{version['pipeline_version_id']}")
         daemon.delete(f"{V2}/pipelines/{forge.pipeline}")
-        answer = forge.send(push())
-        assert answer.status_code == 500 and forge.trigger in answer.json()["message"]
+        answer = forge.send(push(), expect=200).json()
+        assert answer["result"] == "failed" and forge.pipeline in answer["reason"]
 
 
 class TestHostile:
@@ -310,7 +318,7 @@ class TestHostile:
         assert answer.status_code == 400 and "X-GitHub-Delivery" in answer.json()["message"]
 
     def test_missing_headers(self, forge):
-        assert forge.send(push(), event="").status_code == 400
+        assert forge.send(push(), event="").status_code == 404  # nothing says who sent it
 
     def test_twenty_five_megabytes(self, daemon):
         """GitHub's largest payload is taken; past max-body it is refused, and memory stays bounded."""

@@ -232,7 +232,8 @@ static void on_started(void *owner, const struct err *err)
     on_json(owner, NULL, err);
 }
 
-static void on_run_end(void *owner, const char *run_id UNUSED, const char *rr UNUSED)
+static void on_run_end(
+    void *owner, const char *run_id UNUSED, const char *rr UNUSED, bool has_group UNUSED)
 {
     ((struct worker *)owner)->has_ended = true;
 }

@@ -156,109 +156,157 @@ static void test_read_refuses(void **state)
     }
 }
 
-static json_t *trigger(const char *text)
+static json_t *record_of(const char *text, const json_t *before, struct err *err)
 {
-    struct err err = ERR_INIT;
     json_t *body = json_loads(text, 0, NULL);
-    json_t *record = git_trigger_from_body(body, &err);
+    assert_non_null(body);
+    json_t *record = git_trigger_from_body(body, before, err);
     json_decref(body);
-    if (record == NULL) {
-        fail_msg("%s: %s", text, err.msg);
-    }
     return record;
-}
-
-static void test_decides(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name, *trigger, *ref, *after, *message;
-        bool starts;
-    } rows[] = {
-        {"no filter", "{\"pipeline_id\":\"p\"}", "refs/heads/x", SHA_B, "m", true},
-        {"branch", "{\"pipeline_id\":\"p\",\"branches\":[\"main\"]}", "refs/heads/main", SHA_B, "m",
-            true},
-        {"other branch", "{\"pipeline_id\":\"p\",\"branches\":[\"main\"]}", "refs/heads/mainly",
-            SHA_B, "m", false},
-        {"star stops at slash", "{\"pipeline_id\":\"p\",\"branches\":[\"rel/*\"]}",
-            "refs/heads/rel/1/2", SHA_B, "m", false},
-        {"star", "{\"pipeline_id\":\"p\",\"branches\":[\"rel/*\"]}", "refs/heads/rel/1", SHA_B, "m",
-            true},
-        {"two stars", "{\"pipeline_id\":\"p\",\"branches\":[\"rel/**\"]}", "refs/heads/rel/1/2",
-            SHA_B, "m", true},
-        {"tag", "{\"pipeline_id\":\"p\"}", "refs/tags/main", SHA_B, "m", false},
-        {"deleted", "{\"pipeline_id\":\"p\"}", "refs/heads/main", ZEROS, "m", false},
-        {"skip ci", "{\"pipeline_id\":\"p\"}", "refs/heads/main", SHA_B, "typo [Skip CI]", false},
-        {"repository", "{\"pipeline_id\":\"p\",\"repository\":\"Octo/Hello\"}", "refs/heads/main",
-            SHA_B, "m", true},
-        {"other repository", "{\"pipeline_id\":\"p\",\"repository\":\"octo/other\"}",
-            "refs/heads/main", SHA_B, "m", false},
-        {"disabled", "{\"pipeline_id\":\"p\",\"enabled\":false}", "refs/heads/main", SHA_B, "m",
-            false},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        CLEANUP(pool_freep) struct pool *pool = pool_new();
-        struct git_push push;
-        struct err err = ERR_INIT;
-        char why[512];
-        json_t *record = trigger(rows[i].trigger);
-        assert_int_equal(
-            read_push(pool, push_text(pool, rows[i].ref, rows[i].after, rows[i].message),
-                "application/json", &push, &err),
-            0);
-        const char *refusal = git_trigger_refuses(record, &push, why, sizeof why);
-        if ((refusal == NULL) != rows[i].starts) {
-            fail_msg("%s: %s", rows[i].name, refusal != NULL ? refusal : "started");
-        }
-        json_decref(record);
-    }
-}
-
-static void test_parameters(void **state)
-{
-    (void)state;
-    CLEANUP(pool_freep) struct pool *pool = pool_new();
-    struct git_push push;
-    struct err err = ERR_INIT;
-    assert_int_equal(read_push(pool, push_text(pool, "refs/heads/main", SHA_B, "m"),
-                         "application/json", &push, &err),
-        0);
-    json_t *record =
-        trigger("{\"pipeline_id\":\"p\",\"parameters\":{\"b\":{\"from\":\"$branch\"},"
-                "\"c\":{\"from\":\"/head_commit/id\"},\"l\":{\"from\":\"/commits/0/id\"},"
-                "\"d\":{\"from\":\"/nowhere\",\"default\":5},\"k\":0.5,"
-                "\"o\":{\"x\":1}}}");
-    json_t *parameters = git_trigger_parameters(record, &push, &err);
-    CLEANUP(cleanup_free) char *text = jtext(parameters);
-    assert_string_equal(text,
-        "{\"b\":\"main\",\"c\":\"" SHA_B "\",\"d\":5,\"k\":0.5,\"l\":\"c0\",\"o\":{\"x\":1}}");
-    json_decref(parameters);
-    json_decref(record);
-
-    record = trigger("{\"pipeline_id\":\"p\",\"parameters\":{\"b\":{\"from\":\"/nowhere\"}}}");
-    assert_null(git_trigger_parameters(record, &push, &err));
-    assert_non_null(strstr(err.msg, "parameters.b"));
-    json_decref(record);
 }
 
 static void test_bodies_refused(void **state)
 {
     (void)state;
-    static const char *const bodies[] = {"{}", "{\"pipeline_id\":\"\"}",
-        "{\"pipeline_id\":\"p\",\"x\":1}", "{\"pipeline_id\":\"p\",\"forge\":\"svn\"}",
-        "{\"pipeline_id\":\"p\",\"secret\":\"short\"}",
-        "{\"pipeline_id\":\"p\",\"branches\":\"main\"}",
-        "{\"pipeline_id\":\"p\",\"branches\":[\"\"]}",
-        "{\"pipeline_id\":\"p\",\"parameters\":{\"a\":{\"from\":\"$nothing\"}}}",
-        "{\"pipeline_id\":\"p\",\"parameters\":{\"a\":{\"from\":5}}}",
-        "{\"pipeline_id\":\"p\",\"enabled\":\"yes\"}"};
-    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+    static const struct {
+        const char *members, *says;
+    } rows[] = {
+        {"\"pipeline_id\":\"\"", "pipeline_id"},
+        {"\"x\":1", "x"},
+        {"\"forge\":\"svn\"", "forge: 'svn' is none of auto, github"},
+        {"\"secret\":\"short\"", "secret: 8 to"},
+        {"\"branches\":\"main\"", "branches: expected an array"},
+        {"\"branches\":[\"\"]", "branches[0]"},
+        {"\"branches\":[\"a\"],\"branches_ignore\":[\"b\"]", "give one of them"},
+        {"\"paths\":[\"a\"],\"paths_ignore\":[\"b\"]", "give one of them"},
+        {"\"branches\":[\"!a\"]", "put \"**\" first"},
+        {"\"events\":[\"push\"],\"tags\":[\"v*\"]", "neither \"tag\" nor \"release\""},
+        {"\"events\":[]", "events: name at least one"},
+        {"\"events\":[\"pull\"]", "events[0]"},
+        {"\"skip_ci\":\"yes\"", "skip_ci: 'yes' is none of none, head, any"},
+        {"\"deleted\":\"maybe\"", "deleted"},
+        {"\"unknown_files\":\"fail\"", "none of run, skip"},
+        {"\"max_files\":-1", "max_files"},
+        {"\"actors\":[\"\"]", "actors[0]"},
+        {"\"filter\":\"push.branch ==\"", "filter: column"},
+        {"\"filter\":\"nothing == 1\"", "filter: column"},
+        {"\"concurrency\":{\"policy\":\"both\"}", "concurrency.policy: 'both'"},
+        {"\"concurrency\":{\"group\":\"$nothing\"}", "unknown variable"},
+        {"\"concurrency\":{\"size\":2}", "concurrency"},
+        {"\"concurrency\":{\"max_waiting\":5000}", "concurrency.max_waiting"},
+        {"\"verification\":{\"scheme\":\"rot13\"}", "verification.scheme"},
+        {"\"verification\":{\"x\":1}", "verification"},
+        {"\"parameters\":{\"a\":{\"from\":\"$nothing\"}}", "parameters.a.from"},
+        {"\"parameters\":{\"a\":{\"from\":\"no slash\"}}", "parameters.a.from"},
+        {"\"parameters\":{\"a\":{\"from\":5}}", "parameters.a.from: expected a string"},
+        {"\"parameters\":{\"a\":{\"from\":\"$ref\",\"cel\":\"1\"}}", "expected one of"},
+        {"\"parameters\":{\"a\":{\"template\":\"${x}\"}}", "parameters.a.template"},
+        {"\"parameters\":{\"a\":{\"cel\":\"1 +\"}}", "parameters.a.cel: column"},
+        {"\"enabled\":\"yes\"", "enabled"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err err = ERR_INIT;
-        json_t *body = json_loads(bodies[i], 0, NULL);
-        assert_null(git_trigger_from_body(body, &err));
+        CLEANUP(cleanup_free)
+        char *text = strstr(rows[i].members, "pipeline_id") != NULL
+                         ? xasprintf("{%s}", rows[i].members)
+                         : xasprintf("{\"pipeline_id\":\"p\",%s}", rows[i].members);
+        assert_null(record_of(text, NULL, &err));
         assert_int_equal(err.code, ERR_INVALID);
-        json_decref(body);
+        if (strstr(err.msg, rows[i].says) == NULL) {
+            fail_msg("%s: %s", rows[i].members, err.msg);
+        }
     }
+}
+
+/* Which kinds of events are meant where "events" is not given. */
+static void test_events_follow_the_filters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members;
+        unsigned kinds;
+    } rows[] = {
+        {"\"name\":\"x\"", 1u << GIT_KIND_PUSH},
+        {"\"branches\":[\"main\"]", 1u << GIT_KIND_PUSH},
+        {"\"tags\":[\"v*\"]", 1u << GIT_KIND_TAG},
+        {"\"tags_ignore\":[\"v*\"]", 1u << GIT_KIND_TAG},
+        {"\"tags\":[\"v*\"],\"branches\":[\"main\"]", 1u << GIT_KIND_TAG | 1u << GIT_KIND_PUSH},
+        {"\"forge\":\"standard-webhooks\"", 1u << GIT_KIND_GENERIC},
+        {"\"events\":[\"release\"],\"tags\":[\"v*\"]", 1u << GIT_KIND_RELEASE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        CLEANUP(cleanup_free)
+        char *text = xasprintf("{\"pipeline_id\":\"p\",%s}", rows[i].members);
+        json_t *record = record_of(text, NULL, &err);
+        struct git_trigger *t = record != NULL ? git_trigger_load(record, &err) : NULL;
+        if (t == NULL || t->kinds != rows[i].kinds) {
+            fail_msg("%s: %s", rows[i].members, err.msg);
+        }
+        git_trigger_unref(t);
+        json_decref(record);
+    }
+}
+
+static void test_version_1_is_read(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    json_t *old = json_loads(
+        "{\"v\":1,\"id\":\"11111111-2222-4333-8444-555555555555\",\"name\":\"n\",\"forge\":"
+        "\"github\",\"secret\":\"old secret\",\"pipeline_id\":\"p\",\"enabled\":true,"
+        "\"created_us\":7,\"branches\":[\"main\"],\"repository\":\"a/b\"}",
+        0, NULL);
+    struct git_trigger *t = git_trigger_load(old, &err);
+    assert_non_null(t);
+    assert_int_equal(t->source.forge, FORGE_GITHUB);
+    assert_int_equal(t->source.secret_count, 1);
+    assert_string_equal(t->source.secrets[0].text, "old secret");
+    assert_int_equal(t->kinds, 1u << GIT_KIND_PUSH);
+    assert_int_equal(t->deleted, GIT_WISH_NEVER);
+    assert_int_equal(t->skip_ci, GIT_SKIP_HEAD);
+    git_trigger_unref(t);
+    json_t *shown = git_trigger_public(old);
+    CLEANUP(cleanup_free) char *text = jtext(shown);
+    assert_null(strstr(text, "old secret"));
+    json_decref(shown);
+    json_object_set_new(old, "v", json_integer(3));
+    assert_null(git_trigger_load(old, &err));
+    assert_int_equal(err.code, ERR_INTERNAL);
+    json_decref(old);
+}
+
+static void test_change_and_rotate(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    json_t *first = record_of(
+        "{\"pipeline_id\":\"p\",\"secret\":\"the first one\",\"branches\":[\"main\"]}", NULL, &err);
+    json_t *second = record_of("{\"branches\":null,\"name\":\"n\"}", first, &err);
+    assert_non_null(second);
+    assert_null(json_object_get(second, "branches"));
+    assert_string_equal(jget_str(second, "id", ""), jget_str(first, "id", "-"));
+    assert_string_equal(git_trigger_secret(second), "the first one");
+    assert_null(record_of("{\"pipeline_id\":null}", first, &err));
+
+    json_t *third = git_trigger_rotated(second, NULL, 60 * INT64_C(1000000), &err);
+    assert_non_null(third);
+    assert_int_equal(strlen(git_trigger_secret(third)), 64);
+    struct git_trigger *t = git_trigger_load(third, &err);
+    assert_int_equal(t->source.secret_count, 2);
+    assert_int_equal(t->source.secrets[0].expires_us, 0);
+    assert_string_equal(t->source.secrets[1].text, "the first one");
+    assert_true(t->source.secrets[1].expires_us > 0);
+    git_trigger_unref(t);
+
+    json_t *fourth = git_trigger_rotated(third, "the fourth one", 0, &err);
+    assert_int_equal(json_array_size(json_object_get(fourth, "secrets")), 1);
+    assert_string_equal(git_trigger_secret(fourth), "the fourth one");
+    assert_null(git_trigger_rotated(third, "short", 0, &err));
+    json_decref(first);
+    json_decref(second);
+    json_decref(third);
+    json_decref(fourth);
 }
 
 int main(void)
@@ -267,9 +315,10 @@ int main(void)
         cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_read_refuses),
-        cmocka_unit_test(test_decides),
-        cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_bodies_refused),
+        cmocka_unit_test(test_events_follow_the_filters),
+        cmocka_unit_test(test_version_1_is_read),
+        cmocka_unit_test(test_change_and_rotate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One message at one trigger: match its changes, find what their runs need, and settle it all by
+ * one script (git_receive.lua), so that an event that was answered is an event that is stored, with
+ * its runs. Ids are derived from trigger and delivery: the same message finds what it did before.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/http_msg.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "base/secret.h"
+#include "base/util.h"
+#include "scheduler/catalog.h"
+#include "scheduler/plan.h"
+#include "scheduler/run.h"
+#include "webhooks/git_hooks.h"
+#include "webhooks/git_mapping.h"
+#include "webhooks_scripts.h"
+
+#define RUN_NAME_MAX 200
+#define SHORT_COMMIT 10
+#define TEXT_KEPT_MAX 1024
+#define DESCRIPTION_MAX 500
+#define SEEN_MAX 20000
+
+/* A copy of at most max bytes, with no half characters. */
+static const char *clip(struct pool *pool, const char *text, size_t max)
+{
+    size_t len = 0, all = strlen(text), step;
+    while (len < all && (step = utf8_step(text + len, all - len)) > 0 && len + step <= max) {
+        len += step;
+    }
+    return len == all ? text : pool_printf(pool, "%.*s", (int)len, text);
+}
+
+/* ---- life ---- */
+
+struct git_case *git_case_new(struct git_hooks *h, struct pool *pool, struct git_trigger *trigger,
+    const struct hook_message *message, json_t *headers)
+{
+    struct git_case *c = xcalloc(1, sizeof *c);
+    struct id id;
+    c->hooks = h;
+    c->next = h->cases;
+    if (c->next != NULL) {
+        c->next->prev = c;
+    }
+    h->cases = c;
+    c->pool = pool;
+    c->trigger = trigger;
+    c->message = message;
+    c->headers = headers;
+    c->begun_us = clock_mono_us();
+    c->payload = c->content_type = "";
+    git_changes_of(pool, message, &c->changes);
+    c->findings =
+        pool_calloc(pool, c->changes.count > 0 ? c->changes.count : 1, sizeof *c->findings);
+    id_derive(&id, trigger->id, pool_printf(pool, "event/%s", message->delivery));
+    c->event_id = pool_strdup(pool, id.text);
+    return c;
+}
+
+void git_case_free(struct git_case *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    if (c->prev != NULL) {
+        c->prev->next = c->next;
+    } else {
+        c->hooks->cases = c->next;
+    }
+    if (c->next != NULL) {
+        c->next->prev = c->prev;
+    }
+    store_cancel(c->call);
+    loop_defer_cancel(c->hooks->set.loop, &c->later);
+    catalog_cancel(c->hooks->set.catalog, c);
+    spec_plan_cancel(c->hooks->set.catalog, c);
+    for (size_t i = 0; i < c->changes.count; i++) {
+        json_decref(c->findings[i].steps);
+        json_decref(c->findings[i].parameters);
+    }
+    if (c->plan != NULL) {
+        plan_unref(c->plan);
+    }
+    json_decref(c->headers);
+    git_trigger_unref(c->trigger);
+    free(c);
+}
+
+/* ---- examine ---- */
+
+static void examined(void *owner)
+{
+    struct git_case *c = owner;
+    c->done(c->owner, c->err.code != ERR_NONE ? &c->err : NULL);
+}
+
+/* What the set-up lacks: none of the changes can start. */
+static void fail_all(struct git_case *c, const char *why)
+{
+    for (size_t i = 0; i < c->changes.count; i++) {
+        if (c->findings[i].is_wanted) {
+            c->findings[i].failure = pool_strdup(c->pool, why);
+        }
+    }
+}
+
+/* True: nothing is left to be found out. */
+static bool is_lost(struct git_case *c, const char *what, const struct err *err)
+{
+    if (err == NULL) {
+        return false;
+    }
+    if (err_is_transient(err) || err->code == ERR_LIMIT) {
+        err_copy(&c->err, err);
+    } else {
+        fail_all(c, pool_printf(c->pool, "%s: %s", what, err->msg));
+    }
+    loop_defer(c->hooks->set.loop, &c->later, examined, c);
+    return true;
+}
+
+static void name_run(struct git_case *c, size_t i)
+{
+    struct git_finding *f = &c->findings[i];
+    const struct git_change *change = &c->changes.items[i];
+    const struct git_push *p = &change->push;
+    struct id id;
+    const char *what =
+        change->kind == GIT_KIND_PULL_REQUEST
+            ? pool_printf(c->pool, "#%lld", (long long)c->message->pull_request->number)
+        : p->branch != NULL ? p->branch
+        : p->tag != NULL    ? p->tag
+                            : change->delivery;
+    const char *name = pool_printf(c->pool, "%s %s %.*s", c->plan->name, what, SHORT_COMMIT,
+        p->is_deleted ? "deleted" : p->commit);
+    f->run_name = clip(c->pool, name, RUN_NAME_MAX);
+    id_derive(&id, c->trigger->id,
+        c->forced != NULL ? pool_printf(c->pool, "push/%s/again/%s", change->delivery, c->forced)
+                          : pool_printf(c->pool, "push/%s", change->delivery));
+    f->run_id = pool_strdup(c->pool, id.text);
+}
+
+static void name_group(struct git_case *c, size_t i)
+{
+    struct git_finding *f = &c->findings[i];
+    char hex[SHA256_HEX_LEN + 1];
+    if (c->trigger->policy == GIT_POLICY_ALLOW) {
+        return;
+    }
+    char *name = git_template_apply(c->pool, c->trigger->group, &c->changes.items[i]);
+    name = pool_strdup(c->pool, clip(c->pool, name, GIT_GROUP_MAX));
+    text_sanitise(name);
+    for (char *p = name; *p != '\0'; p++) {
+        *p = *p == '\n' || *p == '\t' ? ' ' : *p;
+    }
+    sha256_hex(name, strlen(name), hex);
+    f->group = name;
+    f->group_hash = pool_strndup(c->pool, hex, 16);
+}
+
+static void on_plan(void *owner, struct plan *plan, const struct err *err)
+{
+    struct git_case *c = owner;
+    if (is_lost(c, "the pipeline", err)) {
+        return;
+    }
+    plan_ref(plan);
+    c->plan = plan;
+    for (size_t i = 0; i < c->changes.count; i++) {
+        struct git_finding *f = &c->findings[i];
+        struct err bad = ERR_INIT;
+        if (!f->is_wanted) {
+            continue;
+        }
+        name_run(c, i);
+        name_group(c, i);
+        f->parameters = git_mapping_apply(json_object_get(c->trigger->record, "parameters"),
+            &c->changes.items[i], c->headers, plan, &bad);
+        if (f->parameters == NULL) {
+            f->failure = pool_strdup(c->pool, bad.msg);
+        }
+    }
+    loop_defer(c->hooks->set.loop, &c->later, examined, c);
+}
+
+static void on_version(void *owner, const json_t *version, const struct err *err)
+{
+    struct git_case *c = owner;
+    if (is_lost(c, "the pipeline's version", err)) {
+        return;
+    }
+    c->version_id = pool_strdup(c->pool, jget_str(version, "id", ""));
+    c->spec = pool_strdup(c->pool, jget_str(version, "spec", ""));
+    spec_plan(c->hooks->set.catalog, c->spec, on_plan, c);
+}
+
+static void find_version(struct git_case *c)
+{
+    const json_t *record = c->trigger->record;
+    const char *version = jget_str(record, "version_id", NULL);
+    if (version != NULL) {
+        version_get(c->hooks->set.catalog, version, on_version, c);
+    } else {
+        version_latest(c->hooks->set.catalog, jget_str(record, "pipeline_id", ""), on_version, c);
+    }
+}
+
+static void on_experiment(void *owner, const json_t *experiment, const struct err *err)
+{
+    struct git_case *c = owner;
+    if (!is_lost(c, "the experiment", err)) {
+        c->experiment_id = pool_strdup(c->pool, jget_str(experiment, "id", ""));
+        find_version(c);
+    }
+}
+
+void git_case_examine(struct git_case *c, bool with_steps, git_case_fn *done, void *owner)
+{
+    size_t wanted = 0;
+    c->done = done;
+    c->owner = owner;
+    for (size_t i = 0; i < c->changes.count; i++) {
+        struct git_finding *f = &c->findings[i];
+        f->steps = with_steps ? json_array() : NULL;
+        f->is_wanted =
+            git_match(c->trigger, &c->changes.items[i], c->headers, f->steps, &f->reason);
+        wanted += f->is_wanted;
+    }
+    const char *experiment = jget_str(c->trigger->record, "experiment_id", NULL);
+    if (wanted == 0) {
+        loop_defer(c->hooks->set.loop, &c->later, examined, c);
+    } else if (experiment != NULL) {
+        c->experiment_id = pool_strdup(c->pool, experiment);
+        experiment_get(c->hooks->set.catalog, experiment, on_experiment, c);
+    } else {
+        experiment_default(c->hooks->set.catalog, on_experiment, c);
+    }
+}
+
+/* ---- settle ---- */
+
+static void put(json_t *out, const char *key, const char *text)
+{
+    if (text != NULL && text[0] != '\0') {
+        json_object_set_new(out, key, json_string(text));
+    }
+}
+
+/* What started the run, for all who look at it. */
+static json_t *run_trigger(const struct git_case *c, size_t i)
+{
+    const struct git_change *change = &c->changes.items[i];
+    const struct git_push *p = &change->push;
+    json_t *t = json_object();
+    put(t, "kind", "git");
+    put(t, "trigger_id", c->trigger->id);
+    put(t, "trigger_name", c->trigger->name);
+    put(t, "event_id", c->event_id);
+    put(t, "delivery", change->delivery);
+    put(t, "forge", p->forge);
+    put(t, "event", git_kind_name(change->kind));
+    put(t, "repository", p->repository);
+    put(t, "ref", p->ref);
+    put(t, "branch", p->branch);
+    put(t, "tag", p->tag);
+    put(t, "before", p->before);
+    put(t, "commit", p->is_deleted ? "" : p->commit);
+    put(t, "actor", clip(c->pool, p->actor, TEXT_KEPT_MAX));
+    put(t, "message", clip(c->pool, p->message, TEXT_KEPT_MAX));
+    put(t, "url", clip(c->pool, p->url, TEXT_KEPT_MAX));
+    put(t, "compare_url", clip(c->pool, p->compare_url, TEXT_KEPT_MAX));
+    put(t, "group", c->findings[i].group);
+    return t;
+}
+
+/* KFP's clients show a run's description and know no trigger. */
+static const char *describe(const struct git_case *c, size_t i)
+{
+    const struct git_change *change = &c->changes.items[i];
+    const struct git_push *p = &change->push;
+    const char *text = pool_printf(c->pool, "%s of %s%s%s%s%s%s%s", git_kind_name(change->kind),
+        p->repository, p->ref[0] != '\0' ? " " : "", p->ref, p->commit[0] != '\0' ? " at " : "",
+        p->commit, p->actor[0] != '\0' ? " by " : "", p->actor);
+    if (p->message[0] != '\0') {
+        text = pool_printf(c->pool, "%s: %.*s", text, (int)strcspn(p->message, "\r\n"), p->message);
+    }
+    return clip(c->pool, text, DESCRIPTION_MAX);
+}
+
+static char *make_doc(const struct git_case *c, size_t i)
+{
+    const struct git_finding *f = &c->findings[i];
+    json_t *trigger = run_trigger(c, i);
+    struct run_request req = {
+        .id = f->run_id,
+        .name = f->run_name,
+        .description = describe(c, i),
+        .experiment_id = c->experiment_id,
+        .spec = c->spec,
+        .pipeline_name = c->plan->name,
+        .pipeline_id = jget_str(c->trigger->record, "pipeline_id", NULL),
+        .version_id = c->version_id,
+        .parameters = f->parameters,
+        .trigger = trigger,
+    };
+    json_t *doc = run_doc(&req);
+    char *text = jtext(doc);
+    json_decref(doc);
+    json_decref(trigger);
+    return text;
+}
+
+static const char *clause_of(const struct git_finding *f)
+{
+    return f->failure != NULL ? "run" : f->reason.clause;
+}
+
+static const char *reason_of(const struct git_finding *f)
+{
+    return f->failure != NULL ? f->failure : f->reason.text;
+}
+
+static json_t *ref_json(const struct git_case *c, size_t i)
+{
+    const struct git_change *change = &c->changes.items[i];
+    const struct git_push *p = &change->push;
+    json_t *out = json_object();
+    json_object_set_new(out, "n", json_integer((json_int_t)i + 1));
+    put(out, "kind", git_kind_name(change->kind));
+    put(out, "ref", p->ref);
+    put(out, "before", p->before);
+    put(out, "after", p->after);
+    put(out, "commit", p->commit);
+    put(out, "clause", clause_of(&c->findings[i]));
+    put(out, "detail", clip(c->pool, reason_of(&c->findings[i]), TEXT_KEPT_MAX));
+    return out;
+}
+
+/* The event as the log has it; what becomes of each change stands beside it. */
+static char *event_doc(const struct git_case *c, bool is_payload_kept)
+{
+    const struct hook_message *m = c->message;
+    json_t *doc = json_pack("{s:i,s:I,s:I,s:i,s:b}", "v", 1, "ms",
+        (json_int_t)((clock_mono_us() - c->begun_us) / US_PER_MS), "payload_bytes",
+        (json_int_t)c->payload_len, "secret", m->verified.secret, "payload_kept", is_payload_kept);
+    put(doc, "delivery", m->delivery);
+    put(doc, "forge", forge_name(m->forge));
+    put(doc, "event", clip(c->pool, m->event != NULL ? m->event : "", TEXT_KEPT_MAX));
+    put(doc, "verified_by", m->verified.by);
+    put(doc, "repository",
+        clip(c->pool, m->repository != NULL ? m->repository : "", TEXT_KEPT_MAX));
+    put(doc, "actor", clip(c->pool, m->actor != NULL ? m->actor : "", TEXT_KEPT_MAX));
+    put(doc, "content_type", clip(c->pool, c->content_type, TEXT_KEPT_MAX));
+    if (m->kind == HOOK_PING || m->kind == HOOK_OTHER) {
+        put(doc, "result", m->kind == HOOK_PING ? "ping" : "ignored");
+        put(doc, "reason", m->why);
+    }
+    if (m->refs_dropped > 0) {
+        json_object_set_new(doc, "refs_dropped", json_integer((json_int_t)m->refs_dropped));
+    }
+    json_t *refs = json_array();
+    for (size_t i = 0; i < c->changes.count; i++) {
+        json_array_append_new(refs, ref_json(c, i));
+    }
+    json_object_set_new(doc, "refs", refs);
+    char *text = jtext(doc);
+    json_decref(doc);
+    return text;
+}
+
+static void add_change(struct store_args *args, const struct git_case *c, size_t i)
+{
+    const struct git_finding *f = &c->findings[i];
+    const struct git_change *change = &c->changes.items[i];
+    bool starts = f->is_wanted && f->failure == NULL;
+    bool is_forced = c->forced != NULL;
+    CLEANUP(cleanup_free) char *doc = starts ? make_doc(c, i) : NULL;
+    store_arg_i(args, (int64_t)i + 1);
+    store_arg(args, starts ? "match" : f->is_wanted ? "failed" : "ignored");
+    store_arg(args, clip(c->pool, reason_of(f), TEXT_KEPT_MAX));
+    store_arg(args, starts ? f->run_id : "-");
+    store_arg(args, starts ? c->experiment_id : "-");
+    store_arg(args, starts ? doc : "-");
+    store_arg(args, change->key != NULL && !is_forced ? change->key : "-");
+    store_arg(args, change->ref_key != NULL && !is_forced ? change->ref_key : "-");
+    store_arg(args, change->push.before);
+    store_arg(args, change->push.after);
+    store_arg(args, starts && f->group_hash != NULL ? f->group_hash : "-");
+    store_arg(args, starts && f->group != NULL ? f->group : "-");
+    store_arg(args, git_policy_name(c->trigger->policy));
+    store_arg_i(args, c->trigger->max_waiting);
+}
+
+static int64_t *count_of(struct git_counts *counts, const char *result)
+{
+    return strcmp(result, "started") == 0     ? &counts->started
+           : strcmp(result, "waiting") == 0   ? &counts->waiting
+           : strcmp(result, "duplicate") == 0 ? &counts->duplicates
+           : strcmp(result, "failed") == 0    ? &counts->failed
+                                              : &counts->ignored;
+}
+
+static int read_results(struct git_case *c, const redisReply *reply, struct err *err)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < c->changes.count) {
+        return err_set(err, ERR_INTERNAL, "git_receive.lua: unexpected reply");
+    }
+    for (size_t i = 0; i < c->changes.count; i++) {
+        const redisReply *one = reply->element[i];
+        struct git_finding *f = &c->findings[i];
+        if (one->type != REDIS_REPLY_ARRAY || one->elements != 3) {
+            return err_set(err, ERR_INTERNAL, "git_receive.lua: unexpected reply");
+        }
+        f->result = pool_strdup(c->pool, reply_str(one->element[0]));
+        f->result_run = pool_strdup(c->pool, reply_str(one->element[1]));
+        f->result_reason = pool_strdup(c->pool, reply_str(one->element[2]));
+        ++*count_of(&c->hooks->counts, f->result);
+        LOG_INFO("push",
+            "trigger=%s event=%s ref=%s commit=%s result=%s run=%s clause=%s reason=%s",
+            c->trigger->id, c->event_id, LOG_Q(c->changes.items[i].push.ref),
+            c->changes.items[i].push.after, f->result, f->result_run, clause_of(f),
+            LOG_Q(f->result_reason[0] != '\0' ? f->result_reason : f->reason.text));
+    }
+    return 0;
+}
+
+static void wake(const struct git_case *c, const char *run_id)
+{
+    if (c->hooks->set.engine != NULL) {
+        engine_wake(c->hooks->set.engine, run_id);
+    }
+}
+
+static void on_settled(void *owner, redisReply *reply, const struct err *err)
+{
+    struct git_case *c = owner;
+    struct err bad = ERR_INIT;
+    c->call = NULL;
+    FAULT("git.receive.after");
+    if (err == NULL && read_results(c, reply, &bad) != 0) {
+        err = &bad;
+    }
+    if (err == NULL) {
+        for (size_t i = 0; i < c->changes.count; i++) {
+            if (strcmp(c->findings[i].result, "started") == 0) {
+                wake(c, c->findings[i].result_run);
+            }
+        }
+        for (size_t i = c->changes.count; i + 1 < reply->elements; i += 2) {
+            const char *word = reply_str(reply->element[i]);
+            const char *run = reply_str(reply->element[i + 1]);
+            if (word != NULL && run != NULL && strcmp(word, "cancel") == 0) {
+                git_groups_cancel(c->hooks, run);
+            } else if (run != NULL) {
+                wake(c, run);
+            }
+        }
+    }
+    c->done(c->owner, err);
+}
+
+void git_case_settle(struct git_case *c, git_case_fn *done, void *owner)
+{
+    const struct git_hooks_settings *set = &c->hooks->set;
+    struct store *store = set->store;
+    const char *prefix = store_id_prefix(store, c->trigger->id);
+    bool is_kept = c->payload_len > 0 && (int64_t)c->payload_len <= set->payload_max;
+    CLEANUP(cleanup_free) char *doc = event_doc(c, is_kept);
+    CLEANUP(cleanup_free) char *headers = jtext(c->headers);
+    struct store_args *args = store_args_new();
+    c->done = done;
+    c->owner = owner;
+    store_key(args, "%sepoch", prefix);
+    store_arg(args, prefix);
+    store_arg_i(args, store_id_epoch(store, c->trigger->id));
+    store_arg(args, c->trigger->id);
+    store_arg(args, c->event_id);
+    store_arg_i(args, clock_now_us());
+    store_arg(args, doc);
+    store_arg_b(args, is_kept ? c->payload : "", is_kept ? c->payload_len : 0);
+    store_arg(args, headers);
+    store_arg_i(args, set->events_max);
+    store_arg_i(args, set->dedupe_ms * US_PER_MS);
+    store_arg_i(args, SEEN_MAX);
+    store_arg(args, c->by_hand ? "again" : "message");
+    for (size_t i = 0; i < c->changes.count; i++) {
+        add_change(args, c, i);
+    }
+    FAULT("git.receive.before");
+    c->call = store_eval(store, &script_git_receive, args, on_settled, c);
+}
+
+/* ---- answers ---- */
+
+const char *git_result_clause(const char *result)
+{
+    return strcmp(result, "duplicate") == 0 ? "duplicate"
+           : strcmp(result, "waiting") == 0 || strcmp(result, "skipped") == 0 ||
+                   strcmp(result, "superseded") == 0
+               ? "concurrency"
+               : NULL;
+}
+
+/* What the message as a whole has come to: the best of its changes. */
+static const struct git_finding *best_of(const struct git_case *c)
+{
+    static const char *const order[] = {
+        "started", "waiting", "duplicate", "superseded", "failed", "skipped", "ignored"};
+    for (size_t o = 0; o < ARRAY_LEN(order); o++) {
+        for (size_t i = 0; i < c->changes.count; i++) {
+            if (str_eq(c->findings[i].result, order[o])) {
+                return &c->findings[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void add_result(json_t *out, const struct git_finding *f)
+{
+    const char *clause = git_result_clause(f->result);
+    put(out, "result", f->result);
+    if (f->result_run != NULL && strcmp(f->result_run, "-") != 0) {
+        put(out, "run_id", f->result_run);
+    }
+    put(out, "clause", clause != NULL ? clause : clause_of(f));
+    put(out, "reason", f->result_reason);
+}
+
+json_t *git_case_answer(const struct git_case *c, int *status_out)
+{
+    const struct git_finding *best = best_of(c);
+    json_t *out = json_object();
+    put(out, "event_id", c->event_id);
+    *status_out = 200;
+    if (best == NULL) {
+        put(out, "result", c->message->kind == HOOK_PING ? "ping" : "ignored");
+        put(out, "reason", c->message->why);
+        return out;
+    }
+    *status_out =
+        strcmp(best->result, "started") == 0 || strcmp(best->result, "waiting") == 0 ? 202 : 200;
+    add_result(out, best);
+    if (c->changes.count > 1) {
+        json_t *refs = json_array();
+        for (size_t i = 0; i < c->changes.count; i++) {
+            json_t *one = json_object();
+            put(one, "ref", c->changes.items[i].push.ref);
+            add_result(one, &c->findings[i]);
+            json_array_append_new(refs, one);
+        }
+        json_object_set_new(out, "refs", refs);
+    }
+    return out;
+}
+
+static json_t *explain_change(const struct git_case *c, size_t i)
+{
+    const struct git_finding *f = &c->findings[i];
+    json_t *one = ref_json(c, i);
+    json_object_set(one, "push", (json_t *)c->changes.items[i].facts);
+    json_object_set_new(one, "starts", json_boolean(f->is_wanted && f->failure == NULL));
+    if (f->is_wanted) {
+        json_array_append_new(f->steps,
+            json_pack("{s:s,s:b,s:s}", "clause", "run", "passed", f->failure == NULL, "detail",
+                f->failure != NULL ? f->failure : "pipeline and parameters fit"));
+    }
+    json_object_set(one, "steps", f->steps);
+    if (f->is_wanted && f->failure == NULL) {
+        json_object_set(one, "parameters", f->parameters);
+        put(one, "run_id", f->run_id);
+        put(one, "run_name", f->run_name);
+        put(one, "pipeline_version_id", c->version_id);
+        put(one, "experiment_id", c->experiment_id);
+        put(one, "group", f->group);
+    }
+    return one;
+}
+
+json_t *git_case_explanation(const struct git_case *c)
+{
+    const struct hook_message *m = c->message;
+    json_t *out = json_object();
+    json_t *refs = json_array();
+    bool starts = false;
+    put(out, "forge", forge_name(m->forge));
+    put(out, "event", m->event);
+    put(out, "delivery", m->delivery);
+    put(out, "event_id", c->event_id);
+    for (size_t i = 0; i < c->changes.count; i++) {
+        json_t *one = explain_change(c, i);
+        starts = starts || json_is_true(json_object_get(one, "starts"));
+        json_array_append_new(refs, one);
+    }
+    if (c->changes.count == 0) {
+        put(out, "reason", m->why);
+    }
+    json_object_set_new(out, "starts", json_boolean(starts));
+    json_object_set_new(out, "refs", refs);
+    return out;
+}

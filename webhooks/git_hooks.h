@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The insides of Git triggers, shared by the git_*.c files that talk to Redis. */
+#ifndef WEBHOOKS_GIT_HOOKS_H
+#define WEBHOOKS_GIT_HOOKS_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/store.h"
+#include "webhooks/git_change.h"
+#include "webhooks/git_match.h"
+#include "webhooks/git_trigger.h"
+#include "webhooks/webhooks.h"
+
+struct git_limit;
+struct git_turn;
+struct map;
+struct pool;
+struct reception;
+struct trigger_request;
+struct git_inquiry;
+
+struct git_hooks {
+    struct git_hooks_settings set;
+    struct map *known;       /* trigger id -> struct known_trigger: those read lately */
+    struct git_limit *limit; /* who has sent too much that was not genuine */
+    struct git_counts counts;
+    /* under way, for the end of the daemon */
+    struct reception *receptions;
+    struct trigger_request *requests;
+    struct git_inquiry *inquiries;
+    struct git_case *cases;
+    struct git_turn *turns;
+    struct timer scan; /* groups of our shards are looked at */
+    bool *is_ours;     /* by shard */
+};
+
+/* ---- git_known.c: triggers in memory ---- */
+
+/*
+ * The trigger of this record's text: the same object for the same text. A new reference; NULL and
+ * err. ERR_NOT_FOUND for a NULL text.
+ */
+struct git_trigger *git_known_get(
+    struct git_hooks *h, const char *id, const char *text, struct err *err);
+void git_known_free(void *known); /* for the map */
+
+/* ---- git_case.c: one message at one trigger ---- */
+
+/* What has been found about one change. */
+struct git_finding {
+    bool is_wanted;
+    struct git_reason reason;
+    json_t *steps;      /* when they were asked for */
+    json_t *parameters; /* of the run; NULL: not wanted, or failed */
+    const char *failure; /* why a wanted one cannot start; or NULL */
+    const char *run_id, *run_name;
+    const char *group, *group_hash; /* NULL: no group */
+    /* after git_case_settle() */
+    const char *result, *result_run, *result_reason;
+};
+
+typedef void git_case_fn(void *owner, const struct err *err);
+
+struct git_case {
+    struct git_hooks *hooks;
+    struct git_case *prev, *next;
+    struct pool *pool;           /* borrowed: lives as long as the case */
+    struct git_trigger *trigger; /* a reference */
+    const struct hook_message *message;
+    json_t *headers;
+    struct git_changes changes;
+    struct git_finding *findings; /* one for each change */
+    const char *event_id;
+    bool by_hand;
+    const char *forced; /* by hand, whatever has come before: names the run; or NULL */
+    /* found out once, for all changes */
+    const char *experiment_id, *version_id, *spec;
+    struct plan *plan; /* a reference, or NULL */
+    /* what is kept of the message */
+    const char *payload;
+    size_t payload_len;
+    const char *content_type;
+    int64_t begun_us; /* monotonic */
+    struct store_call *call;
+    struct deferred later;
+    struct err err;
+    git_case_fn *done;
+    void *owner;
+};
+
+/* Takes the references to trigger and headers; the others are borrowed. */
+struct git_case *git_case_new(struct git_hooks *h, struct pool *pool, struct git_trigger *trigger,
+    const struct hook_message *message, json_t *headers);
+/* After this no callback comes. NULL is fine. */
+void git_case_free(struct git_case *c);
+/*
+ * Match every change, and of those wanted find pipeline, experiment and parameters. Nothing is
+ * written. err only when it may work later; what is wrong for good is each finding's failure.
+ */
+void git_case_examine(struct git_case *c, bool with_steps, git_case_fn *done, void *owner);
+/*
+ * Then record the message and start what is to be started, by one script. Afterwards the findings
+ * have results, runs have been told to the engine, and those to be canceled are asked.
+ */
+void git_case_settle(struct git_case *c, git_case_fn *done, void *owner);
+/* The clause of a result that no filter gave: "duplicate", "concurrency"; NULL: the one that matched. */
+const char *git_result_clause(const char *result);
+/* {"result","run_id"?,"reason"?,"event_id","refs"?}: what the sender is told. New reference. */
+json_t *git_case_answer(const struct git_case *c, int *status_out);
+/* What would happen: {"matched","refs":[{"ref",...,"steps","parameters"}]}. New reference. */
+json_t *git_case_explanation(const struct git_case *c);
+
+/* ---- git_groups.c ---- */
+
+/* Ask this run to end, for a group of the policy "cancel". */
+void git_groups_cancel(struct git_hooks *h, const char *run_id);
+void git_groups_init(struct git_hooks *h);
+void git_groups_done(struct git_hooks *h);
+
+/* ---- git_inquiry.c, git_triggers.c: what is under way is dropped ---- */
+void git_inquiries_free(struct git_hooks *h);
+void git_trigger_requests_free(struct git_hooks *h);
+
+/* ---- git_limit.c: senders of what is not genuine ---- */
+
+struct git_limit *git_limit_new(void);
+void git_limit_free(struct git_limit *limit);
+/* False: this peer has sent so much to this trigger that was refused that it has to wait. */
+bool git_limit_allows(struct git_limit *limit, const char *trigger, const char *peer);
+void git_limit_refused(struct git_limit *limit, const char *trigger, const char *peer);
+
+#endif
