@@ -24,7 +24,7 @@
 
 #define PER_SUBSCRIPTION 16
 #define OUR_HEADERS 5
-#define CONNECT_TIMEOUT_MS 5000
+#define PHASE_TIMEOUT_MS 5000 /* each of: name, TCP, TLS */
 #define ANSWER_MAX (16 * 1024)
 #define ERROR_MAX 300
 #define RETRY_AFTER_MAX_S (24 * 3600)
@@ -311,7 +311,10 @@ static void post_send(struct post *a, const struct subscription *sub, const char
         .headers = headers,
         .body = body,
         .body_len = len,
-        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .connect_timeout_ms = 3 * (int64_t)PHASE_TIMEOUT_MS,
+        .resolve_timeout_ms = PHASE_TIMEOUT_MS,
+        .tcp_timeout_ms = PHASE_TIMEOUT_MS,
+        .tls_timeout_ms = PHASE_TIMEOUT_MS,
         .timeout_ms = s->set.timeout_ms,
         .max_body = ANSWER_MAX,
         .cut_body = true,

@@ -38,7 +38,11 @@ struct http_call_spec {
     const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;           /* copied */
     size_t body_len;
-    int64_t connect_timeout_ms; /* 0: 10 s */
+    int64_t connect_timeout_ms; /* until there is a connection, all of the three below; 0: 10 s */
+    int64_t resolve_timeout_ms; /* until it has an address; 0: none of its own, as below */
+    int64_t tcp_timeout_ms;     /* from there until the connection is taken */
+    int64_t tls_timeout_ms;     /* handshake */
+    int64_t first_byte_timeout_ms; /* from the connection to the first byte of the answer */
     int64_t timeout_ms;         /* whole call; 0: 30 s; -1: none (watch streams) */
     int64_t idle_timeout_ms;    /* streams: give up after so long without a byte; 0: none */
     size_t max_body;            /* 0: 1 MiB */

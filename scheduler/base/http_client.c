@@ -4,7 +4,7 @@
  * it waits for; we tell it what happened. Calls join and leave the multi only from our own
  * stack, never from one of its callbacks, which it forbids.
  */
-#include "base/http_client.h"
+#include "http_call.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -17,79 +17,13 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 
-#include "base/buf.h"
-#include "base/err.h"
-#include "base/loop.h"
 #include "base/util.h"
 #include "http_pool.h"
 
-#define CONNECT_TIMEOUT_MS 10000
-#define TIMEOUT_MS 30000
 #define BODY_MAX ((size_t)1 << 20)
 #define HEADERS_MAX ((size_t)64 << 10)
 #define IDLE_CONNECTIONS 64 /* kept open for the next call */
 #define CONNECTIONS_MAX 512
-
-#ifndef RONDO_VERSION
-#define RONDO_VERSION "0"
-#endif
-
-enum call_state {
-    CALL_STATE_STARTING, /* joins the multi at the bottom of the turn */
-    CALL_STATE_RUNNING,
-    CALL_STATE_CANCELLED, /* inside curl; leaves when we are out of it */
-    CALL_STATE_ENDED,
-};
-
-enum call_stop {
-    CALL_STOP_NONE,
-    CALL_STOP_HEADERS, /* too long */
-    CALL_STOP_BODY,    /* too long */
-    CALL_STOP_CUT,     /* long enough */
-    CALL_STOP_READER,  /* on_data said so */
-};
-
-struct http_call {
-    struct http_client *client;
-    struct http_call *prev, *next;
-    enum call_state state;
-    enum call_stop stop; /* why we made curl give up */
-    struct deferred deferred;
-    http_done_fn *done;
-    void *owner;
-    char *where; /* method, scheme, host and port: for messages */
-    CURL *easy;
-    struct http_pool *pool; /* or NULL */
-    struct curl_slist *headers;
-    char curl_text[CURL_ERROR_SIZE];
-    struct err err; /* of the start */
-
-    struct buf body;
-    size_t max_body;
-    bool cut_body;
-    size_t header_bytes;
-    bool has_status;
-    struct err refused; /* the first address that was; ERR_NONE: none, or another was allowed */
-    bool is_address_allowed;
-
-    int (*check_address)(void *owner, const struct sockaddr *addr, struct err *err);
-    int (*on_data)(void *owner, const char *data, size_t len);
-    void (*on_status)(void *owner, int status);
-    int64_t idle_timeout_ms;
-    struct timer idle;
-};
-
-struct http_client {
-    struct loop *loop;
-    CURLM *multi;
-    struct http_pools *pools;
-    struct timer timer;
-    struct http_call *calls;
-    unsigned in_curl;   /* inside curl, whose callbacks must not change the multi */
-    unsigned cancelled; /* calls in that state */
-    unsigned busy;      /* inside a callback of ours */
-    bool is_freed;
-};
 
 /* Calls. */
 
@@ -117,6 +51,7 @@ static void call_detach(struct http_call *call)
 {
     loop_defer_cancel(call->client->loop, &call->deferred);
     timer_done(&call->idle);
+    timer_done(&call->phase_end);
     if (call->state == CALL_STATE_RUNNING || call->state == CALL_STATE_CANCELLED) {
         curl_multi_remove_handle(call->client->multi, call->easy);
     }
@@ -259,7 +194,31 @@ static void call_on_idle(void *arg)
     call_finish(call, &err);
 }
 
+static void call_on_phase_end(void *arg)
+{
+    static const char *const what[] = {
+        [CALL_PHASE_RESOLVING] = "its name was not resolved",
+        [CALL_PHASE_CONNECTING] = "it did not take the connection",
+        [CALL_PHASE_HANDSHAKE] = "the TLS handshake did not end",
+        [CALL_PHASE_WAITING] = "no answer began",
+    };
+    struct http_call *call = arg;
+    struct err err = ERR_INIT;
+    err_set(&err, ERR_TRANSIENT, "%s: %s within %lld ms (timed out)", call->where,
+        what[call->phase], (long long)call->phase_timeout_ms[call->phase]);
+    call_finish(call, &err);
+}
+
 /* What curl calls while it works on a call. */
+
+static void call_set_phase(struct http_call *call, enum call_phase phase)
+{
+    call->phase = phase;
+    timer_stop(&call->phase_end);
+    if (phase < CALL_PHASE_RECEIVING && call->phase_timeout_ms[phase] > 0) {
+        timer_start_ms(&call->phase_end, call->phase_timeout_ms[phase]);
+    }
+}
 
 static void call_heard(struct http_call *call)
 {
@@ -283,6 +242,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
         return 0;
     }
     call_heard(call);
+    if (call->phase != CALL_PHASE_RECEIVING) {
+        call_set_phase(call, CALL_PHASE_RECEIVING);
+    }
     call->header_bytes += len;
     if (call->header_bytes > HEADERS_MAX) {
         return call_stop(call, CALL_STOP_HEADERS);
@@ -344,8 +306,34 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     if (call->check_address != NULL && !call_allows(call, &address->addr)) {
         return CURL_SOCKET_BAD;
     }
+    if (call->phase == CALL_PHASE_RESOLVING) {
+        call_set_phase(call, CALL_PHASE_CONNECTING);
+    }
     /* curl's own way of opening one lets our children inherit it. */
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* libcurl has connected and is about to shake hands. */
+static CURLcode on_handshake(CURL *easy, void *ssl_ctx, void *arg)
+{
+    (void)easy;
+    (void)ssl_ctx;
+    call_set_phase(arg, CALL_PHASE_HANDSHAKE);
+    return CURLE_OK;
+}
+
+static bool call_allows_peer(struct http_call *call, const char *peer, int port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    if (inet_pton(AF_INET, peer, &v4.sin_addr) == 1) {
+        return call_allows(call, (const struct sockaddr *)(const void *)&v4);
+    }
+    if (inet_pton(AF_INET6, peer, &v6.sin6_addr) == 1) {
+        return call_allows(call, (const struct sockaddr *)(const void *)&v6);
+    }
+    err_set(&call->refused, ERR_DENIED, "its address is not known");
+    return false;
 }
 
 /*
@@ -355,27 +343,18 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 static int on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
     struct http_call *call = arg;
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)peer_port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)peer_port)};
-    const struct sockaddr *addr = NULL;
     (void)local;
     (void)local_port;
     if (call->state != CALL_STATE_RUNNING) {
         return CURL_PREREQFUNC_ABORT;
     }
-    if (inet_pton(AF_INET, peer, &v4.sin_addr) == 1) {
-        addr = (const struct sockaddr *)(const void *)&v4;
-    } else if (inet_pton(AF_INET6, peer, &v6.sin6_addr) == 1) {
-        addr = (const struct sockaddr *)(const void *)&v6;
+    if (call->check_address != NULL && !call->is_local &&
+        !call_allows_peer(call, peer, peer_port)) {
+        call->is_address_allowed = false;
+        return CURL_PREREQFUNC_ABORT;
     }
-    if (addr == NULL) {
-        err_set(&call->refused, ERR_DENIED, "its address is not known");
-    }
-    if (addr != NULL && call_allows(call, addr)) {
-        return CURL_PREREQFUNC_OK;
-    }
-    call->is_address_allowed = false;
-    return CURL_PREREQFUNC_ABORT;
+    call_set_phase(call, CALL_PHASE_WAITING);
+    return CURL_PREREQFUNC_OK;
 }
 
 /* The multi and the loop. */
@@ -464,149 +443,6 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 
 /* Starting. */
 
-static char *describe(const char *method, const char *url)
-{
-    CURLU *parts = curl_url();
-    char *scheme = NULL, *host = NULL, *port = NULL;
-    char *text;
-    if (parts != NULL && curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == 0 &&
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == 0 &&
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) == 0) {
-        bool has_port = curl_url_get(parts, CURLUPART_PORT, &port, 0) == 0;
-        text = xasprintf(
-            "%s %s://%s%s%s", method, scheme, host, has_port ? ":" : "", has_port ? port : "");
-    } else {
-        text = xasprintf("%s of a malformed URL", method);
-    }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(parts);
-    return text;
-}
-
-static bool has_control(const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        if ((*c < ' ' && *c != '\t') || *c == 127) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void call_add_header(struct http_call *call, const char *line)
-{
-    struct curl_slist *list = curl_slist_append(call->headers, line);
-    assert(list != NULL);
-    call->headers = list;
-}
-
-static int call_set_headers(
-    struct http_call *call, const struct http_call_spec *spec, struct err *err)
-{
-    bool has_type = false, has_agent = false;
-    for (const char *const *line = spec->headers; line != NULL && *line != NULL; line++) {
-        if (has_control(*line)) {
-            return err_set(err, ERR_INVALID, "%s: a header has control characters", call->where);
-        }
-        has_type = has_type || strncasecmp(*line, "Content-Type:", 13) == 0;
-        has_agent = has_agent || strncasecmp(*line, "User-Agent:", 11) == 0;
-        call_add_header(call, *line);
-    }
-    if (spec->bearer != NULL) {
-        if (has_control(spec->bearer)) {
-            return err_set(
-                err, ERR_INVALID, "%s: the bearer token has control characters", call->where);
-        }
-        char *line = xasprintf("Authorization: Bearer %s", spec->bearer);
-        call_add_header(call, line);
-        free(line);
-    }
-    call_add_header(call, "Expect:"); /* or curl waits a second for a "100 Continue" */
-    if (!has_type) {
-        call_add_header(call, "Content-Type:"); /* or curl says it is a web form */
-    }
-    if (!has_agent) {
-        curl_easy_setopt(call->easy, CURLOPT_USERAGENT, "rondo/" RONDO_VERSION);
-    }
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
-    return 0;
-}
-
-static void call_set_method(struct http_call *call, const struct http_call_spec *spec)
-{
-    CURL *easy = call->easy;
-    const char *method = spec->method != NULL ? spec->method : "GET";
-    bool has_body = spec->body_len > 0 || strcmp(method, "POST") == 0 ||
-                    strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
-    if (strcmp(method, "HEAD") == 0) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-        return;
-    }
-    if (has_body) {
-        /* The size first: it says how much is to be copied. */
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
-        curl_easy_setopt(
-            easy, CURLOPT_COPYPOSTFIELDS, spec->body_len > 0 ? (const char *)spec->body : "");
-    }
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-}
-
-static void call_set_tls(struct http_call *call, const struct http_call_spec *spec)
-{
-    CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (spec->ca_file != NULL) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, spec->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* only this one, not the system's too */
-    }
-    if (spec->client_cert_file != NULL) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, spec->client_cert_file);
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, spec->client_key_file);
-    }
-    if (spec->insecure_tls) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-}
-
-static void call_set_network(struct http_call *call, const struct http_call_spec *spec)
-{
-    CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* also not the environment's */
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, spec->http_only ? "http" : "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-    /* A name server that does not answer must not hold up the cancelling of a call. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
-    if (spec->pool_key != NULL) {
-        call->pool = http_pool_take(call->client->pools, spec->pool_key);
-        http_pool_use(call->pool, easy);
-    }
-    if (spec->fresh_connection) {
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    } else if (strncasecmp(spec->url, "https:", 6) == 0) {
-        /* Rather share a connection that is being made than make a second one. */
-        curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-    }
-    if (spec->unix_socket != NULL) {
-        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, spec->unix_socket);
-    }
-    int64_t timeout_ms = spec->timeout_ms == 0 ? TIMEOUT_MS : spec->timeout_ms;
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 0L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-        spec->connect_timeout_ms > 0 ? (long)spec->connect_timeout_ms : (long)CONNECT_TIMEOUT_MS);
-    if (!spec->cut_body && spec->on_data == NULL) {
-        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->max_body);
-    }
-}
-
 static int call_set_up(struct http_call *call, const struct http_call_spec *spec, struct err *err)
 {
     CURL *easy = call->easy;
@@ -618,18 +454,13 @@ static int call_set_up(struct http_call *call, const struct http_call_spec *spec
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
-    if (call->check_address != NULL && spec->unix_socket == NULL) {
-        curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
-        curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    if (call->phase_timeout_ms[CALL_PHASE_HANDSHAKE] > 0) {
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_handshake);
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, call);
     }
-    if (has_control(spec->url)) {
-        return err_set(err, ERR_INVALID, "%s: the URL has control characters", call->where);
-    }
-    curl_easy_setopt(easy, CURLOPT_URL, spec->url);
-    call_set_network(call, spec);
-    call_set_tls(call, spec);
-    call_set_method(call, spec);
-    return call_set_headers(call, spec, err);
+    return http_call_set_up(call, spec, err);
 }
 
 static void call_begin(void *arg)
@@ -641,6 +472,7 @@ static void call_begin(void *arg)
         if (code == CURLM_OK) {
             call->state = CALL_STATE_RUNNING;
             call_heard(call);
+            call_set_phase(call, CALL_PHASE_RESOLVING);
             return;
         }
         err_set(&call->err, ERR_INTERNAL, "%s: %s", call->where, curl_multi_strerror(code));
@@ -657,15 +489,21 @@ struct http_call *http_call_start(
     call->client = client;
     call->done = done;
     call->owner = owner;
-    call->where = describe(spec->method != NULL ? spec->method : "GET", spec->url);
+    call->where = http_call_describe(spec->method != NULL ? spec->method : "GET", spec->url);
     call->max_body = spec->max_body > 0 ? spec->max_body : BODY_MAX;
     call->cut_body = spec->cut_body;
     call->check_address = spec->check_address;
     call->on_data = spec->on_data;
     call->on_status = spec->on_status;
+    call->is_local = spec->unix_socket != NULL;
     call->idle_timeout_ms = spec->idle_timeout_ms;
+    call->phase_timeout_ms[CALL_PHASE_RESOLVING] = spec->resolve_timeout_ms;
+    call->phase_timeout_ms[CALL_PHASE_CONNECTING] = spec->tcp_timeout_ms;
+    call->phase_timeout_ms[CALL_PHASE_HANDSHAKE] = spec->tls_timeout_ms;
+    call->phase_timeout_ms[CALL_PHASE_WAITING] = spec->first_byte_timeout_ms;
     buf_init(&call->body, call->max_body);
     timer_init(&call->idle, client->loop, call_on_idle, call);
+    timer_init(&call->phase_end, client->loop, call_on_phase_end, call);
     call->easy = curl_easy_init();
     assert(call->easy != NULL);
     if (call_set_up(call, spec, &call->err) != 0) {
@@ -683,6 +521,7 @@ void http_call_cancel(struct http_call *call)
     }
     if (call->client->in_curl > 0 && call->state == CALL_STATE_RUNNING) {
         timer_stop(&call->idle);
+        timer_stop(&call->phase_end);
         call->state = CALL_STATE_CANCELLED;
         call->client->cancelled++;
         return;

@@ -460,6 +460,95 @@ static void misbehaving_servers_are_named_errors(void **state)
     }
 }
 
+static void on_status(void *owner, int status)
+{
+    struct answer *a = owner;
+    assert_int_equal(a->chunks, 0);
+    a->statuses++;
+    a->status = status;
+}
+
+static int on_data(void *owner, const char *data, size_t len)
+{
+    struct answer *a = owner;
+    assert_int_equal(a->statuses, 1);
+    (void)data;
+    a->chunks++;
+    a->streamed += len;
+    return 0;
+}
+
+/* A listener that has more connections than it takes; the kernel answers no further one. */
+static int full_listener(int *port_out, int *clients, int count)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof addr;
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, len), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    getsockname(fd, (struct sockaddr *)&addr, &len);
+    for (int i = 0; i < count; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(clients[i], (struct sockaddr *)&addr, len);
+    }
+    *port_out = ntohs(addr.sin_port);
+    return fd;
+}
+
+static void each_phase_has_its_deadline(void **state)
+{
+    static const struct {
+        const char *scheme, *text;
+        bool is_full;
+    } rows[] = {
+        {"http", "it did not take the connection within 101 ms", true},
+        {"https", "the TLS handshake did not end within 102 ms", false},
+        {"http", "no answer began within 103 ms", false},
+    };
+    enum { CLIENTS = 8 };
+    int clients[CLIENTS], full_port;
+    int full = full_listener(&full_port, clients, CLIENTS);
+    struct server s = server_start(serve_nothing);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char url[64];
+        snprintf(url, sizeof url, "%s://127.0.0.1:%d/", rows[i].scheme,
+            rows[i].is_full ? full_port : s.port);
+        struct answer a = call(*state, (struct http_call_spec){.url = url,
+                                           .resolve_timeout_ms = 10000,
+                                           .tcp_timeout_ms = rows[i].is_full ? 101 : 10000,
+                                           .tls_timeout_ms = 102,
+                                           .first_byte_timeout_ms = 103});
+        if (a.code != ERR_TRANSIENT || strstr(a.text, rows[i].text) == NULL) {
+            fail_msg("%s: %s '%s'", rows[i].text, err_code_name(a.code), a.text);
+        }
+    }
+    server_stop(&s);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(clients[i]);
+    }
+    close(full);
+}
+
+static void an_answer_that_began_in_time_may_take_longer(void **state)
+{
+    struct server s = server_start(serve_trickle);
+    struct answer a = {0};
+    struct http_call_spec spec = {.url = s.url,
+        .resolve_timeout_ms = 10000,
+        .tcp_timeout_ms = 10000,
+        .first_byte_timeout_ms = 5000,
+        .timeout_ms = -1,
+        .on_data = on_data,
+        .on_status = on_status};
+    struct http_call *call = http_call_start(*state, &spec, on_done, &a);
+    while (a.chunks < 10) {
+        loop_turn(loop, true);
+    }
+    assert_int_equal(a.times, 0);
+    http_call_cancel(call);
+    server_stop(&s);
+}
+
 static void a_long_body_can_be_cut(void **state)
 {
     struct server s = server_start(serve_endless);
@@ -633,24 +722,6 @@ static void certificates_are_verified(void **state)
 }
 
 /* Streams. */
-
-static void on_status(void *owner, int status)
-{
-    struct answer *a = owner;
-    assert_int_equal(a->chunks, 0);
-    a->statuses++;
-    a->status = status;
-}
-
-static int on_data(void *owner, const char *data, size_t len)
-{
-    struct answer *a = owner;
-    assert_int_equal(a->statuses, 1);
-    (void)data;
-    a->chunks++;
-    a->streamed += len;
-    return 0;
-}
 
 static int on_data_stop(void *owner, const char *data, size_t len)
 {
@@ -849,6 +920,8 @@ int main(void)
         cmocka_unit_test(a_unix_socket_is_a_server_too),
         cmocka_unit_test(connections_are_kept_unless_a_fresh_one_is_asked_for),
         cmocka_unit_test(misbehaving_servers_are_named_errors),
+        cmocka_unit_test(each_phase_has_its_deadline),
+        cmocka_unit_test(an_answer_that_began_in_time_may_take_longer),
         cmocka_unit_test(a_long_body_can_be_cut),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(wrong_requests_are_refused_before_they_are_sent),

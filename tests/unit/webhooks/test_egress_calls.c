@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ static const char *redirect; /* where the allowed one sends us, or NULL */
 /* ---- the resolver ---- */
 
 static atomic_int lookups; /* of "rebind.test" */
+static sem_t slow;         /* "slow.test" waits for it */
 
 static const char *const *addresses_of(const char *name)
 {
@@ -52,6 +54,10 @@ static const char *const *addresses_of(const char *name)
     static const char *const mixed[] = {"127.0.0.1", "::1", "127.0.0.2", NULL};
     static const char *const mapped[] = {"::ffff:127.0.0.1", NULL};
     static const char *const any[] = {"0.0.0.0", "::", NULL};
+    if (strcmp(name, "slow.test") == 0) {
+        sem_wait(&slow);
+        return allowed;
+    }
     if (strcmp(name, "rebind.test") == 0) {
         return atomic_fetch_add(&lookups, 1) == 0 ? allowed : loopback;
     }
@@ -411,6 +417,24 @@ static void the_environment_sends_us_nowhere(void **state)
     assert_int_equal(requests, 1);
 }
 
+static void a_slow_name_server_has_its_deadline(void **state)
+{
+    (void)state;
+    CLEANUP(cleanup_free) char *url = xasprintf("http://slow.test:%d/", port);
+    struct call c = {.host = "slow.test"};
+    struct http_call_spec spec = {.url = url, .resolve_timeout_ms = 101, .check_address = check};
+    http_call_start(client, &spec, on_done, &c);
+    int64_t end_us = clock_mono_us() + 20 * US_PER_S;
+    while (c.times == 0) {
+        assert_true(clock_mono_us() < end_us);
+        loop_turn(loop, true);
+    }
+    sem_post(&slow);
+    assert_int_equal(c.code, ERR_TRANSIENT);
+    assert_non_null(strstr(c.text, "its name was not resolved within 101 ms"));
+    assert_int_equal(requests, 0);
+}
+
 static void a_kept_connection_obeys_the_rules_of_now(void **state)
 {
     (void)state;
@@ -435,9 +459,11 @@ int main(void)
             of_several_addresses_only_allowed_ones_are_tried, set_up, tear_down),
         cmocka_unit_test_setup_teardown(redirects_are_not_followed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_environment_sends_us_nowhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_slow_name_server_has_its_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_kept_connection_obeys_the_rules_of_now, set_up, tear_down),
     };
+    sem_init(&slow, 0, 0);
     loop = loop_new(NULL);
     if (listen_everywhere() != 0) {
         print_error("no port is free on all three addresses\n");
