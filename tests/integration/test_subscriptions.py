@@ -4,6 +4,9 @@
 import base64
 import concurrent.futures
 import json
+import os
+import re
+import shutil
 import subprocess
 import time
 
@@ -13,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from rondo_testing import Daemon, Receiver, shell_spec, wait_for
+from rondo_testing import ROOT, Daemon, Receiver, shell_spec, wait_for
 
 V1 = "/apis/rondo/v1/subscriptions"
 V2 = "/apis/v2beta1"
@@ -423,3 +426,56 @@ class TestKill:
                  30, "the pings that were stored")
         for one in mortal.get(V1)["subscriptions"]:
             mortal.delete(f"{V1}/{one['id']}")
+
+
+class TestDocs:
+    """The snippets of contrib/docs/webhooks.md accept a message, and refuse it when it was changed."""
+
+    @staticmethod
+    def snippets(language):
+        text = (ROOT / "contrib" / "docs" / "webhooks.md").read_text()
+        text = text[text.index("### Verifying a message"):text.index("### Rotating a secret")]
+        return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+    @pytest.fixture
+    def message(self, daemon, receiver, subscribe):
+        """One that is signed by a shared secret and by a key pair."""
+        made = subscribe(receiver.url, scheme="v1a")
+        rotated = daemon.post(f"{V1}/{made['id']}:rotate", {"scheme": "v1"})
+        daemon.post(f"{V1}/{made['id']}:ping")
+        return {**wait_request(receiver, 1), "secret": rotated["secret"], "public": made["secrets"][0]["public_key"]}
+
+    def test_python(self, message):
+        snippets = self.snippets("python")
+        assert len(snippets) == 2
+        for snippet in snippets:
+            names = {}
+            exec(snippet, names)  # noqa: S102 (our own document)
+            assert names["receive"](message["secret"], message["headers"], message["body"])["type"] == "webhook.ping"
+            for secret, body in ((new_secret(1), message["body"]), (message["secret"], message["body"] + b" ")):
+                with pytest.raises(Exception, match="(?i)signature"):
+                    names["receive"](secret, message["headers"], body)
+
+    def test_node(self, message):
+        folder = ROOT / "tests" / "node"
+        if shutil.which("node") is None or not (folder / "node_modules" / "standardwebhooks").exists():
+            pytest.skip("node or its modules are missing: run npm ci in tests/node")
+        (snippet,) = self.snippets("js")
+        call = "const m = JSON.parse(process.argv[1]); console.log(receive(m.secret, m.headers, m.body).type)"
+        for change, good in (("", True), (" ", False)):
+            given = json.dumps({**{k: message[k] for k in ("secret", "headers")}, "body": message["body"].decode() + change})
+            done = subprocess.run(["node", "--input-type=module", "-e", snippet + call, given], cwd=folder,
+                                  capture_output=True, text=True, check=False)
+            assert (done.stdout == "webhook.ping\n") == good, done.stderr
+
+    def test_openssl(self, message, tmp_path):
+        shared, key_pair = self.snippets("sh")
+        headers = message["headers"]
+        names = {"PATH": os.environ["PATH"], "SECRET": message["secret"], "PUBLIC": message["public"], "ID": headers["webhook-id"],
+                 "STAMP": headers["webhook-timestamp"], "SIGNATURE": headers["webhook-signature"]}
+        for change, good in ((b"", True), (b" ", False)):
+            (tmp_path / "body").write_bytes(message["body"] + change)
+            done = subprocess.run(["sh", "-c", shared], cwd=tmp_path, env=names, capture_output=True, text=True, check=True)
+            assert (done.stdout.strip() in headers["webhook-signature"].split(" ")) == good
+            done = subprocess.run(["sh", "-c", key_pair], cwd=tmp_path, env=names, capture_output=True, text=True, check=False)
+            assert (done.returncode == 0) == good, done.stderr
