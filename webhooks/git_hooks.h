@@ -15,6 +15,7 @@ struct git_limit;
 struct git_turn;
 struct map;
 struct pool;
+struct seal;
 struct reception;
 struct trigger_request;
 struct git_inquiry;
@@ -33,6 +34,13 @@ struct git_hooks {
     struct timer scan; /* groups of our shards are looked at */
     bool *is_ours;     /* by shard */
 };
+
+/* ---- git_record.c: records as they stand in Redis ---- */
+
+/* Opens what is sealed in it. New reference; NULL and ERR_INTERNAL. */
+json_t *git_record_read(const struct seal *seal, const char *text, struct err *err);
+/* malloc'd; without keys it holds plain secrets. */
+char *git_record_text(const struct seal *seal, const json_t *record);
 
 /* ---- git_known.c: triggers in memory ---- */
 

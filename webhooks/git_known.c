@@ -41,7 +41,7 @@ struct git_trigger *git_known_get(
     if (known != NULL && strcmp(known->text, text) == 0) {
         return git_trigger_ref(known->trigger);
     }
-    json_t *record = jread_text(text, strlen(text), "trigger record", err);
+    json_t *record = git_record_read(h->set.seal, text, err);
     struct git_trigger *trigger = record != NULL ? git_trigger_load(record, err) : NULL;
     json_decref(record);
     if (trigger == NULL) {

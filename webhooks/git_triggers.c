@@ -153,7 +153,7 @@ static void on_put(void *owner, redisReply *reply, const struct err *err)
 static void request_put(struct trigger_request *r)
 {
     struct store *store = r->hooks->set.store;
-    char *text = jtext(r->record);
+    char *text = git_record_text(r->hooks->set.seal, r->record);
     struct store_args *args = store_args_new();
     store_key(args, "%sgit_triggers", store_catalog_prefix(store));
     store_arg(args, jget_str(r->record, "id", ""));
@@ -306,7 +306,7 @@ static void on_before(void *owner, redisReply *reply, const struct err *err)
         request_fail(r, err != NULL ? err : &r->err);
         return;
     }
-    json_t *before = jread_text(text, strlen(text), "trigger record", &r->err);
+    json_t *before = git_record_read(r->hooks->set.seal, text, &r->err);
     forget_text(&r->before);
     r->before = xstrdup(text);
     json_decref(r->record);

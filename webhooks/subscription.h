@@ -68,7 +68,7 @@ struct subscription {
     char *disabled_reason; /* or NULL */
     int64_t created_us;
     int64_t rev;           /* of the record: each change makes it one more */
-    bool is_stale;         /* the record has more: secrets that have expired */
+    bool is_stale;         /* its record has expired secrets, or they are not sealed as of now */
     int in_flight;         /* sender's: attempts under way */
     int64_t filter_errors; /* subscription_errors.c: not yet in Redis */
     char *filter_error;    /* the last of them, or NULL */
@@ -121,6 +121,8 @@ bool subscription_has_header(const struct subscription *s, const char *name);
 struct seal;
 void subscription_seal(const struct seal *seal, json_t *record);
 int subscription_open(const struct seal *seal, json_t *record, struct err *err);
+/* Of a record as it is stored: subscription_seal() would do the same today. */
+bool subscription_seal_is_current(const struct seal *seal, const json_t *record);
 /* Zeroes the plain ones before the record is let go. */
 void subscription_wipe(json_t *record);
 

@@ -37,6 +37,24 @@ void subscription_seal(const struct seal *seal, json_t *record)
     }
 }
 
+bool subscription_seal_is_current(const struct seal *seal, const json_t *record)
+{
+    const json_t *headers = json_object_get(record, "headers");
+    bool is_current = true;
+    const char *name;
+    json_t *value;
+    size_t i;
+    json_array_foreach(json_object_get(record, "secrets"), i, value)
+    {
+        is_current = is_current && seal_is_current(seal, jget_str(value, "secret", ""));
+    }
+    json_object_foreach((json_t *)headers, name, value)
+    {
+        is_current = is_current && seal_is_current(seal, jget_str(headers, name, ""));
+    }
+    return is_current;
+}
+
 int subscription_open(const struct seal *seal, json_t *record, struct err *err)
 {
     json_t *headers = json_object_get(record, "headers"), *value, *one;

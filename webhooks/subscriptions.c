@@ -26,10 +26,14 @@ struct subscription *subscriptions_read(const struct seal *seal, const char *tex
         err_set(err, ERR_INTERNAL, "the record is no JSON");
         return NULL;
     }
+    bool is_current = subscription_seal_is_current(seal, record);
     struct subscription *sub =
         subscription_open(seal, record, err) == 0 ? subscription_from_record(record, err) : NULL;
     subscription_wipe(record);
     json_decref(record);
+    if (sub != NULL) {
+        sub->is_stale = sub->is_stale || !is_current;
+    }
     return sub;
 }
 

@@ -124,6 +124,7 @@ struct git_hooks_settings {
     int64_t events_max;  /* kept per trigger */
     int64_t payload_max; /* larger payloads are not kept with their event */
     int64_t dedupe_ms;   /* so long the same push is known again */
+    const struct seal *seal; /* secrets at rest; NULL: they are kept as they are */
 };
 struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings);
 void git_hooks_free(struct git_hooks *hooks);

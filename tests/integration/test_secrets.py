@@ -2,13 +2,16 @@
 """Secrets of webhooks at rest: what Redis holds, and what becomes of it when keys change."""
 
 import base64
+import hashlib
+import hmac
 import json
 import re
 import secrets
 
 import pytest
+import requests
 
-from rondo_testing import Daemon, Receiver, Redis, wait_for
+from rondo_testing import Daemon, Receiver, Redis, shell_spec, wait_for
 
 V1 = "/apis/rondo/v1"
 
@@ -52,7 +55,7 @@ def test_secrets_are_sealed_and_keys_rotate(tmp_path):
             daemon.args += ["--secrets-key-file", str(keys)]
             daemon.start()
             ping(daemon, made["id"], receiver)
-            daemon.patch(f"{V1}/subscriptions/{made['id']}", {"name": "sealed"})
+            daemon.patch(f"{V1}/subscriptions/{made['id']}", {})
             text = stored(redis)
             assert made["secret"] not in text and "hush-hush" not in text
             assert text.count("sealed:1:") == 2
@@ -63,7 +66,7 @@ def test_secrets_are_sealed_and_keys_rotate(tmp_path):
             keys.write_text(f"{new}\n{old}\n")
             daemon.start()
             ping(daemon, made["id"], receiver)
-            daemon.patch(f"{V1}/subscriptions/{made['id']}", {"name": "sealed anew"})
+            daemon.patch(f"{V1}/subscriptions/{made['id']}", {})
             by_new = set(re.findall(r"sealed:1:(\w{8}):", stored(redis)))
             assert len(by_old) == len(by_new) == 1 and by_old != by_new
             daemon.stop()
@@ -103,3 +106,38 @@ def test_a_record_that_was_tampered_with_is_not_used(tmp_path, url):
             wait_for(lambda: "damaged, or of another record" in daemon.log(), what="a complaint")
             daemon.get(f"{V1}/subscriptions/{ids[0]}", expect=404)
             daemon.get(f"{V1}/subscriptions/{ids[1]}")
+
+
+def push(daemon, trigger, secret):
+    body = b'{"ref":"refs/heads/main"}'
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return requests.post(f"{daemon.url}/hooks/git/{trigger}", data=body, timeout=30, headers={
+        "X-GitHub-Event": "ping", "X-GitHub-Delivery": "d1", "Content-Type": "application/json",
+        "X-Hub-Signature-256": f"sha256={signature}"}).status_code
+
+
+def test_secrets_of_git_triggers_are_sealed(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text(new_key())
+    with Redis() as redis:
+        settings = {"executor": "noop", "secrets_key_file": keys}
+        with Daemon(redis=redis.url, settings=settings) as daemon:
+            pipeline = daemon.upload(json.dumps(shell_spec()), "p")["pipeline_id"]
+            made = daemon.post(f"{V1}/triggers/git", {"name": "t", "pipeline_id": pipeline})
+            one = daemon.post(f"{V1}/triggers/git", {"name": "u", "pipeline_id": pipeline})
+            key = redis.command("KEYS", "*git_triggers")
+            text = redis.command("HGET", key, made["id"])
+            assert made["secret"] not in text and "sealed:1:" in text
+            assert push(daemon, made["id"], made["secret"]) == 200
+            assert push(daemon, made["id"], one["secret"]) == 404
+            daemon.patch(f"{V1}/triggers/git/{made['id']}", {})
+            assert redis.command("HGET", key, made["id"]) != text  # sealed anew
+            daemon.restart()
+            assert push(daemon, made["id"], made["secret"]) == 200
+
+            # The secret of a trigger of one's own does not open another's.
+            record = json.loads(redis.command("HGET", key, made["id"]))
+            record["secrets"] = json.loads(redis.command("HGET", key, one["id"]))["secrets"]
+            redis.command("HSET", key, made["id"], json.dumps(record))
+            assert push(daemon, made["id"], one["secret"]) == 500
+            assert "of another record" in daemon.log()

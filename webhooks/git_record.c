@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records of triggers as they stand in Redis: their secrets are sealed there. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/seal.h"
+#include "base/util.h"
+#include "webhooks/git_hooks.h"
+
+static char *context_of(const json_t *record)
+{
+    return xasprintf("git-trigger/%s/secrets", jget_str(record, "id", ""));
+}
+
+json_t *git_record_read(const struct seal *seal, const char *text, struct err *err)
+{
+    json_t *record = jread_text(text, strlen(text), "trigger record", err), *one;
+    CLEANUP(cleanup_free) char *context = context_of(record);
+    size_t i;
+    int rc = record != NULL ? seal_open_member(seal, context, record, "secret", err) : -1;
+    json_array_foreach(json_object_get(record, "secrets"), i, one)
+    {
+        rc = rc != 0 ? rc : seal_open_member(seal, context, one, "secret", err);
+    }
+    if (rc != 0) {
+        json_decref(record);
+        err->code = ERR_INTERNAL; /* ours, and not that there is no such trigger */
+        return NULL;
+    }
+    return record;
+}
+
+char *git_record_text(const struct seal *seal, const json_t *record)
+{
+    json_t *sealed = json_deep_copy(record), *one;
+    CLEANUP(cleanup_free) char *context = context_of(record);
+    size_t i;
+    json_array_foreach(json_object_get(sealed, "secrets"), i, one)
+    {
+        seal_member(seal, context, one, "secret");
+    }
+    char *text = jtext(sealed);
+    json_decref(sealed);
+    return text;
+}
