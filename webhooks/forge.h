@@ -17,7 +17,7 @@
 struct err;
 struct http_request;
 
-#define HOOK_SECRETS_MAX 2
+#define HOOK_SECRETS_MAX 4 /* two of each kind where a forge has two: old and new */
 
 /* "github", "bitbucket-server", "auto", ... */
 const char *forge_name(enum forge forge);

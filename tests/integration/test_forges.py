@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the forges send: whether it is genuine, and what it says. Signatures and payloads are other people's."""
+
+import collections
+import json
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+import standardwebhooks
+import svix.webhooks
+
+import forge_sender
+from forge_sender import FAULTS, NODE, SCHEMES, Octokit
+from rondo_testing import ROOT, SHARED, bin_dir
+
+DATA = ROOT / "tests" / "data" / "forges"
+GO_GITLAB = pathlib.Path("/usr/share/gocode/src/github.com/xanzy/go-gitlab/testdata/webhooks")
+
+
+def read(lines):
+    """Through tests/support/forge_driver.c: one answer for each line."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    done = subprocess.run([bin_dir() / "forge_driver"], input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def node():
+    if shutil.which("node") is None or not (NODE / "node_modules" / "@octokit").exists():
+        pytest.skip("node or its modules are missing: run npm ci in tests/node")
+    yield
+    Octokit.stop()
+
+
+class Matrix:
+    """signature_matrix.txt: {(scheme, is_form, fault): accepted?}"""
+
+    def __init__(self):
+        lines = [line.split() for line in (DATA / "signature_matrix.txt").read_text().splitlines()
+                 if line and not line.startswith("#")]
+        assert lines[0] == ["scheme", "body", *FAULTS]
+        self.cells = {(row[0], row[1] == "form", fault): mark == "+"
+                      for row in lines[1:] for fault, mark in zip(FAULTS, row[2:], strict=True) if mark != "."}
+        assert {scheme for scheme, _, _ in self.cells} == set(SCHEMES)
+
+
+@pytest.fixture(scope="module")
+def cells(node):
+    """[(scheme, is_form, fault, expected, source, headers, body)]"""
+    now_s = int(time.time())
+    text = json.dumps({"hello": "w\u00f6rld & more = less", "list": [1, 2, 3]})
+    made = [(*cell, expected, *forge_sender.make(cell[0], text, cell[2], cell[1], now_s))
+            for cell, expected in Matrix().cells.items()]
+    assert len(made) > 330
+    return now_s, made
+
+
+class TestSignatures:
+    def test_matrix(self, cells):
+        now_s, made = cells
+        answers = read({"source": source, "now_us": now_s * 1000000, "headers": headers, "body": body}
+                       for *_, source, headers, body in made)
+        wrong = [(cell[:3], answer.get("refusal")) for cell, answer in zip(made, answers, strict=True)
+                 if (answer["verified"] is not None) != cell[3]]
+        assert wrong == []
+        for cell, answer in zip(made, answers, strict=True):
+            scheme, fault = cell[0], cell[2]
+            if answer["verified"] is None:
+                assert answer["refusal"]
+            elif not (scheme == "gitlab-both" and fault == "missing"):
+                assert answer["verified"] == SCHEMES[scheme].header
+                assert answer["secret"] == (1 if fault == "second" else 0), cell[:3]
+
+    def test_forges_are_found_by_their_headers(self, cells):
+        """Every genuine message of a forge is so without a name, too; and with another forge's name it is not."""
+        now_s, made = cells
+        general = ("hmac", "bearer", "basic")
+        right = [c for c in made if c[2] == "right" and c[3] and c[4]["forge"] not in general
+                 and "scheme" not in c[4] and "sha1" not in c[4]]
+        answers = read({"source": {**source, "forge": "auto"}, "now_us": now_s * 1000000, "headers": headers, "body": body}
+                       for *_, source, headers, body in right)
+        for cell, answer in zip(right, answers, strict=True):
+            assert answer["verified"] == SCHEMES[cell[0]].header, cell[:3]
+
+    def test_github_s_own_verifier_agrees(self, cells):
+        _, made = cells
+        for scheme, _, fault, expected, source, headers, body in made:
+            values = [v for n, v in headers if n == SCHEMES[scheme].header]
+            if scheme not in ("github", "bitbucket", "bitbucket-server") or len(values) != 1 or fault == "expired":
+                continue
+            verdicts = [Octokit.ask(secret=s, body=body, signature=values[0]) for s in source["secrets"]]
+            # It compares texts: capital letters are another one.
+            assert any(verdicts) == (expected and fault != "upper"), (scheme, fault)
+
+    @pytest.mark.parametrize("verifier", [standardwebhooks.webhooks.Webhook, svix.webhooks.Webhook])
+    def test_verifiers_of_standard_webhooks_agree(self, cells, verifier):
+        _, made = cells
+        checked = 0
+        for scheme, _, fault, expected, source, headers, body in made:
+            if scheme not in ("standard-webhooks", "cloudevents-signed", "gitlab-signed") or fault in (
+                    "twice", "expired", "early", "long"):  # none of their business, their clock, their lenient base64
+                continue
+            verdicts = []
+            for secret in source["secrets"]:
+                try:
+                    verifier(secret).verify(body, {n.lower(): v for n, v in headers})
+                    verdicts.append(True)
+                except Exception:  # each has its own
+                    verdicts.append(False)
+            assert any(verdicts) == expected, (scheme, fault)
+            checked += 1
+        assert checked >= 30
+
+    def test_without_a_secret(self):
+        """Refused, unless that is written out; and a secret is checked even then."""
+        headers = {"X-GitHub-Event": "ping", "X-GitHub-Delivery": "d"}
+        sources = [{"forge": "github"}, {"forge": "github", "secrets": [""]}, {"forge": "auto"},
+                   {"forge": "github", "secrets": ["x"], "insecure": True}, {"forge": "github", "insecure": True}]
+        answers = read({"source": s, "headers": headers, "body": {}} for s in sources)
+        assert [a["verified"] for a in answers] == [None, None, None, None, "nothing"]
+
+    def test_an_unknown_sender_is_refused(self):
+        answer, = read([{"source": {"forge": "auto", "secrets": ["x"]}, "headers": {}, "body": {}}])
+        assert answer["verified"] is None and "name it" in answer["refusal"]
+
+
+class TestPayloads:
+    def test_github_s_examples(self):
+        """All 329: what they are, by the event's name and by what GitHub says of its fields."""
+        examples = json.loads(subprocess.run(["node", "examples.mjs"], cwd=NODE, capture_output=True, check=True).stdout)
+        assert len(examples) >= 329
+        answers = read({"source": {"forge": "auto", "insecure": True}, "body": e["payload"],
+                        "headers": {"X-GitHub-Event": e["event"], "X-GitHub-Delivery": "d"}} for e in examples)
+        kinds = collections.Counter()
+        for example, answer in zip(examples, answers, strict=True):
+            event, payload, message = example["event"], example["payload"], answer["message"]
+            kind = event if event in ("push", "pull_request", "release", "ping") else "other"
+            kinds[kind] += 1
+            assert message["kind"] == kind and message["forge"] == "github", event
+            if kind == "push":
+                self.check_push(payload, message["pushes"][0])
+            elif kind == "pull_request":
+                pull, told = payload["pull_request"], message["pull_request"]
+                assert (told["number"], told["head"], told["target_branch"]) == (
+                    pull["number"], pull["head"]["sha"], pull["base"]["ref"])
+                assert told["action"] == {"synchronize": "updated"}.get(payload["action"], payload["action"])
+                assert told["draft"] == pull["draft"] and not told["merged"]
+            elif kind == "release":
+                assert message["release"]["tag"] == payload["release"]["tag_name"]
+                assert message["release"]["prerelease"] == payload["release"]["prerelease"]
+            else:
+                assert message["why"].startswith(event)
+        assert kinds["push"] == 7 and kinds["pull_request"] == 29 and kinds["release"] == 13 and kinds["ping"] == 4
+
+    @staticmethod
+    def check_push(payload, told):
+        assert told["ref"] == payload["ref"] and told["after"] == payload["after"]
+        assert (told["tag"] or told["branch"]) == payload["ref"].split("/", 2)[2]
+        assert (told["tag"] is None) == payload["ref"].startswith("refs/heads/")
+        assert (told["created"], told["deleted"]) == (payload["created"], payload["deleted"])
+        assert told["repository"] == payload["repository"]["full_name"]
+        assert told["commit_count"] == len(payload["commits"])
+
+    def test_gitlab_s_examples(self):
+        """The sixteen of go-gitlab (Debian: golang-github-xanzy-go-gitlab-dev)."""
+        if not GO_GITLAB.exists():
+            pytest.skip("golang-github-xanzy-go-gitlab-dev is not installed")
+        files = sorted(GO_GITLAB.glob("*.json"))
+        assert len(files) >= 16
+        answers = read({"source": {"forge": "auto", "insecure": True}, "body": json.loads(f.read_text()),
+                        "headers": {"X-Gitlab-Event": "System Hook"}} for f in files)
+        told = {f.stem: a["message"] for f, a in zip(files, answers, strict=True)}
+        expected = {"push": "push", "tag_push": "push", "merge_request": "pull_request", "release": "release",
+                    "service_merge_request": "pull_request",
+                    "group_merge_request": "other"}  # its members' names end in blanks
+        for name, message in told.items():
+            assert message["kind"] == expected.get(name, "other"), name
+            assert message["kind"] != "other" or message["why"]
+        push, = told["push"]["pushes"]
+        assert (push["branch"], push["repository"], push["actor"], push["commit_count"], push["files_known"]) == (
+            "master", "mike/diaspora", "jsmith", 4, "partial")
+        tag, = told["tag_push"]["pushes"]
+        assert tag["tag"] == "v1.0.0" and tag["created"] and tag["commit"] == tag["after"]
+        assert told["merge_request"]["pull_request"]["action"] == "opened"
+        assert told["release"]["release"]["tag"] == "1.0.0"
+
+    def test_examples_of_other_forges(self):
+        folder = SHARED / "git-push-fixtures"
+        if not folder.exists():
+            pytest.skip("../shared/git-push-fixtures is not here")
+        expected = {
+            "forgejo/HookPush.json": ("refs/heads/main", "ef98532add3b", False, "complete",
+                                      ["CHANGELOG.md"], ["app/controller/application.rb"], "bump\n"),
+            "forgejo/HookPushBranch.json": ("refs/heads/fdsafdsa", "28c3613ae626", True, "unknown", [], [],
+                                            "Delete '.woodpecker/.check.yml'\n"),
+            "forgejo/HookPushMulti.json": ("refs/heads/main", "29be01c07385", False, "complete", ["aaa"], [],
+                                           "add some text\n"),
+            "forgejo/HookTag.json": ("refs/tags/v1.0.0", "ef98532add3b", True, "unknown", [], [], ""),
+            "bitbucket-cloud/HookPush.json": ("refs/heads/main", "c14c1bb05dfb", False, "unknown", [], [], "a\n"),
+        }
+        headers = {"forgejo": {"X-Forgejo-Event": "push", "X-Forgejo-Delivery": "d"},
+                   "bitbucket-cloud": {"X-Event-Key": "repo:push", "X-Request-UUID": "d"}}
+        lines = [{"source": {"forge": "auto", "insecure": True}, "body": json.loads((folder / name).read_text()),
+                  "headers": {**headers[name.split("/")[0]],
+                              **({"X-Forgejo-Event": "create"} if "HookTag" in name else {})}} for name in expected]
+        for (name, want), answer in zip(expected.items(), read(lines), strict=True):
+            push, = answer["message"]["pushes"]
+            assert (push["ref"], push["after"][:12], push["created"], push["files_known"], push["added"], push["modified"],
+                    push["message"]) == want, name
