@@ -116,6 +116,12 @@ enum forge forge_detect(const struct http_request *req)
                                         : FORGE_AUTO;
 }
 
+bool hook_is_bare_ping(const struct http_request *req)
+{
+    return str_eq(http_header(req, "X-Event-Key"), "diagnostics:ping") &&
+           !has(req, "X-Hub-Signature") && !has(req, "Authorization");
+}
+
 static int read_fields(struct reading *r, struct hook_message *m)
 {
     struct http_request form = *r->req;

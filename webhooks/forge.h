@@ -60,8 +60,9 @@ struct hook_source {
     const char *prefix;      /* HMAC: text before the digest, "sha256="; NULL: none */
     enum hmac_hash hash;
     enum hook_encoding encoding;
-    const char *username;  /* BASIC; NULL: any */
-    const char *id_header; /* general senders: which header names the message; NULL: the usual ones */
+    const char *username; /* BASIC; NULL: any */
+    const char
+        *id_header; /* general senders: which header names the message; NULL: the usual ones */
 };
 
 /*
@@ -70,6 +71,12 @@ struct hook_source {
  */
 int hook_verify(const struct http_request *req, const struct hook_source *source, int64_t now_us,
     struct hook_verified *out, struct err *err);
+
+/*
+ * Bitbucket Data Center may send its test without a signature. It is answered before any trigger
+ * is looked up, so that it tells nobody which there are, and has no effect.
+ */
+bool hook_is_bare_ping(const struct http_request *req);
 
 /*
  * What does the (already verified) message say? ERR_INVALID names the member that is not as the

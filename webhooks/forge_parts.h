@@ -36,20 +36,18 @@ void drop_json(void *value); /* json_decref, for pool_on_free */
 /* Raise, unless something was raised before. Returns -1. */
 int take_bad(struct reading *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* NULL obj, absent and null members read as NULL, "", the fallback. `where` is the path of obj. */
-const json_t *take_object(
-    struct reading *r, const json_t *obj, const char *where, const char *key);
+const json_t *take_object(struct reading *r, const json_t *obj, const char *where, const char *key);
 const json_t *take_array(struct reading *r, const json_t *obj, const char *where, const char *key);
 const char *take_text(struct reading *r, const json_t *obj, const char *where, const char *key);
 const char *take_need(struct reading *r, const json_t *obj, const char *where, const char *key);
 bool take_flag(struct reading *r, const json_t *obj, const char *where, const char *key);
-int64_t take_number(struct reading *r, const json_t *obj, const char *where, const char *key,
-    int64_t fallback);
+int64_t take_number(
+    struct reading *r, const json_t *obj, const char *where, const char *key, int64_t fallback);
 /* obj.key.key2: for links and the like. */
-const char *take_inner(struct reading *r, const json_t *obj, const char *where, const char *key,
-    const char *inner);
+const char *take_inner(
+    struct reading *r, const json_t *obj, const char *where, const char *key, const char *inner);
 /* {"name","email","username" or "login"}. */
-void take_person(
-    struct reading *r, const json_t *obj, const char *where, struct git_person *out);
+void take_person(struct reading *r, const json_t *obj, const char *where, struct git_person *out);
 /* The first that is not empty. */
 const char *first_of(const char *a, const char *b);
 
@@ -89,8 +87,8 @@ bool request_is_form(const struct http_request *req);
  * The JSON text: the body, or the field "payload" of a form. Not checked in any way but that it
  * is there once.
  */
-int payload_text(const struct http_request *req, const char **out, size_t *len_out,
-    struct err *err);
+int payload_text(
+    const struct http_request *req, const char **out, size_t *len_out, struct err *err);
 
 /*
  * The dialects. For forges m->payload is an object, and event and delivery are set where headers

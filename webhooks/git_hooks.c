@@ -214,6 +214,16 @@ static void on_too_many(void *owner, redisReply *reply, const struct err *err)
         json_pack("{s:s}", "message", "too many messages from this address were refused; wait"));
 }
 
+static void on_bare_ping(void *owner, redisReply *reply, const struct err *err)
+{
+    (void)reply;
+    (void)err;
+    struct reception *r = owner;
+    r->call = NULL;
+    reception_end(r, 200,
+        json_pack("{s:s,s:s}", "result", "ignored", "reason", "diagnostics:ping: not signed"));
+}
+
 void git_hooks_receive(struct git_hooks *h, const char *trigger_id, const struct http_request *req,
     struct http_response *resp, void (*done)(void *owner), void *owner)
 {
@@ -231,6 +241,10 @@ void git_hooks_receive(struct git_hooks *h, const char *trigger_id, const struct
     r->trigger_id = pool_strdup(req->pool, trigger_id);
     if (!git_limit_allows(h->limit, trigger_id, req->peer)) {
         r->call = store_cmd(h->set.store, on_too_many, r, "PING");
+        return;
+    }
+    if (hook_is_bare_ping(req)) {
+        r->call = store_cmd(h->set.store, on_bare_ping, r, "PING");
         return;
     }
     /* An id that cannot exist takes the same way as one that does not. */

@@ -2,11 +2,14 @@
 """What the forges send: whether it is genuine, and what it says. Signatures and payloads are other people's."""
 
 import collections
+import http.client
 import json
 import pathlib
 import shutil
 import subprocess
 import time
+import urllib.parse
+import uuid
 
 import pytest
 import standardwebhooks
@@ -14,10 +17,14 @@ import svix.webhooks
 
 import forge_sender
 from forge_sender import FAULTS, NODE, SCHEMES, Octokit
-from rondo_testing import ROOT, SHARED, bin_dir
+from rondo_testing import ROOT, SHARED, Daemon, bin_dir, shell_spec
 
 DATA = ROOT / "tests" / "data" / "forges"
 GO_GITLAB = pathlib.Path("/usr/share/gocode/src/github.com/xanzy/go-gitlab/testdata/webhooks")
+
+
+TABLES = {"github": "github", "gitlab": "gitlab", "gitea": "gitea", "forgejo": "gitea", "gogs": "gitea",
+          "bitbucket": "bitbucket", "bitbucket-server": "bitbucket_server", "azure-devops": "azure_devops"}
 
 
 def read(lines):
@@ -126,6 +133,79 @@ class TestSignatures:
     def test_an_unknown_sender_is_refused(self):
         answer, = read([{"source": {"forge": "auto", "secrets": ["x"]}, "headers": {}, "body": {}}])
         assert answer["verified"] is None and "name it" in answer["refusal"]
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with Daemon(settings={"executor": "noop"}) as one:
+        one.pipeline = one.upload(json.dumps(shell_spec("echo", inputs={"commit": "none"})), "pushed")["pipeline_id"]
+        yield one
+
+
+class TestDaemon:
+    """The same through HTTP: each scheme's trigger starts a run of what is right, and of nothing else."""
+
+    @staticmethod
+    def trigger(daemon, scheme):
+        source = dict(scheme.source)
+        if source.pop("sha1", False):
+            source["allow_sha1"] = True
+        return daemon.post("/apis/rondo/v1/triggers/git", {
+            "name": scheme.forge, "forge": scheme.forge, "pipeline_id": daemon.pipeline,
+            "secret": forge_sender.public(scheme.secrets[0]), "verification": source,
+            "parameters": {"commit": {"from": "$commit", "default": "of no forge"}}})["id"]
+
+    @staticmethod
+    def event(forge):
+        """A push, as the tables have it; another one each time."""
+        if forge not in TABLES:
+            return json.dumps({"type": "com.example.x", "n": str(uuid.uuid4())})
+        body = json.loads((DATA / f"{TABLES[forge]}.json").read_text())["bases"]["push"]["body"]
+        fresh = json.dumps(body).replace("b" * 40, uuid.uuid4().hex + "0" * 8)
+        return fresh.replace("03c164c2-8912-4d5e-8009-3707d5f83734", str(uuid.uuid4()))  # Azure's ids are in the body
+
+    @staticmethod
+    def send(daemon, trigger, headers, body):
+        """By hand: a header may come twice."""
+        url = urllib.parse.urlsplit(daemon.url)
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+        connection.putrequest("POST", f"/hooks/git/{trigger}")
+        for name, value in [*headers, ("Content-Length", str(len(body.encode())))]:
+            connection.putheader(name, value)
+        connection.endheaders(body.encode())
+        answer = connection.getresponse()
+        status, told = answer.status, json.loads(answer.read())
+        connection.close()
+        return status, told
+
+    @pytest.mark.parametrize("name", [name for name in SCHEMES if name != "gitlab-both"])
+    def test_scheme(self, daemon, name):
+        expected = Matrix().cells
+        scheme = SCHEMES[name]
+        trigger = self.trigger(daemon, scheme)
+        for is_form in (False, True):
+            for fault in ("wrong", "missing", "twice", "changed", "right"):
+                if (name, is_form, fault) not in expected:
+                    continue
+                _, headers, body = forge_sender.make(name, self.event(scheme.forge), fault, is_form, int(time.time()))
+                headers = [(n, str(uuid.uuid4()) if v in ("d-1", "e-1") else v) for n, v in headers]
+                status, told = self.send(daemon, trigger, headers, body)
+                if not expected[name, is_form, fault]:
+                    assert status == 404 and "signature does not match" in told["message"], (fault, told)
+                else:
+                    assert status == 202, (fault, told)
+                    run = daemon.run(told["run_id"])
+                    assert run["runtime_config"]["parameters"]["commit"] in (body if scheme.forge in TABLES
+                                                                             else "of no forge")
+
+    def test_a_bare_ping_of_bitbucket(self, daemon):
+        """It may be unsigned; then it says nothing about which triggers there are."""
+        trigger = self.trigger(daemon, SCHEMES["bitbucket-server"])
+        headers = [("X-Event-Key", "diagnostics:ping"), ("X-Request-Id", "p-1"), ("Content-Type", "application/json")]
+        answers = [self.send(daemon, which, headers, json.dumps({"test": True})) for which in (trigger, str(uuid.uuid4()))]
+        assert answers[0] == answers[1] and answers[0][0] == 200
+        headers.append(("X-Hub-Signature", "sha256=" + "0" * 64))
+        assert self.send(daemon, trigger, headers, json.dumps({"test": True}))[0] == 404
 
 
 class TestPayloads:
