@@ -31,6 +31,7 @@ struct request {
     char *secret; /* a new one, shown in the answer */
     unsigned conflicts;
     bool is_other_filter;
+    char changed[256]; /* names of members, for the log */
     /* subscription_ping.c */
     struct timer timer;
     int64_t wait_ms; /* below 0: as long as an attempt may take */

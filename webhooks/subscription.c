@@ -324,7 +324,8 @@ struct subscription *subscription_from_body(
 {
     struct subscription *s = xcalloc(1, sizeof *s);
     if (check_members(body, err) != 0 || read_common(s, body, err) != 0 ||
-        read_first_secret(s, body, err) != 0 || egress_check_url(egress, s->url, err) != 0) {
+        subscription_check_events(s, err) != 0 || read_first_secret(s, body, err) != 0 ||
+        egress_check_url(egress, s->url, err) != 0) {
         subscription_free(s);
         return NULL;
     }

@@ -93,6 +93,8 @@ json_t *subscription_record(const struct subscription *s);
 /* What is shown: names of headers without their values, secrets without their texts. */
 json_t *subscription_shown(const struct subscription *s);
 
+/* Is there an event type for each of its globs? One that was stored is not judged again. */
+int subscription_check_events(const struct subscription *s, struct err *err);
 /* What a filter may speak of: "type", "id", "time" (RFC 3339), "data"; ends with NULL. */
 extern const char *const subscription_filter_variables[];
 /*

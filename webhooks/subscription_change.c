@@ -4,10 +4,12 @@
  * in its place: when somebody got in between it is made anew from theirs, so that neither is
  * lost.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
@@ -27,6 +29,26 @@
 #define REASON_MAX_BYTES 512
 
 static void change_read(struct request *r);
+
+/* "name,url": what the log tells of a change. Values may be secrets. */
+static void name_changes(struct request *r, const json_t *now, const json_t *record)
+{
+    const char *key;
+    json_t *value;
+    struct buf out;
+    buf_init(&out, sizeof r->changed - 1);
+    for (int i = 0; i < 2; i++) { /* those that it has, then those that it had */
+        json_object_foreach((json_t *)(i == 0 ? record : now), key, value)
+        {
+            const json_t *other = json_object_get(i == 0 ? now : record, key);
+            if (i == 0 ? !json_equal(value, other) : other == NULL) {
+                buf_addf(&out, "%s%s", out.len > 0 ? "," : "", key);
+            }
+        }
+    }
+    snprintf(r->changed, sizeof r->changed, "%s", buf_str(&out));
+    buf_done(&out);
+}
 
 static void on_changed(void *owner, redisReply *reply, const struct err *err)
 {
@@ -49,8 +71,8 @@ static void on_changed(void *owner, redisReply *reply, const struct err *err)
         if (r->secret != NULL) {
             subscriptions_show_secret(r->rows, sub);
         }
-        LOG_INFO("webhook subscription changed", "subscription=%s rev=%lld", sub->id,
-            (long long)sub->rev);
+        LOG_INFO("webhook subscription changed", "subscription=%s rev=%lld members=%s", sub->id,
+            (long long)sub->rev, r->changed);
         subscriptions_take(r->sender, sub, reply_int(reply, 0));
         if (r->is_other_filter) {
             subscriptions_forget_errors(r->sender, r->id);
@@ -68,14 +90,18 @@ static bool change_make(struct request *r)
         return false;
     }
     r->is_other_filter = !str_eq(jget_str(now, "filter", NULL), jget_str(record, "filter", NULL));
+    name_changes(r, now, record);
     bool is_new = !json_equal(now, record) || r->subscription->is_stale;
     json_object_set_new(record, "rev", json_integer(r->subscription->rev + 1));
     struct subscription *sub = subscription_from_record(record, &r->err);
     if (sub == NULL) {
         return false;
     }
-    if (strcmp(sub->url, r->subscription->url) != 0 &&
-        egress_check_url(r->sender->egress, sub->url, &r->err) != 0) {
+    bool is_other_url = strcmp(sub->url, r->subscription->url) != 0;
+    bool is_other_events =
+        !json_equal(json_object_get(now, "events"), json_object_get(record, "events"));
+    if ((is_other_url && egress_check_url(r->sender->egress, sub->url, &r->err) != 0) ||
+        (is_other_events && subscription_check_events(sub, &r->err) != 0)) {
         subscription_free(sub);
         return false;
     }

@@ -5,13 +5,54 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
 #include "webhooks/cel/cel.h"
+#include "webhooks/event_types.h"
 
 const char *const subscription_filter_variables[] = {"type", "id", "time", "data", NULL};
+
+/* "task.started, task.finished": types with the same first word. */
+static void add_siblings(struct buf *out, const char *glob)
+{
+    size_t count, first = strcspn(glob, ".*");
+    const struct event_type *types = event_types(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(types[i].type, glob, first) == 0 && types[i].type[first] == '.') {
+            buf_addf(out, "%s%s", out->len > 0 ? ", " : "", types[i].type);
+        }
+    }
+}
+
+int subscription_check_events(const struct subscription *s, struct err *err)
+{
+    size_t count;
+    const struct event_type *types = event_types(&count);
+    for (size_t i = 0; i < s->events.count; i++) {
+        const char *glob = s->events.items[i];
+        size_t t = 0;
+        while (t < count && fnmatch(glob, types[t].type, 0) != 0) {
+            t++;
+        }
+        if (t < count) {
+            continue;
+        }
+        struct buf siblings;
+        buf_init(&siblings, ERR_MSG_MAX / 2);
+        add_siblings(&siblings, glob);
+        err_set(err, ERR_INVALID,
+            "events[%zu]: there is no event of type '%s'%s%s; GET /apis/rondo/v1/events/types "
+            "lists "
+            "all",
+            i, glob, siblings.len > 0 ? ", but " : "", buf_str(&siblings));
+        buf_done(&siblings);
+        return -1;
+    }
+    return 0;
+}
 
 static bool is_type_wanted(const struct subscription *s, const char *type)
 {

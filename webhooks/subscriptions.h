@@ -15,8 +15,7 @@ struct sender;
 struct subscription;
 
 /* What is stored, as a subscription; or NULL and err: ERR_NOT_FOUND for want of a key of `seal`. */
-struct subscription *subscriptions_read(
-    const struct seal *seal, const char *text, struct err *err);
+struct subscription *subscriptions_read(const struct seal *seal, const char *text, struct err *err);
 /*
  * Store it: as a new one when made_from is "", else in place of the record that it was made from.
  * The reply is subscriptions_rev afterwards, 0 when it has been deleted meanwhile; ERR_CONFLICT:

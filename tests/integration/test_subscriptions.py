@@ -143,7 +143,7 @@ class TestPatch:
     @pytest.mark.parametrize("body, says", [
         ({"secret": "whsec_x"}, ":rotate"), ({"secrets": []}, ":rotate"), ({"id": "x"}, "id"), ({"created_us": 1}, "created_us"),
         ({"rondo": 1}, "rondo"), ({"url": None}, "url"), ({"url": "ftp://x"}, "http"), ({"url": "http://10.0.0.1/"}, "--webhook-allow"),
-        ({"events": []}, "events"), ({"headers": {"Host": "x"}}, "not for users"), ({"headers": {"x": "a\r\nb"}}, "headers.x"),
+        ({"events": []}, "events"), ({"events": ["run.finishes"]}, "run.finished"), ({"headers": {"Host": "x"}}, "not for users"), ({"headers": {"x": "a\r\nb"}}, "headers.x"),
         ({"headers": []}, "headers"), ({"max_in_flight": 65}, "max_in_flight"), ({"format": "xml"}, "format"), ([], "object")])
     def test_refused(self, daemon, receiver, subscribe, body, says):
         made = subscribe(receiver.url)
