@@ -504,8 +504,15 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .namespace_ = pods != NULL ? pods_namespace(pods) : NULL,
         .timeout_ms = set->webhook_timeout_ms,
         .max_in_flight = set->webhook_in_flight,
+        .retries = set->webhook_retries,
+        .disable_after_ms = set->webhook_disable_after_ms,
+        .pending_max = set->webhook_pending,
+        .pending_bytes = set->webhook_pending_bytes,
+        .pending_all_bytes = set->webhook_pending_total,
         .log_max = set->webhook_log,
         .max_subscriptions = set->webhook_subscriptions,
+        .log_age_ms = set->webhook_log_age_ms,
+        .log_bytes = set->webhook_log_bytes,
     };
     d->sender = sender_new(&sender, err);
     if (d->sender == NULL) {

@@ -124,12 +124,53 @@ static void add_ticker(struct buf *out, const struct ticker *ticker)
     add_lateness(out, &c);
 }
 
+/* Buckets hold their own counts, Prometheus wants sums from below. */
+static void add_delivery_time(struct buf *out, const struct sender_counts *c)
+{
+    static const char *const bounds[SENDER_LATENESS_BUCKETS] = {
+        "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "5", "30", "300", "+Inf"};
+    const char *name = "rondo_webhook_delivery_seconds";
+    head(out, name, "histogram", "From the event to the receiver's 2xx, retries included.");
+    int64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
+        sum += c->lateness_buckets[i];
+        buf_addf(out, "%s_bucket{le=\"%s\"} %lld\n", name, bounds[i], (long long)sum);
+    }
+    buf_addf(out, "%s_sum %.6f\n%s_count %lld\n", name, c->lateness_sum_s, name, (long long)sum);
+}
+
+#define SUBSCRIPTIONS_SHOWN 100 /* more than that and they get no series of their own */
+
+static const struct {
+    const char *key, *name, *help;
+} subscription_gauges[] = {
+    {"up", "rondo_webhook_subscription_up", "1: sent to; 0: its circuit breaker is not closed."},
+    {"consecutive_failures", "rondo_webhook_subscription_failures", "Attempts failed in a row."},
+    {"in_flight", "rondo_webhook_subscription_in_flight", "Attempts under way."},
+};
+
+static void add_subscriptions(struct buf *out, const struct sender *sender)
+{
+    CLEANUP(json_decrefp) json_t *all = sender_health(sender, SUBSCRIPTIONS_SHOWN);
+    for (size_t kind = 0; all != NULL && kind < ARRAY_LEN(subscription_gauges); kind++) {
+        const char *name = subscription_gauges[kind].name, *id;
+        json_t *health;
+        head(out, name, "gauge", subscription_gauges[kind].help);
+        json_object_foreach(all, id, health)
+        {
+            int64_t value = kind == 0 ? strcmp(jget_str(health, "state", ""), "closed") == 0
+                                      : jget_i64(health, subscription_gauges[kind].key, 0);
+            buf_addf(out, "%s{subscription=\"%s\"} %lld\n", name, id, (long long)value);
+        }
+    }
+}
+
 static void add_sender(struct buf *out, const struct sender *sender)
 {
     struct sender_counts c = {0};
     sender_counts(sender, &c);
-    const struct sample ends[] = {
-        {"{result=\"delivered\"}", c.delivered}, {"{result=\"dead\"}", c.dead}};
+    const struct sample ends[] = {{"{result=\"delivered\"}", c.delivered},
+        {"{result=\"dead\"}", c.dead}, {"{result=\"dropped\"}", c.dropped}};
     metric(out, "rondo_webhook_deliveries_total", "counter", "Deliveries that ended.", ends,
         ARRAY_LEN(ends));
     single(out, "rondo_webhook_failed_attempts_total", "counter", "Attempts that failed.",
@@ -139,6 +180,17 @@ static void add_sender(struct buf *out, const struct sender *sender)
         c.filter_errors);
     single(out, "rondo_webhook_deliveries_pending", "gauge", "Deliveries still to be made.",
         c.pending);
+    single(out, "rondo_webhook_in_flight", "gauge", "Attempts under way.", c.in_flight);
+    single(out, "rondo_webhook_breakers_open", "gauge",
+        "Subscriptions that are not sent to just now because attempts failed.", c.open);
+    single(
+        out, "rondo_webhook_breakers_opened_total", "counter", "How often that began.", c.opened);
+    single(out, "rondo_webhook_subscriptions_disabled_total", "counter",
+        "Subscriptions disabled by 410 or after failing for days.", c.disabled);
+    single(out, "rondo_webhook_redeliveries_total", "counter",
+        "Deliveries that somebody has asked for again.", c.redelivered);
+    add_delivery_time(out, &c);
+    add_subscriptions(out, sender);
 }
 
 static void add_lease(struct buf *out, const struct lease *lease)

@@ -39,9 +39,11 @@ struct settings {
     /* history */
     int64_t history_max_runs, history_max_age_ms;
     /* webhooks */
-    char *webhook_allow, *webhook_deny, *webhook_ports;
+    char *webhook_allow, *webhook_deny, *webhook_ports, *webhook_retries;
     bool webhook_https_only;
-    int64_t webhook_timeout_ms, webhook_in_flight, webhook_log, webhook_subscriptions;
+    int64_t webhook_timeout_ms, webhook_in_flight, webhook_disable_after_ms;
+    int64_t webhook_pending, webhook_pending_bytes, webhook_pending_total;
+    int64_t webhook_log, webhook_log_age_ms, webhook_log_bytes, webhook_subscriptions;
     /* Git triggers */
     int64_t git_events, git_payload_max, git_dedupe_ms;
 };

@@ -2,16 +2,18 @@
 -- A subscription was deleted: drop what it has in this shard.
 -- KEYS[1]  shard prefix with "deliveries" appended
 -- ARGV[1]  shard prefix  ARGV[2]  subscription id
--- Pending deliveries that are in neither list are dropped by the sender when they come due.
 -- Result: 1 if there was something.
-local p, found = ARGV[1], 0
-for _, list in ipairs({'log', 'parked'}) do
-    local key = p .. 'subscription:' .. ARGV[2] .. ':' .. list
+local p, sub = ARGV[1], ARGV[2]
+--@include delivery.lua.in
+local found = 0
+for _, key in ipairs({log_of(sub), pending_of(sub), parked_of(sub)}) do
     for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-        redis.call('DEL', p .. 'delivery:' .. id)
-        redis.call('ZREM', p .. 'deliveries', id)
+        local v = redis.call('HMGET', key_of(id), 'line', 'run')
+        if v[1] then redis.call('DEL', line_of(sub .. ':' .. v[2]), p .. 'sequence:' .. sub .. ':' .. v[2]) end
+        forget(id, '0')
+        found = 1
     end
-    found = math.max(found, redis.call('DEL', key))
+    redis.call('DEL', key)
 end
-redis.call('SREM', p .. 'parked', ARGV[2])
+redis.call('SREM', p .. 'parked', sub)
 return found

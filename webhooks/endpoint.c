@@ -158,6 +158,16 @@ void endpoint_undecided(struct endpoint *e, int64_t now_us, bool is_probe)
     breaker_undecided(&e->breaker, now_us, is_probe);
 }
 
+/* FNV-1a; nobody gains from a collision. */
+uint64_t endpoint_hash(const char *delivery_id)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (const unsigned char *c = (const unsigned char *)delivery_id; *c != '\0'; c++) {
+        hash = (hash ^ *c) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
 static void set_time(json_t *out, const char *key, int64_t us)
 {
     if (us > 0) {

@@ -62,6 +62,9 @@ enum endpoint_change endpoint_failed(struct endpoint *e, int64_t now_us, uint64_
 /* It answered, but this message was not to its liking; or the attempt was broken off. */
 void endpoint_undecided(struct endpoint *e, int64_t now_us, bool is_probe);
 
+/* For endpoint_failed(): tells deliveries apart. */
+uint64_t endpoint_hash(const char *delivery_id);
+
 /* {"state", "consecutive_failures", "since_us"?, "failing_since_us"?, "last_error"?, ...}: new
  * reference. */
 json_t *endpoint_health(const struct endpoint *e, int64_t now_us);

@@ -16,18 +16,16 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "webhooks/envelope.h"
-#include "webhooks/sender.h"
+#include "webhooks/channel.h"
+#include "webhooks/news.h"
 #include "webhooks/subscriptions.h"
 #include "webhooks_scripts.h"
 
 #define EVENTS_PER_PUMP 100
-#define CLAIM_MAX 32
-#define CLAIM_HEAD 3 /* elements of the claim's reply before the deliveries */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
-#define LEASE_SLACK_US (10 * US_PER_S)
 
-static int64_t backoff_next(int64_t *backoff_ms)
+int64_t outbox_backoff_ms(int64_t *backoff_ms)
 {
     int64_t now = *backoff_ms < BACKOFF_MIN_MS ? BACKOFF_MIN_MS : *backoff_ms;
     *backoff_ms = now * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : now * 2;
@@ -47,9 +45,23 @@ static void pump_failed(struct outbox *o, const struct err *err)
     } else {
         LOG_DEBUG("webhook outbox waits", "shard=%u error=%s", o->shard, LOG_Q(err->msg));
     }
-    timer_start_ms(&o->pump_retry, backoff_next(&o->pump_backoff_ms));
+    timer_start_ms(&o->pump_retry, outbox_backoff_ms(&o->pump_backoff_ms));
     if (err->code == ERR_FENCED) {
         sender_fenced(o->sender, o->shard);
+    }
+}
+
+/* Pairs: subscription id, how many. */
+static void note_dropped(struct outbox *o, const redisReply *pairs)
+{
+    for (size_t i = 1; pairs->type == REDIS_REPLY_ARRAY && i < pairs->elements; i += 2) {
+        const char *id = reply_str(pairs->element[i - 1]);
+        int64_t count = reply_int(pairs->element[i], 0);
+        struct channel *c = channel_of(o->sender, id);
+        o->sender->counts.dropped += count;
+        if (c != NULL) {
+            channel_note_dropped(c, count);
+        }
     }
 }
 
@@ -63,9 +75,22 @@ static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     o->pump_backoff_ms = 0;
-    o->waiting += reply_int(reply, 0);
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3) {
+        o->waiting += reply_int(reply->element[0], 0);
+        outbox_note_parked(o, reply->element[1]);
+        note_dropped(o, reply->element[2]);
+    }
     outbox_claim(o);
     outbox_pump(o); /* until the stream is empty */
+}
+
+/* Straight to where the others of a subscription wait that is not sent to just now. */
+static const char *flags_of(const struct outbox *o, const struct subscription *sub)
+{
+    const struct channel *c = map_get(o->sender->channels, sub->id);
+    bool is_parked = map_has(o->parked, sub->id) ||
+                     (c != NULL && endpoint_room(&c->endpoint, clock_now_us(), false) == 0);
+    return is_parked ? (sub->is_ordered ? "po" : "p") : sub->is_ordered ? "o" : "";
 }
 
 /* Add one event's deliveries to the script's arguments. */
@@ -83,14 +108,14 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
     void *value;
     while (map_next(o->sender->subscriptions, &it, &id, &value)) {
         struct err bad = ERR_INIT;
-        bool is_wanted = subscription_wants(value, event, &bad);
+        const struct subscription *sub = value;
+        bool is_wanted = subscription_wants(sub, event, &bad);
         if (bad.code != ERR_NONE) {
             subscriptions_filter_failed(o->sender, value, &bad);
         }
-        if (!is_wanted) {
+        if (!is_wanted || !news_concerns_other(sub, event)) {
             continue;
         }
-        const struct subscription *sub = value;
         const struct envelope *envelope = envelope_set_get(&envelopes, sub->format, sub->payload);
         if (envelope == NULL) {
             continue;
@@ -107,6 +132,7 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
         store_arg(args, envelope->content_type);
         store_arg(args, headers != NULL ? headers : "");
         store_arg(args, jget_str(json_object_get(event, "data"), "run_id", ""));
+        store_arg(args, flags_of(o, sub));
     }
 }
 
@@ -127,6 +153,9 @@ void outbox_enqueue(struct outbox *o)
     store_arg(args, o->cursor);
     store_arg(args, o->newest);
     store_arg_i(args, clock_now_us());
+    store_arg_i(args, o->sender->set.pending_max);
+    store_arg_i(args, o->sender->set.pending_bytes);
+    store_arg_i(args, o->sender->set.pending_all_bytes / o->sender->outbox_count);
     size_t i;
     json_t *event;
     json_array_foreach(events, i, event)
@@ -257,99 +286,15 @@ void outbox_pump(struct outbox *o)
     }
 }
 
-/* ---- deliveries -> attempts ---- */
-
-static void claim_start(struct outbox *o);
-
-/*
- * One claim at a time, the shards in turn: so the free places are known when one is made, and
- * neither a subscription nor the whole gets more than its share.
- */
-void outbox_claim_next(struct sender *s)
-{
-    if (!s->is_running || s->claiming != NULL || s->in_flight >= s->set.max_in_flight) {
-        return;
-    }
-    for (unsigned i = 0; i < s->outbox_count; i++) {
-        struct outbox *o = &s->outboxes[(s->claim_turn + i) % s->outbox_count];
-        if (o->wants_claim && o->is_ours && !o->is_held) {
-            s->claim_turn = o->shard + 1;
-            claim_start(o);
-            return;
-        }
-    }
-}
-
-static void claim_answered(struct outbox *o, const redisReply *reply)
-{
-    int64_t next_us = reply_int(reply->element[0], -1);
-    o->claim_backoff_ms = 0;
-    o->waiting = reply_int(reply->element[1], 0);
-    o->has_parked = reply_int(reply->element[2], 0) != 0;
-    for (size_t i = CLAIM_HEAD; i < reply->elements; i++) {
-        const redisReply *row = reply->element[i];
-        const char *id = reply_str(row->element[0]);
-        /* Its lease has ended because Redis was away: it is ours still. */
-        if (!post_is_running(o->sender, id)) {
-            post_start(o, id, row->element[1]);
-        }
-    }
-    if (reply->elements > CLAIM_HEAD) {
-        o->wants_claim = true; /* until nothing is due */
-    } else if (next_us >= 0 && !o->wants_claim) {
-        timer_start_at(&o->claim_timer, next_us);
-    }
-}
-
-static void on_claimed(void *owner, redisReply *reply, const struct err *err)
-{
-    struct outbox *o = owner;
-    struct sender *s = o->sender;
-    s->claiming = NULL;
-    o->claim_call = NULL;
-    if (err == NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements >= CLAIM_HEAD) {
-        claim_answered(o, reply);
-    } else if (err != NULL) {
-        timer_start_ms(&o->claim_timer, backoff_next(&o->claim_backoff_ms));
-        if (err->code == ERR_FENCED) {
-            sender_fenced(s, o->shard);
-        }
-    }
-    outbox_claim_next(s);
-}
-
-static void claim_start(struct outbox *o)
-{
-    struct sender *s = o->sender;
-    o->wants_claim = false;
-    timer_stop(&o->claim_timer);
-    int64_t now = clock_now_us(), free_places = s->set.max_in_flight - s->in_flight;
-    struct store_args *args = store_args_new();
-    store_key(args, "%sdeliveries", o->prefix);
-    store_arg(args, o->prefix);
-    store_arg_i(args, store_shard_epoch(s->set.store, o->shard));
-    store_arg_i(args, now);
-    store_arg_i(args, now + s->set.timeout_ms * US_PER_MS + LEASE_SLACK_US);
-    store_arg_i(args, free_places < CLAIM_MAX ? free_places : CLAIM_MAX);
-    post_add_rooms(s, args);
-    s->claiming = o;
-    o->claim_call = store_eval(s->set.store, &script_deliveries_claim, args, on_claimed, o);
-}
-
-void outbox_claim(struct outbox *o)
-{
-    o->wants_claim = true;
-    outbox_claim_next(o->sender);
-}
-
 /* ---- start ---- */
 
 static void on_released(void *owner, redisReply *reply, const struct err *err)
 {
-    (void)reply;
     struct outbox *o = owner;
     o->release_call = NULL;
-    if (err != NULL) {
+    if (err == NULL) {
+        outbox_note_parked(o, reply);
+    } else {
         LOG_DEBUG("deliveries under way wait for the end of their leases", "shard=%u error=%s",
             o->shard, LOG_Q(err->msg));
     }
@@ -373,15 +318,24 @@ void outbox_stop(struct outbox *o)
     store_cancel(STEAL(o->release_call));
     store_cancel(STEAL(o->pump_call));
     store_cancel(STEAL(o->rev_call));
-    store_cancel(STEAL(o->claim_call));
-    if (o->sender->claiming == o) {
-        o->sender->claiming = NULL;
-    }
+    store_cancel(o->claim_call);
+    outbox_claim_ended(o);
+    store_cancel(STEAL(o->done_call));
+    timer_stop(&o->done_retry);
+    json_decref(STEAL(o->news));
+    json_decref(STEAL(o->news_saving));
     timer_stop(&o->pump_retry);
     timer_stop(&o->claim_timer);
     json_decref(STEAL(o->events));
     free(STEAL(o->newest));
     free(STEAL(o->cursor));
-    o->waits_for_subscriptions = o->wants_claim = o->has_parked = o->pump_again = false;
+    o->waits_for_subscriptions = o->wants_claim = o->pump_again = false;
+    struct map_iter it = {0};
+    const char *id;
+    void *channel;
+    while (map_next(o->parked, &it, &id, &channel)) {
+        ((struct channel *)channel)->parked_in--;
+        map_remove(o->parked, id);
+    }
     o->waiting = 0;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attempt at one delivery: sign, POST, judge the answer, record it. 2xx is success; 410
- * disables the subscription; anything else is tried again by the schedule below until it ends.
+ * One attempt at one delivery: sign, POST, judge the answer. What answers mean is in retry.c, what
+ * they say about the endpoint in endpoint.c; results.c writes it down.
  */
-#include <curl/curl.h>
+#include "webhooks/post.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -17,278 +17,348 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "webhooks/attempt.h"
 #include "webhooks/egress.h"
-#include "webhooks/sender.h"
-#include "webhooks/subscriptions.h"
-#include "webhooks_scripts.h"
+#include "webhooks/news.h"
 
-#define PER_SUBSCRIPTION 16
-#define OUR_HEADERS 5
+#define OUR_HEADERS 7
 #define PHASE_TIMEOUT_MS 5000 /* each of: name, TCP, TLS */
 #define ANSWER_MAX (16 * 1024)
-#define ERROR_MAX 300
-#define RETRY_AFTER_MAX_S (24 * 3600)
-#define SAVE_RETRY_MS 500
+#define RETRY_AFTER_MAX_MS (INT64_C(24) * 3600 * 1000)
+#define STALL_MS 1000
+#define HEALTH_SAVE_MS 2000
 
-struct post {
-    struct outbox *outbox;
-    struct post *prev, *next;
-    struct http_call *call;
-    struct store_call *save_call;
-    struct timer save_retry;
-    char *delivery, *subscription, *type, *run;
-    char *body; /* until it is sent */
-    char *url;  /* where it was sent to */
-    char *content_type;
-    json_t *headers; /* array of "name: value" that go with it; or NULL */
-    int64_t made;    /* attempts before this one */
-    bool is_counted; /* in its subscription's in_flight */
-    bool is_waiting; /* for an earlier event of its run to be tried */
-    /* how it ended */
-    const char *state;
-    int64_t next_us;
-    int status;
-    int64_t duration_ms;
-    char error[ERROR_MAX];
-};
-
-/* About three days in all, as Standard Webhooks advises. */
-static const int64_t schedule_s[] = {
-    5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
-
-int64_t post_backoff_ms(int64_t made)
+void post_list_add(struct post_list *list, struct post *post)
 {
-    if (made < 1 || (size_t)made > ARRAY_LEN(schedule_s)) {
-        return made < 1 ? 0 : -1;
-    }
-    int64_t base = schedule_s[made - 1] * 1000;
-    uint32_t r;
-    random_bytes(&r, sizeof r);
-    return base - base / 10 + (int64_t)(r % (uint32_t)(base / 5 + 1));
+    post->prev = list->last;
+    post->next = NULL;
+    *(list->last != NULL ? &list->last->next : &list->first) = post;
+    list->last = post;
 }
 
-static void post_free(struct post *a)
+void post_list_remove(struct post_list *list, struct post *post)
 {
-    struct sender *s = a->outbox->sender;
-    if (a->prev != NULL) {
-        a->prev->next = a->next;
+    *(post->prev != NULL ? &post->prev->next : &list->first) = post->next;
+    *(post->next != NULL ? &post->next->prev : &list->last) = post->prev;
+    post->prev = post->next = NULL;
+}
+
+static struct sender *sender_of(const struct post *post)
+{
+    return post->outbox->sender;
+}
+
+static const struct subscription *subscription_of(const struct post *post)
+{
+    return map_get(sender_of(post)->subscriptions, post->channel->id);
+}
+
+/* ---- from one state to the next ---- */
+
+static void stop_sending(struct post *post)
+{
+    struct sender *s = sender_of(post);
+    post_list_remove(post->is_stalled ? &s->stalled_posts : &s->sending, post);
+    *(post->is_stalled ? &s->stalled : &s->in_flight) -= 1;
+}
+
+static void leave_state(struct post *post)
+{
+    switch (post->state) {
+    case POST_STATE_WAITING:
+        break;
+    case POST_STATE_READY:
+        post_list_remove(&post->channel->ready, post);
+        break;
+    case POST_STATE_SENDING:
+        stop_sending(post);
+        break;
+    case POST_STATE_ENDED:
+        return;
+    }
+    post->channel->endpoint.held--;
+}
+
+void post_free(struct post *post)
+{
+    struct sender *s = sender_of(post);
+    struct channel *c = post->channel;
+    if (c != NULL) {
+        if (post->state == POST_STATE_SENDING) {
+            endpoint_undecided(&c->endpoint, clock_now_us(), post->is_probe);
+        }
+        leave_state(post);
+        channel_leave_line(c, post, false);
+        channel_forget(c);
+    }
+    map_take(s->posts, post->delivery);
+    post->outbox->posts--;
+    http_call_cancel(post->call);
+    free(post->delivery);
+    free(post->event);
+    free(post->type);
+    free(post->run);
+    free(post->sequence);
+    free(post->body);
+    free(post->url);
+    free(post->content_type);
+    json_decref(post->headers);
+    free(post->attempt);
+    free(post);
+}
+
+/* Its outcome is known. */
+static void post_end(struct post *post)
+{
+    struct channel *c = post->channel;
+    leave_state(post);
+    post->state = POST_STATE_ENDED;
+    channel_leave_line(c, post, true);
+    outbox_record(post->outbox, post);
+    channel_update(c);
+}
+
+void post_give_back(struct post *post)
+{
+    post->outcome = subscription_of(post) != NULL ? "PARKED" : "GONE";
+    post->next_us = post->due_us;
+    post_end(post);
+}
+
+void post_cancel_all(struct sender *s, const struct outbox *of)
+{
+    struct map_iter it = {0};
+    void *value;
+    while (map_next(s->posts, &it, NULL, &value)) {
+        struct post *post = value;
+        if (of == NULL || post->outbox == of) {
+            if (post->state == POST_STATE_ENDED) {
+                struct outbox *o = post->outbox;
+                post_list_remove(post->is_saving ? &o->saving : &o->results, post);
+            }
+            post_free(post);
+        }
+    }
+}
+
+/* ---- places ---- */
+
+static void arm_stall(struct sender *s)
+{
+    if (s->sending.first != NULL && !timer_is_armed(&s->stall_timer)) {
+        int64_t since_us = clock_mono_us() - s->sending.first->begun_mono_us;
+        int64_t left_ms = STALL_MS - since_us / US_PER_MS;
+        timer_start_ms(&s->stall_timer, left_ms < 1 ? 1 : left_ms);
+    }
+}
+
+void post_on_stall(void *owner)
+{
+    struct sender *s = owner;
+    int64_t before_us = clock_mono_us() - STALL_MS * US_PER_MS;
+    while (s->sending.first != NULL && s->sending.first->begun_mono_us <= before_us) {
+        struct post *post = s->sending.first;
+        stop_sending(post);
+        post->is_stalled = true;
+        s->stalled++;
+        post_list_add(&s->stalled_posts, post);
+    }
+    arm_stall(s);
+    loop_defer(s->set.loop, &s->dispatch, channels_dispatch, s);
+}
+
+/* ---- the outcome ---- */
+
+static void save_health_soon(struct channel *c)
+{
+    struct sender *s = c->sender;
+    c->is_unsaved = true;
+    if (!timer_is_armed(&s->health_timer)) {
+        timer_start_ms(&s->health_timer, HEALTH_SAVE_MS);
+    }
+}
+
+static void succeed(struct post *post, int64_t now_us)
+{
+    struct sender *s = sender_of(post);
+    struct channel *c = post->channel;
+    bool was_failing = c->endpoint.breaker.failures > 0;
+    int64_t since_us = c->endpoint.breaker.since_us;
+    post->outcome = "DELIVERED";
+    s->counts.delivered++;
+    sender_count_lateness(s, now_us - post->created_us);
+    LOG_DEBUG("webhook delivered", "delivery=%s subscription=%s type=%s status=%d ms=%lld",
+        post->delivery, c->id, post->type, post->status, (long long)post->duration_ms);
+    bool has_closed = endpoint_succeeded(&c->endpoint, now_us) == ENDPOINT_CLOSED;
+    if (has_closed && subscription_of(post) != NULL) {
+        LOG_INFO("webhook receiver is back", "subscription=%s", c->id);
+        news_recovered(post->outbox, subscription_of(post), since_us);
+        c->is_unsaved = true;
+        channels_save_health(s);
+    } else if (was_failing) {
+        save_health_soon(c);
+    }
+}
+
+static void give_up(struct post *post)
+{
+    post->outcome = "FAILED";
+    sender_of(post)->counts.dead++;
+    LOG_WARN("webhook given up", "delivery=%s subscription=%s attempts=%lld error=%s",
+        post->delivery, post->channel->id, (long long)post->made + 1, LOG_Q(post->error));
+    news_exhausted(post);
+}
+
+/* When it is tried again, if it is. */
+static void plan(struct post *post, enum retry_lane lane, int64_t at_least_ms, int64_t now_us)
+{
+    const struct sender *s = sender_of(post);
+    const struct channel *c = post->channel;
+    int64_t total_ms = retry_schedule_total_ms(&s->schedule), wait_ms = 0;
+    if (strcmp(post->type, SUBSCRIPTION_PING) == 0) {
+        give_up(post); /* whoever sent it wants to know now, not in three days */
+        return;
+    }
+    if (post->is_probe) {
+        /* It was tried for the sake of all: that uses up nothing of its own, and another one has
+         * its turn next time. */
+        if (now_us - post->created_us > total_ms * US_PER_MS) {
+            give_up(post);
+            return;
+        }
     } else {
-        s->posts = a->next;
-    }
-    if (a->next != NULL) {
-        a->next->prev = a->prev;
-    }
-    http_call_cancel(a->call);
-    store_cancel(a->save_call);
-    timer_done(&a->save_retry);
-    free(a->delivery);
-    free(a->subscription);
-    free(a->type);
-    free(a->run);
-    free(a->body);
-    free(a->url);
-    free(a->content_type);
-    json_decref(a->headers);
-    free(a);
-}
-
-static void post_save(void *owner);
-static void post_begin(struct post *a);
-
-static bool is_same_line(const struct post *a, const struct post *b)
-{
-    return a->made == 0 && b->made == 0 && a->run[0] != '\0' && strcmp(a->run, b->run) == 0 &&
-           strcmp(a->subscription, b->subscription) == 0;
-}
-
-/* The one that came first of those that wait behind `a`: events of a run go out in their order. */
-static struct post *next_in_line(const struct post *a)
-{
-    struct post *found = NULL;
-    for (struct post *b = a->outbox->sender->posts; b != NULL; b = b->next) {
-        if (b->is_waiting && is_same_line(a, b)) {
-            found = b; /* the list has the newest first */
+        wait_ms = retry_next_ms(&s->schedule, lane, &post->step);
+        if (wait_ms < 0) {
+            give_up(post);
+            return;
         }
     }
-    return found;
-}
-
-/* The place is free again: whoever waited for it may look. */
-static void post_ended(struct post *a)
-{
-    struct outbox *o = a->outbox;
-    struct sender *s = o->sender;
-    struct subscription *sub = map_get(s->subscriptions, a->subscription);
-    if (sub != NULL && a->is_counted) {
-        sub->in_flight--;
-    }
-    s->in_flight--;
-    struct post *next = next_in_line(a);
-    post_free(a);
-    if (next != NULL) {
-        post_begin(next);
-    }
-    for (unsigned i = 0; i < s->outbox_count; i++) {
-        s->outboxes[i].wants_claim |= s->outboxes[i].has_parked;
-    }
-    outbox_claim(o);
-}
-
-static void on_saved(void *owner, redisReply *reply, const struct err *err)
-{
-    (void)reply;
-    struct post *a = owner;
-    a->save_call = NULL;
-    FAULT("webhook.done.after");
-    if (err != NULL && (err_is_transient(err) || err->code == ERR_FENCED)) {
-        timer_start_ms(&a->save_retry, SAVE_RETRY_MS);
-        if (err->code == ERR_FENCED) {
-            sender_fenced(a->outbox->sender, a->outbox->shard); /* and it may go with its shard */
-        }
-        return;
-    }
-    if (err != NULL) {
-        LOG_WARN(
-            "delivery result not recorded", "delivery=%s error=%s", a->delivery, LOG_Q(err->msg));
-    }
-    post_ended(a);
-}
-
-static void post_save(void *owner)
-{
-    struct post *a = owner;
-    struct sender *s = a->outbox->sender;
-    struct store_args *args = store_args_new();
-    store_key(args, "%sdeliveries", a->outbox->prefix);
-    store_arg(args, a->outbox->prefix);
-    store_arg_i(args, store_shard_epoch(s->set.store, a->outbox->shard));
-    store_arg(args, a->delivery);
-    store_arg_i(args, clock_now_us());
-    store_arg(args, map_has(s->subscriptions, a->subscription) ? a->state : "DROPPED");
-    store_arg_i(args, a->next_us);
-    store_arg_i(args, a->made + 1);
-    store_arg_i(args, a->status);
-    store_arg(args, a->error);
-    store_arg_i(args, a->duration_ms);
-    store_arg_i(args, s->set.log_max);
-    FAULT("webhook.done.before");
-    a->save_call = store_eval(s->set.store, &script_delivery_done, args, on_saved, a);
-}
-
-/* Seconds or a date; more than a day is taken as a day. */
-static int64_t retry_after_ms(const struct http_reply *reply)
-{
-    const char *text = reply->header(reply, "Retry-After");
-    int64_t seconds = 0;
-    if (text == NULL) {
-        return 0;
-    }
-    if (parse_i64(text, 0, INT64_MAX, "Retry-After", &seconds, NULL) != 0) {
-        time_t at = curl_getdate(text, NULL);
-        seconds = at < 0 ? 0 : (int64_t)at - clock_now_us() / US_PER_S;
-    }
-    seconds = seconds < 0 ? 0 : seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : seconds;
-    return seconds * 1000;
-}
-
-static void post_failed(struct post *a, int64_t at_least_ms)
-{
-    struct sender *s = a->outbox->sender;
-    /* Whoever sent a ping wants to know now, not in three days. */
-    bool is_ping = strcmp(a->type, SUBSCRIPTION_PING) == 0;
-    int64_t wait_ms = is_ping ? -1 : post_backoff_ms(a->made + 1);
-    s->counts.failed_attempts++;
-    if (wait_ms < 0) {
-        a->state = "FAILED";
-        s->counts.dead++;
-        LOG_WARN("webhook given up", "delivery=%s subscription=%s attempts=%lld error=%s",
-            a->delivery, a->subscription, (long long)a->made + 1, LOG_Q(a->error));
-        return;
-    }
-    if (wait_ms < at_least_ms) {
-        wait_ms = at_least_ms;
-    }
-    a->state = "PENDING";
-    a->next_us = clock_now_us() + wait_ms * US_PER_MS;
+    wait_ms = wait_ms < at_least_ms ? at_least_ms : wait_ms;
+    bool is_shut = c->endpoint.breaker.state != BREAKER_CLOSED;
+    post->outcome = is_shut ? "PARKED" : "PENDING";
+    post->next_us = is_shut && !post->is_probe ? post->created_us : now_us + wait_ms * US_PER_MS;
     LOG_INFO("webhook failed, will be tried again",
-        "delivery=%s subscription=%s attempt=%lld in_ms=%lld error=%s", a->delivery,
-        a->subscription, (long long)a->made + 1, (long long)wait_ms, LOG_Q(a->error));
+        "delivery=%s subscription=%s attempt=%lld in_ms=%lld error=%s", post->delivery, c->id,
+        (long long)post->made + 1, (long long)wait_ms, LOG_Q(post->error));
 }
 
-static void post_judge(struct post *a, const struct http_reply *reply)
+/* Tell the endpoint, and do what follows from it. */
+static void blame(struct post *post, int64_t now_us, int64_t pause_ms)
 {
-    struct sender *s = a->outbox->sender;
-    a->status = reply->status;
-    a->duration_ms = (int64_t)(reply->total_s * 1000.0);
-    if (reply->status >= 200 && reply->status < 300) {
-        a->state = "DELIVERED";
-        s->counts.delivered++;
-        LOG_INFO("webhook delivered", "delivery=%s subscription=%s type=%s status=%d ms=%lld",
-            a->delivery, a->subscription, a->type, reply->status, (long long)a->duration_ms);
-        return;
+    struct sender *s = sender_of(post);
+    struct channel *c = post->channel;
+    struct endpoint *e = &c->endpoint;
+    bool was_open = e->breaker.state != BREAKER_CLOSED;
+    enum endpoint_change change = endpoint_failed(
+        e, now_us, endpoint_hash(post->delivery), post->is_probe, pause_ms, post->error);
+    save_health_soon(c);
+    if (change == ENDPOINT_OPENED) {
+        channels_save_health(s);
+        if (!was_open) {
+            s->counts.opened++;
+            LOG_WARN("webhook receiver is not sent to for a while",
+                "subscription=%s failures=%lld error=%s", c->id, (long long)e->breaker.failures,
+                LOG_Q(post->error));
+        }
+        channel_shut(c);
     }
-    snprintf(a->error, sizeof a->error, "the receiver answered %d", reply->status);
-    struct subscription *sub = map_get(s->subscriptions, a->subscription);
-    if (reply->status == 410 && sub != NULL) {
-        subscriptions_disable(s, sub->id, a->url, "the receiver answered 410 Gone");
-        a->state = "FAILED";
-        s->counts.failed_attempts++;
+    struct subscription *sub = map_get(s->subscriptions, c->id);
+    int64_t since_us = e->breaker.failing_since_us;
+    if (sub != NULL && sub->is_enabled && s->set.disable_after_ms > 0 && since_us > 0 &&
+        now_us - since_us >= s->set.disable_after_ms * US_PER_MS) {
+        CLEANUP(cleanup_free)
+        char *why = xasprintf("every attempt of the last %lld hours has failed; the last: %s",
+            (long long)((now_us - since_us) / US_PER_S / 3600), post->error);
+        sender_disable(post->outbox, sub, post->url, why);
+    }
+}
+
+static void fail(struct post *post, struct retry_class class, int64_t now_us, int64_t after_ms)
+{
+    struct sender *s = sender_of(post);
+    struct endpoint *e = &post->channel->endpoint;
+    s->counts.failed_attempts++;
+    if (class.lane == RETRY_LANE_GONE) {
+        struct subscription *sub = map_get(s->subscriptions, post->channel->id);
+        endpoint_undecided(e, now_us, post->is_probe);
+        post->outcome = "FAILED";
         s->counts.dead++;
+        if (sub != NULL) {
+            sender_disable(post->outbox, sub, post->url, "the receiver answered 410 Gone");
+        }
         return;
     }
-    post_failed(a, retry_after_ms(reply));
-}
-
-/* What the egress rules refuse is permanent: walking the schedule would change nothing. */
-static void post_refused(struct post *a)
-{
-    a->state = "FAILED";
-    a->outbox->sender->counts.failed_attempts++;
-    a->outbox->sender->counts.dead++;
-    LOG_WARN("webhook refused", "delivery=%s subscription=%s error=%s", a->delivery,
-        a->subscription, LOG_Q(a->error));
+    if (class.is_endpoint) {
+        blame(post, now_us, class.is_throttle ? after_ms : 0);
+    } else {
+        endpoint_undecided(e, now_us, post->is_probe);
+    }
+    if (class.lane == RETRY_LANE_NEVER) {
+        give_up(post);
+    } else {
+        plan(post, class.lane, after_ms, now_us);
+    }
 }
 
 static void on_answer(void *owner, const struct http_reply *reply, const struct err *err)
 {
-    struct post *a = owner;
-    a->call = NULL;
+    struct post *post = owner;
+    int64_t now_us = clock_now_us();
+    post->call = NULL;
+    post->is_tried = true;
     FAULT("webhook.post.after");
+    post->duration_ms = (clock_mono_us() - post->begun_mono_us) / US_PER_MS;
     if (err == NULL) {
-        post_judge(a, reply);
-    } else {
-        snprintf(a->error, sizeof a->error, "%.*s", ERROR_MAX - 1, err->msg);
-        if (err->code == ERR_DENIED) {
-            post_refused(a);
+        struct retry_class class = retry_classify(reply->status);
+        post->status = reply->status;
+        if (class.lane == RETRY_LANE_NONE) {
+            succeed(post, now_us);
         } else {
-            post_failed(a, 0);
+            snprintf(post->error, sizeof post->error, "the receiver answered %d", reply->status);
+            fail(post, class, now_us,
+                retry_after_ms(reply->header(reply, "Retry-After"), now_us, RETRY_AFTER_MAX_MS));
         }
+    } else {
+        struct retry_class class = retry_classify(0);
+        snprintf(post->error, sizeof post->error, "%.*s", POST_ERROR_MAX - 1, err->msg);
+        if (err->code == ERR_DENIED) {
+            /* Walking the schedule would change nothing. */
+            class = (struct retry_class){.lane = RETRY_LANE_NEVER};
+        }
+        fail(post, class, now_us, 0);
     }
-    post_save(a);
+    post->attempt = attempt_record(post, subscription_of(post), reply);
+    post_end(post);
 }
+
+/* ---- the request ---- */
 
 static int check_address(void *owner, const struct sockaddr *addr, struct err *err)
 {
-    const struct post *a = owner;
-    const struct sender *s = a->outbox->sender;
-    const struct subscription *sub = map_get(s->subscriptions, a->subscription);
-    return sub != NULL ? egress_check_address(s->egress, sub->host, addr, err)
+    struct post *post = owner;
+    const struct subscription *sub = subscription_of(post);
+    attempt_note_address(post, addr);
+    return sub != NULL ? egress_check_address(sender_of(post)->egress, sub->host, addr, err)
                        : err_set(err, ERR_DENIED, "the subscription is gone");
 }
 
-static void post_send(struct post *a, const struct subscription *sub, const char *body)
+static void send_request(struct post *post, const struct subscription *sub)
 {
-    struct sender *s = a->outbox->sender;
-    int64_t now_us = clock_now_us();
-    size_t len = strlen(body);
+    struct sender *s = sender_of(post);
+    size_t len = strlen(post->body);
     CLEANUP(cleanup_free)
-    char *signature = subscription_sign(sub, a->delivery, now_us, body, len);
-    CLEANUP(cleanup_free) char *id_line = xasprintf("webhook-id: %s", a->delivery);
+    char *signature = subscription_sign(sub, post->delivery, post->begun_us, post->body, len);
+    CLEANUP(cleanup_free) char *id_line = xasprintf("webhook-id: %s", post->delivery);
     CLEANUP(cleanup_free)
-    char *time_line = xasprintf("webhook-timestamp: %lld", (long long)(now_us / US_PER_S));
+    char *time_line = xasprintf("webhook-timestamp: %lld", (long long)(post->begun_us / US_PER_S));
     CLEANUP(cleanup_free) char *sign_line = xasprintf("webhook-signature: %s", signature);
-    CLEANUP(cleanup_free) char *type_line = xasprintf("Content-Type: %s", a->content_type);
-    size_t form_count = json_array_size(a->headers), count = 0;
+    CLEANUP(cleanup_free) char *type_line = xasprintf("Content-Type: %s", post->content_type);
+    CLEANUP(cleanup_free)
+    char *attempt_line = xasprintf("webhook-attempt: %lld", (long long)post->made + 1);
+    CLEANUP(cleanup_free)
+    char *sequence_line =
+        post->sequence != NULL ? xasprintf("webhook-sequence: %s", post->sequence) : NULL;
+    size_t form_count = json_array_size(post->headers), count = 0;
     CLEANUP(cleanup_free)
     const char **headers =
         xcalloc(OUR_HEADERS + form_count + sub->header_count + 1, sizeof *headers);
@@ -296,11 +366,15 @@ static void post_send(struct post *a, const struct subscription *sub, const char
     headers[count++] = id_line;
     headers[count++] = time_line;
     headers[count++] = sign_line;
+    headers[count++] = attempt_line;
+    if (sequence_line != NULL) {
+        headers[count++] = sequence_line;
+    }
     if (!subscription_has_header(sub, "User-Agent")) {
         headers[count++] = "User-Agent: rondo/" RONDO_VERSION;
     }
     for (size_t i = 0; i < form_count; i++) {
-        headers[count++] = json_string_value(json_array_get(a->headers, i));
+        headers[count++] = json_string_value(json_array_get(post->headers, i));
     }
     for (size_t i = 0; i < sub->header_count; i++) {
         headers[count++] = sub->headers[i].line;
@@ -309,136 +383,105 @@ static void post_send(struct post *a, const struct subscription *sub, const char
         .method = "POST",
         .url = sub->url,
         .headers = headers,
-        .body = body,
+        .body = post->body,
         .body_len = len,
         .connect_timeout_ms = 3 * (int64_t)PHASE_TIMEOUT_MS,
         .resolve_timeout_ms = PHASE_TIMEOUT_MS,
         .tcp_timeout_ms = PHASE_TIMEOUT_MS,
         .tls_timeout_ms = PHASE_TIMEOUT_MS,
-        .timeout_ms = s->set.timeout_ms,
+        .timeout_ms = sub->timeout_ms > 0 ? sub->timeout_ms : s->set.timeout_ms,
         .max_body = ANSWER_MAX,
         .cut_body = true,
-        .fresh_connection = true,
+        .pool_key = sub->id,
         .check_address = check_address,
     };
-    a->url = xstrdup(sub->url);
+    post->url = xstrdup(sub->url);
     FAULT("webhook.post.before");
-    a->call = http_call_start(s->set.http, &spec, on_answer, a);
+    post->call = http_call_start(s->set.http, &spec, on_answer, post);
 }
 
-/* Send it, or say why that cannot be. */
-static void post_begin(struct post *a)
+void post_begin(struct post *post)
 {
-    const struct subscription *sub = map_get(a->outbox->sender->subscriptions, a->subscription);
-    struct err err = ERR_INIT;
-    a->is_waiting = false;
-    if (sub == NULL) {
-        a->state = "DROPPED";
-    } else if (!sub->is_enabled || a->body == NULL) {
-        a->state = "FAILED";
-        snprintf(a->error, sizeof a->error, "%s",
-            sub->is_enabled ? "the delivery has no body" : "the subscription is disabled");
-    } else if (egress_check_url(a->outbox->sender->egress, sub->url, &err) != 0) {
-        /* It was fine when it was made; the operator's rules have changed since. */
-        snprintf(a->error, sizeof a->error, "%.*s", ERROR_MAX - 1, err.msg);
-        post_refused(a);
-    } else {
-        post_send(a, sub, a->body);
-        free(STEAL(a->body)); /* libcurl has its copy */
+    struct sender *s = sender_of(post);
+    struct channel *c = post->channel;
+    const struct subscription *sub = subscription_of(post);
+    if (sub == NULL || !sub->is_enabled) {
+        post_give_back(post);
         return;
     }
-    post_save(a);
+    struct err err = ERR_INIT;
+    if (post->body == NULL) {
+        err_set(&err, ERR_INVALID, "the delivery has no message");
+    } else {
+        /* It was fine when it was made; the operator's rules may have changed since. */
+        (void)egress_check_url(s->egress, sub->url, &err);
+    }
+    if (err.code != ERR_NONE) {
+        snprintf(post->error, sizeof post->error, "%.*s", POST_ERROR_MAX - 1, err.msg);
+        give_up(post);
+        post_end(post);
+        return;
+    }
+    post_list_remove(&c->ready, post);
+    post->state = POST_STATE_SENDING;
+    post->begun_us = clock_now_us();
+    post->begun_mono_us = clock_mono_us();
+    post->is_probe = endpoint_begin(&c->endpoint, post->begun_us);
+    s->in_flight++;
+    post_list_add(&s->sending, post);
+    arm_stall(s);
+    send_request(post, sub);
+    channel_update(c);
 }
 
-static char *field_copy(const redisReply *fields, const char *name)
+/* ---- a claimed delivery ---- */
+
+static char *field_copy(const redisReply *fields, const char *name, const char *fallback)
 {
     const char *text = reply_field(fields, name);
-    return xstrdup(text != NULL ? text : "");
+    return text != NULL || fallback != NULL ? xstrdup(text != NULL ? text : fallback) : NULL;
 }
 
-void post_start(struct outbox *outbox, const char *delivery_id, const redisReply *fields)
+static int64_t field_number(const redisReply *fields, const char *name, int64_t fallback)
 {
-    struct sender *s = outbox->sender;
-    struct post *a = xcalloc(1, sizeof *a);
-    const char *body = reply_field(fields, "body"), *attempts = reply_field(fields, "attempts");
-    const char *content_type = reply_field(fields, "content_type");
+    const char *text = reply_field(fields, name);
+    int64_t number = fallback;
+    if (text != NULL && parse_i64(text, 0, INT64_MAX, name, &number, NULL) != 0) {
+        number = fallback;
+    }
+    return number;
+}
+
+void post_start(struct outbox *o, const char *delivery_id, const redisReply *fields)
+{
+    struct sender *s = o->sender;
+    struct post *post = xcalloc(1, sizeof *post);
+    const char *subscription = reply_field(fields, "subscription");
     const char *headers = reply_field(fields, "headers");
-    a->outbox = outbox;
-    a->delivery = xstrdup(delivery_id);
-    a->subscription = field_copy(fields, "subscription");
-    a->type = field_copy(fields, "type");
-    a->run = field_copy(fields, "run");
-    a->body = body != NULL ? xstrdup(body) : NULL;
-    /* Deliveries of an earlier version of this program have none: they are JSON. */
-    a->content_type = xstrdup(content_type != NULL ? content_type : "application/json");
-    a->headers = headers != NULL ? json_loads(headers, 0, NULL) : NULL;
-    if (attempts != NULL && parse_i64(attempts, 0, 1000, "attempts", &a->made, NULL) != 0) {
-        a->made = 0;
+    post->outbox = o;
+    post->delivery = xstrdup(delivery_id);
+    post->event = field_copy(fields, "event", "");
+    post->type = field_copy(fields, "type", "");
+    post->run = field_copy(fields, "run", "");
+    post->sequence = field_copy(fields, "sequence", NULL);
+    post->body = field_copy(fields, "body", NULL);
+    post->content_type = field_copy(fields, "content_type", "application/json");
+    post->headers = headers != NULL ? json_loads(headers, 0, NULL) : NULL;
+    post->created_us = field_number(fields, "created_us", 0);
+    post->due_us = field_number(fields, "next_us", post->created_us);
+    post->made = field_number(fields, "attempts", 0);
+    post->step = field_number(fields, "step", post->made);
+    map_put(s->posts, post->delivery, post);
+    o->posts++;
+    post->channel = subscription != NULL ? channel_of(s, subscription) : NULL;
+    if (post->channel == NULL) {
+        post->state = POST_STATE_ENDED;
+        post->outcome = "GONE";
+        outbox_record(o, post);
+        return;
     }
-    timer_init(&a->save_retry, s->set.loop, post_save, a);
-    for (const struct post *b = s->posts; b != NULL && !a->is_waiting; b = b->next) {
-        a->is_waiting = is_same_line(a, b);
+    channel_add(post->channel, post);
+    if (subscription_of(post) == NULL) {
+        post_give_back(post);
     }
-    a->next = s->posts;
-    if (a->next != NULL) {
-        a->next->prev = a;
-    }
-    s->posts = a;
-    s->in_flight++;
-    struct subscription *sub = map_get(s->subscriptions, a->subscription);
-    if (sub != NULL) {
-        sub->in_flight++;
-        a->is_counted = true;
-    }
-    if (!a->is_waiting) {
-        post_begin(a);
-    }
-}
-
-bool post_is_running(const struct sender *sender, const char *delivery_id)
-{
-    for (const struct post *a = sender->posts; a != NULL; a = a->next) {
-        if (strcmp(a->delivery, delivery_id) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void post_add_rooms(struct sender *s, struct store_args *args)
-{
-    store_arg_i(args, PER_SUBSCRIPTION);
-    for (const struct post *a = s->posts; a != NULL; a = a->next) {
-        const struct subscription *sub = map_get(s->subscriptions, a->subscription);
-        if (sub != NULL && a->is_counted) { /* the same one again does no harm */
-            store_arg(args, sub->id);
-            store_arg_i(args, PER_SUBSCRIPTION - sub->in_flight);
-        }
-    }
-}
-
-void post_cancel_all(struct sender *sender, const struct outbox *of)
-{
-    struct post *next;
-    for (struct post *a = sender->posts; a != NULL; a = next) {
-        next = a->next;
-        if (of != NULL && a->outbox != of) {
-            continue;
-        }
-        struct subscription *sub = map_get(sender->subscriptions, a->subscription);
-        if (sub != NULL && a->is_counted) {
-            sub->in_flight--;
-        }
-        sender->in_flight--;
-        post_free(a);
-    }
-}
-
-bool post_is_any(const struct outbox *outbox)
-{
-    const struct post *a = outbox->sender->posts;
-    while (a != NULL && a->outbox != outbox) {
-        a = a->next;
-    }
-    return a != NULL;
 }

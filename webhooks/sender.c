@@ -15,12 +15,25 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "webhooks/egress.h"
+#include "webhooks/news.h"
+#include "webhooks/post.h"
 #include "webhooks/request.h"
 #include "webhooks/subscriptions.h"
+
+#define RETRIES_DEFAULT "5s,30s,2m,10m,30m,2h,5h,10h,14h,20h,24h"
+#define PENDING_DEFAULT 10000
+#define BYTES_DEFAULT (INT64_C(64) << 20)
+#define ALL_BYTES_DEFAULT (INT64_C(512) << 20)
+#define AGE_DEFAULT_MS (INT64_C(30) * 86400 * 1000)
 
 static void free_subscription(void *s)
 {
     subscription_free(s);
+}
+
+static void free_json(void *value)
+{
+    json_decref(value);
 }
 
 static void outbox_timer_pump(void *owner)
@@ -33,6 +46,11 @@ static void outbox_timer_claim(void *owner)
     outbox_claim(owner);
 }
 
+static void set_default(int64_t *setting, int64_t usual)
+{
+    *setting = *setting > 0 ? *setting : usual;
+}
+
 struct sender *sender_new(const struct sender_settings *settings, struct err *err)
 {
     struct egress_settings rules = {
@@ -41,15 +59,31 @@ struct sender *sender_new(const struct sender_settings *settings, struct err *er
         .ports = settings->ports,
         .https_only = settings->https_only,
     };
+    struct retry_schedule schedule;
+    const char *retries = settings->retries != NULL ? settings->retries : RETRIES_DEFAULT;
+    if (retry_schedule_parse(retries, &schedule, err) != 0) {
+        return NULL;
+    }
     struct egress *egress = egress_new(&rules, err);
     if (egress == NULL) {
         return NULL;
     }
     struct sender *s = xcalloc(1, sizeof *s);
     s->set = *settings;
+    s->schedule = schedule;
+    set_default(&s->set.pending_max, PENDING_DEFAULT);
+    set_default(&s->set.pending_bytes, BYTES_DEFAULT);
+    set_default(&s->set.pending_all_bytes, ALL_BYTES_DEFAULT);
+    set_default(&s->set.log_bytes, ALL_BYTES_DEFAULT);
+    set_default(&s->set.log_age_ms, AGE_DEFAULT_MS);
     s->egress = egress;
     s->subscriptions = map_new(free_subscription);
     timer_init(&s->expiry, settings->loop, subscriptions_expire, s);
+    s->channels = map_new(channel_free);
+    s->posts = map_new(NULL);
+    s->disabling = map_new(free_json);
+    timer_init(&s->stall_timer, settings->loop, post_on_stall, s);
+    timer_init(&s->health_timer, settings->loop, channels_save_health, s);
     s->outbox_count = store_shards(settings->store);
     s->outboxes = xcalloc(s->outbox_count, sizeof *s->outboxes);
     for (unsigned i = 0; i < s->outbox_count; i++) {
@@ -59,6 +93,8 @@ struct sender *sender_new(const struct sender_settings *settings, struct err *er
         o->prefix = store_shard_prefix(settings->store, i);
         timer_init(&o->pump_retry, settings->loop, outbox_timer_pump, o);
         timer_init(&o->claim_timer, settings->loop, outbox_timer_claim, o);
+        outbox_results_init(o);
+        o->parked = map_new(NULL);
     }
     return s;
 }
@@ -69,6 +105,35 @@ static void sender_started(struct sender *s, const struct err *err)
     s->started = NULL;
     if (started != NULL) {
         started(s->started_owner, err);
+    }
+}
+
+void sender_disable(struct outbox *o, struct subscription *sub, const char *url, const char *why)
+{
+    struct sender *s = o->sender;
+    if (!sub->is_enabled || strcmp(sub->url, url) != 0) {
+        return;
+    }
+    s->counts.disabled++;
+    news_disabled(o, sub, why);
+    sub->is_enabled = false;
+    map_put(
+        s->disabling, sub->id, json_pack("{s:s,s:s,s:s}", "id", sub->id, "url", url, "why", why));
+    channels_sync(s);
+}
+
+void sender_write_disabled(struct sender *s)
+{
+    struct map_iter it = {0};
+    const char *id;
+    void *value;
+    while (map_next(s->disabling, &it, &id, &value)) {
+        CLEANUP(json_decrefp) json_t *what = map_take(s->disabling, id);
+        struct subscription *sub = map_get(s->subscriptions, jget_str(what, "id", ""));
+        if (sub != NULL) {
+            sub->is_enabled = true; /* for the URL that it has by now */
+            subscriptions_disable(s, sub->id, jget_str(what, "url", ""), jget_str(what, "why", ""));
+        }
     }
 }
 
@@ -95,6 +160,10 @@ static int take_subscription(
         return 0;
     }
     subscriptions_carry_over(sub, before);
+    const json_t *disabling = map_get(s->disabling, sub->id);
+    if (disabling != NULL && strcmp(jget_str(disabling, "url", ""), sub->url) == 0) {
+        sub->is_enabled = false;
+    }
     map_put(s->subscriptions, sub->id, sub);
     return 0;
 }
@@ -135,6 +204,7 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
     map_free(old);
     s->rev = s->loading_rev;
     subscriptions_await_expiry(s);
+    channels_sync(s);
     sender_requests_go(s);
     bool is_first = !s->is_running;
     s->is_running = true;
@@ -161,6 +231,16 @@ static void on_rev(void *owner, redisReply *reply, const struct err *err)
     s->loading_rev = err == NULL ? reply_int(reply, 0) : -1;
 }
 
+/* Of the endpoints that are not well; comes after the subscriptions. */
+static void on_health(void *owner, redisReply *reply, const struct err *err)
+{
+    struct sender *s = owner;
+    s->health_call = NULL;
+    for (size_t i = 1; err == NULL && i < reply->elements; i += 2) {
+        channel_restore(s, reply_str(reply->element[i - 1]), reply_str(reply->element[i]));
+    }
+}
+
 void sender_reload(struct sender *s)
 {
     const char *prefix = store_catalog_prefix(s->set.store);
@@ -175,6 +255,9 @@ void sender_start(struct sender *s, void (*done)(void *owner, const struct err *
     s->started = done;
     s->started_owner = owner;
     sender_reload(s);
+    store_cancel(s->health_call);
+    s->health_call = store_cmd(s->set.store, on_health, s, "HGETALL %ssubscription_health",
+        store_catalog_prefix(s->set.store));
 }
 
 void sender_shard_start(struct sender *s, unsigned shard)
@@ -195,7 +278,7 @@ void sender_shard_hold(struct sender *s, unsigned shard)
 bool sender_shard_is_idle(const struct sender *s, unsigned shard)
 {
     const struct outbox *o = &s->outboxes[shard];
-    return o->pump_call == NULL && o->claim_call == NULL && !post_is_any(o);
+    return o->pump_call == NULL && o->claim_call == NULL && o->posts == 0;
 }
 
 void sender_shard_stop(struct sender *s, unsigned shard)
@@ -203,15 +286,9 @@ void sender_shard_stop(struct sender *s, unsigned shard)
     struct outbox *o = &s->outboxes[shard];
     o->is_ours = o->is_held = false;
     post_cancel_all(s, o);
-    bool was_claiming = s->claiming == o;
     outbox_stop(o);
     /* Whoever waited for the places, or for this claim, may look. */
-    for (unsigned i = 0; i < s->outbox_count; i++) {
-        s->outboxes[i].wants_claim |= s->outboxes[i].has_parked;
-    }
-    if (was_claiming && s->is_running) {
-        outbox_claim_next(s);
-    }
+    loop_defer(s->set.loop, &s->dispatch, channels_dispatch, s);
 }
 
 void sender_on_fenced(struct sender *s, void (*fn)(void *owner, unsigned shard), void *owner)
@@ -232,8 +309,14 @@ void sender_stop(struct sender *s)
     s->is_running = false;
     store_cancel(STEAL(s->rev_call));
     store_cancel(STEAL(s->load_call));
+    store_cancel(STEAL(s->health_call));
     post_cancel_all(s, NULL);
-    s->claiming = NULL;
+    loop_defer_cancel(s->set.loop, &s->dispatch);
+    timer_stop(&s->stall_timer);
+    if (timer_is_armed(&s->health_timer)) {
+        timer_stop(&s->health_timer);
+        channels_save_health(s);
+    }
     for (unsigned i = 0; i < s->outbox_count; i++) {
         outbox_stop(&s->outboxes[i]);
     }
@@ -253,8 +336,16 @@ void sender_free(struct sender *s)
     for (unsigned i = 0; i < s->outbox_count; i++) {
         timer_done(&s->outboxes[i].pump_retry);
         timer_done(&s->outboxes[i].claim_timer);
+        timer_done(&s->outboxes[i].done_retry);
+        map_free(s->outboxes[i].parked);
     }
+    map_free(s->channels);
+    loop_defer_cancel(s->set.loop, &s->dispatch);
+    timer_done(&s->stall_timer);
+    timer_done(&s->health_timer);
     free(s->outboxes);
+    map_free(s->posts);
+    map_free(s->disabling);
     map_free(s->subscriptions);
     egress_free(s->egress);
     free(s);
@@ -272,10 +363,29 @@ void sender_wake(struct sender *s, unsigned shard)
     }
 }
 
+void sender_count_lateness(struct sender *s, int64_t us)
+{
+    static const int64_t bounds_ms[SENDER_LATENESS_BUCKETS - 1] = {
+        5, 10, 25, 50, 100, 250, 500, 1000, 5000, 30000, 300000};
+    size_t i = 0;
+    us = us < 0 ? 0 : us;
+    while (i < SENDER_LATENESS_BUCKETS - 1 && us > bounds_ms[i] * US_PER_MS) {
+        i++;
+    }
+    s->counts.lateness_buckets[i]++;
+    s->counts.lateness_sum_s += (double)us / 1e6;
+}
+
 void sender_counts(const struct sender *s, struct sender_counts *out)
 {
     *out = s->counts;
     out->pending = 0;
+    out->in_flight = s->in_flight + s->stalled;
+    struct map_iter it = {0};
+    void *value;
+    while (map_next(s->channels, &it, NULL, &value)) {
+        out->open += ((const struct channel *)value)->endpoint.breaker.state != BREAKER_CLOSED;
+    }
     for (unsigned i = 0; i < s->outbox_count; i++) {
         out->pending += s->outboxes[i].waiting;
     }

@@ -69,7 +69,6 @@ struct subscription {
     int64_t created_us;
     int64_t rev;           /* of the record: each change makes it one more */
     bool is_stale;         /* its record has expired secrets, or they are not sealed as of now */
-    int in_flight;         /* sender's: attempts under way */
     int64_t filter_errors; /* subscription_errors.c: not yet in Redis */
     char *filter_error;    /* the last of them, or NULL */
 };

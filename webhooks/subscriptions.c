@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "webhooks/channel.h"
 #include "webhooks/request.h"
 #include "webhooks/sender.h"
 #include "webhooks/subscriptions.h"
@@ -61,7 +62,6 @@ struct store_call *subscriptions_write(struct sender *s, const struct subscripti
 void subscriptions_carry_over(struct subscription *sub, const struct subscription *before)
 {
     if (before != NULL) {
-        sub->in_flight = before->in_flight;
         sub->filter_errors = before->filter_errors;
         sub->filter_error = before->filter_error != NULL ? xstrdup(before->filter_error) : NULL;
     }
@@ -80,6 +80,7 @@ void subscriptions_take(struct sender *s, struct subscription *sub, int64_t rev)
     const struct subscription *before = map_get(s->subscriptions, sub->id);
     subscriptions_carry_over(sub, before);
     map_put(s->subscriptions, sub->id, sub);
+    channels_sync(s);
     took_rev(s, rev);
     subscriptions_await_expiry(s);
 }
@@ -122,13 +123,20 @@ void subscription_create(struct sender *s, const json_t *body, webhook_json_fn *
     part->call = subscriptions_write(s, r->subscription, "", on_created, part);
 }
 
+static json_t *with_health(const struct sender *s, const struct subscription *sub)
+{
+    json_t *out = subscription_shown(sub);
+    json_object_set_new(out, "health", channel_health(s, sub->id));
+    return out;
+}
+
 static void get_go(struct request *r)
 {
     const struct subscription *sub = map_get(r->sender->subscriptions, r->id);
     if (sub == NULL) {
         err_set(&r->err, ERR_NOT_FOUND, "subscription %.64s does not exist", r->id);
     } else {
-        r->rows = subscription_shown(sub);
+        r->rows = with_health(r->sender, sub);
         subscriptions_show_errors(r);
         return;
     }
@@ -191,7 +199,7 @@ static void all_go(struct request *r)
     qsort(all, n, sizeof *all, by_created);
     json_t *rows = json_array();
     for (; i < n && i < r->max; i++) {
-        json_array_append_new(rows, subscription_shown(all[i]));
+        json_array_append_new(rows, with_health(s, all[i]));
     }
     r->rows = json_pack(
         "{s:o,s:I}", "subscriptions", rows, "total_size", (json_int_t)map_count(s->subscriptions));
@@ -212,17 +220,6 @@ void subscription_all(
     request_begin(r, all_go);
 }
 
-static void drop_deliveries(struct sender *s, const char *id)
-{
-    for (unsigned i = 0; i < s->outbox_count; i++) {
-        struct store_args *args = store_args_new();
-        store_key(args, "%sdeliveries", s->outboxes[i].prefix);
-        store_arg(args, s->outboxes[i].prefix);
-        store_arg(args, id);
-        store_eval(s->set.store, &script_deliveries_drop, args, NULL, NULL);
-    }
-}
-
 static void on_deleted(void *owner, redisReply *reply, const struct err *err)
 {
     struct part *part = owner;
@@ -237,7 +234,10 @@ static void on_deleted(void *owner, redisReply *reply, const struct err *err)
         map_remove(r->sender->subscriptions, r->id);
         took_rev(r->sender, reply_int(reply, 0));
         subscriptions_forget_errors(r->sender, r->id);
-        drop_deliveries(r->sender, r->id);
+        channels_sync(r->sender);
+        for (unsigned i = 0; i < r->sender->outbox_count; i++) {
+            outbox_drop(&r->sender->outboxes[i], r->id);
+        }
         r->rows = json_object();
     }
     request_end(r);

@@ -27,8 +27,12 @@ struct http_reply {
     bool body_cut;    /* max_body was reached and cut_body was set */
     /* First value of a response header, or NULL. Valid during the callback. */
     const char *(*header)(const struct http_reply *reply, const char *name);
+    /* All of them, in turn: *at is NULL at first; false: that was the last. Valid as above. */
+    bool (*next_header)(const struct http_reply *reply, void **at, const char **name,
+        const char **value);
     void *ctx_;
-    double total_s, dns_s, connect_s, tls_s;
+    double total_s, dns_s, connect_s, tls_s, first_byte_s; /* each since the start */
+    bool is_reused;   /* the connection was there already */
     const char *peer; /* address connected to */
 };
 

@@ -37,8 +37,14 @@ struct sender_settings {
     const char *public_url;     /* named in messages, no slash at its end; NULL: nobody knows it */
     const char *namespace_;     /* of the pods, told with each event; NULL: there are none */
     int64_t timeout_ms;         /* per attempt */
-    int64_t max_in_flight;
-    int64_t log_max;            /* finished deliveries kept per subscription */
+    int64_t max_in_flight;      /* attempts, of all subscriptions together */
+    /* Of these, 0 and NULL stand for the daemon's defaults. */
+    const char *retries;        /* waits between attempts: "5s,30s,2m" */
+    int64_t disable_after_ms;   /* every attempt has failed for so long; 0: never */
+    int64_t pending_max, pending_bytes; /* of one subscription in one shard, waiting */
+    int64_t pending_all_bytes;  /* of all */
+    int64_t log_max;            /* finished deliveries kept per subscription and shard */
+    int64_t log_age_ms, log_bytes; /* of all */
     int64_t max_subscriptions;  /* 0: 10,000 */
 };
 struct sender *sender_new(const struct sender_settings *settings, struct err *err);
@@ -107,11 +113,22 @@ void subscription_ping(
 void delivery_all(struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done,
     void *owner);
 
+/* From the event to the receiver's 2xx: up to 5, 10, 25, 50, 100, 250, 500 ms, 1, 5, 30, 300 s, more. */
+#define SENDER_LATENESS_BUCKETS 12
 struct sender_counts {
-    int64_t delivered, failed_attempts, dead, pending;
+    int64_t delivered, failed_attempts, dead, dropped, disabled; /* since the start */
+    int64_t opened;             /* circuit breakers, how often */
+    int64_t redelivered;        /* asked for again */
     int64_t filter_errors; /* events whose filter could not be evaluated, for each subscription */
+    int64_t pending, in_flight; /* now */
+    int64_t open;               /* endpoints that are not sent to just now */
+    int64_t lateness_buckets[SENDER_LATENESS_BUCKETS];
+    double lateness_sum_s;
 };
 void sender_counts(const struct sender *s, struct sender_counts *out);
+/* Of each subscription {"state","consecutive_failures","in_flight",...}, by id; NULL if there are more
+ * than that. New reference. */
+json_t *sender_health(const struct sender *s, size_t at_most);
 
 /* ---- Git pushes in ---- */
 

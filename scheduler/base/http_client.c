@@ -78,6 +78,18 @@ static const char *reply_header(const struct http_reply *reply, const char *name
     return header->value;
 }
 
+static bool reply_next_header(
+    const struct http_reply *reply, void **at, const char **name, const char **value)
+{
+    struct curl_header *header = curl_easy_nextheader(reply->ctx_, CURLH_HEADER, -1, *at);
+    *at = header;
+    if (header != NULL) {
+        *name = header->name;
+        *value = header->value;
+    }
+    return header != NULL;
+}
+
 static double info_seconds(CURL *easy, CURLINFO info)
 {
     curl_off_t us = 0;
@@ -87,21 +99,25 @@ static double info_seconds(CURL *easy, CURLINFO info)
 
 static void call_fill_reply(struct http_call *call, struct http_reply *reply)
 {
-    long status = 0;
+    long status = 0, connects = 0;
     char *peer = NULL;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_PRIMARY_IP, &peer);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
     *reply = (struct http_reply){
         .status = (int)status,
         .body = buf_str(&call->body),
         .body_len = call->body.len,
         .body_cut = call->stop == CALL_STOP_CUT,
         .header = reply_header,
+        .next_header = reply_next_header,
         .ctx_ = call->easy,
         .total_s = info_seconds(call->easy, CURLINFO_TOTAL_TIME_T),
         .dns_s = info_seconds(call->easy, CURLINFO_NAMELOOKUP_TIME_T),
         .connect_s = info_seconds(call->easy, CURLINFO_CONNECT_TIME_T),
         .tls_s = info_seconds(call->easy, CURLINFO_APPCONNECT_TIME_T),
+        .first_byte_s = info_seconds(call->easy, CURLINFO_STARTTRANSFER_TIME_T),
+        .is_reused = connects == 0,
         .peer = peer != NULL ? peer : "",
     };
 }

@@ -355,11 +355,20 @@ class Receiver:
         self.gate.set()
         self.arrived = 0
         self.requests = []
+        self.connections = set()
         self.lock = threading.Lock()
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                receiver.connections.add(self.connection)
+
+            def finish(self):
+                receiver.connections.discard(self.connection)
+                super().finish()
 
             def do_POST(self):  # noqa: N802 (name of the library)
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -435,6 +444,9 @@ class Receiver:
         self.release()
         self.server.shutdown()
         self.server.server_close()
+        for connection in list(self.connections):  # those that were kept open
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.thread.join(5)
 
     def __enter__(self):

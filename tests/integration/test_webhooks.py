@@ -196,7 +196,7 @@ class TestRetries:
             row = wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts") == 1],
                            20, "the first attempt")[0]
             assert row["state"] == "PENDING" and row["status"] == 500 and "500" in row["error"]
-            assert 4.4e6 < row["next_us"] - time.time() * 1e6 + 1e6 < 6.6e6
+            assert 3.9e6 < row["next_us"] - time.time() * 1e6 + 1e6 < 7.1e6
             daemon.move_clock(10)
             wait_for(lambda: receiver.arrived >= 2, 20, "the second attempt")
             receiver.status = 204
@@ -221,7 +221,7 @@ class TestRetries:
             row = wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts") == 1],
                            20, "the first attempt")[0]
             waits_s = row["next_us"] / 1e6 - time.time()
-            assert 0.88 * wait_s - 4 < waits_s < 1.11 * wait_s + 2, waits_s
+            assert 0.78 * wait_s - 4 < waits_s < 1.21 * wait_s + 2, waits_s
 
     def test_gone_disables(self):
         with Receiver(status=410) as receiver, open_daemon() as daemon:
@@ -297,13 +297,19 @@ class TestIsolation:
         with Receiver() as slow, open_daemon() as daemon:
             slow.hold()
             subscription = subscribe(daemon, slow, events=["run.finished"])
+            slow.release()
+            for n in range(20):  # what it gets at once grows with each success
+                daemon.create_run(shell_spec(), f"warm{n}")
+            slow.wait_events(20, "run.finished")
+            slow.hold()
+            slow.arrived = 0
             for n in range(40):
                 daemon.create_run(shell_spec(), f"r{n}")
             wait_for(lambda: slow.arrived >= 16, 20, "sixteen at once")
-            wait_for(lambda: len(deliveries(daemon, subscription)) == 40, 30, "the deliveries")
+            wait_for(lambda: len(deliveries(daemon, subscription)) == 60, 30, "the deliveries")
             assert slow.arrived == 16
             slow.release()
-            slow.wait_events(40, "run.finished", timeout=60)
+            slow.wait_events(60, "run.finished", timeout=60)
             wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 20, "the end")
             assert len(set(ids(slow))) == len(ids(slow)) == len(deliveries(daemon, subscription))
 
@@ -352,7 +358,7 @@ class TestDurability:
             receiver.hold()
             for n in range(10):
                 daemon.create_run(shell_spec(), f"r{n}")
-            wait_for(lambda: receiver.arrived >= 5, 20, "attempts under way")
+            wait_for(lambda: receiver.arrived >= 1, 20, "an attempt under way")
             daemon.stop()
             receiver.release()
             daemon.start()

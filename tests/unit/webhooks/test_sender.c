@@ -226,6 +226,18 @@ static void wait_quiet(struct bench *b)
     }
 }
 
+/* The window of the endpoint grows to all that the subscription may have under way. */
+static void warm_up(struct bench *b)
+{
+    for (int i = 0; i < 20; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("warm-%d", i);
+        put_event(b, run, "run.started");
+    }
+    wait_count(b, 20);
+    wait_quiet(b);
+    b->count = 0;
+}
+
 static int times(const struct bench *b, const char *id)
 {
     int n = 0;
@@ -281,6 +293,7 @@ static void test_places_of_one_subscription(void **state)
     (void)state;
     struct bench b;
     setup_bench(&b);
+    warm_up(&b);
     b.is_held = true;
     for (int i = 0; i < 60; i++) {
         CLEANUP(cleanup_free) char *run = xasprintf("r%d", i);
@@ -289,7 +302,8 @@ static void test_places_of_one_subscription(void **state)
     wait_count(&b, 16);
     harness_pass_ms(&b.h, 50);
     assert_int_equal(b.count, 16);
-    assert_int_equal(harness_cmd(&b.h, "ZCARD rondo:{07}:subscription:%s:parked", b.sub), 44);
+    /* As many again are at hand for when one ends; the rest stays in Redis. */
+    assert_int_equal(harness_cmd(&b.h, "ZCARD rondo:{07}:subscription:%s:parked", b.sub), 28);
     struct sender_counts counts;
     sender_counts(b.sender, &counts);
     assert_int_equal(counts.pending, 60);
@@ -300,7 +314,7 @@ static void test_places_of_one_subscription(void **state)
         assert_int_equal(times(&b, b.got[i].id), 1);
     }
     sender_counts(b.sender, &counts);
-    assert_int_equal(counts.delivered, 60);
+    assert_int_equal(counts.delivered, 80);
     teardown_bench(&b);
 }
 
@@ -399,6 +413,7 @@ static void test_deleted_under_way(void **state)
     (void)state;
     struct bench b;
     setup_bench(&b);
+    warm_up(&b);
     b.is_held = true;
     for (int i = 0; i < 30; i++) {
         CLEANUP(cleanup_free) char *run = xasprintf("r%d", i);
