@@ -4,7 +4,6 @@
 #include "webhooks/egress.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -14,29 +13,15 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "base/util.h"
+#include "webhooks/egress_list.h"
 #include "webhooks/egress_url.h"
-
-#define ENTRIES_MAX 256
-#define ENTRY_TEXT_MAX 300
-
-struct entry {
-    char *host; /* or NULL: the range */
-    bool is_wildcard;
-    struct ip_range range;
-    uint16_t port; /* 0: any */
-};
-
-struct entry_list {
-    struct entry *items;
-    size_t count;
-};
 
 struct port_range {
     uint16_t from, to;
 };
 
 struct egress {
-    struct entry_list allow, deny;
+    struct egress_list allow, deny;
     struct port_range *ports; /* none: all but the bad ones */
     size_t port_count;
     bool https_only;
@@ -80,138 +65,20 @@ static const uint16_t bad_ports[] = {1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23
     563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061,
     6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080};
 
-/* Reading the lists. */
-
-static void lower(char *text)
-{
-    for (; *text != '\0'; text++) {
-        *text = (char)tolower((unsigned char)*text);
-    }
-}
-
-/* Cuts the port off an entry: "host:1", "10.0.0.0/8:1", "[fd00::/8]:1"; "fd00::1" has none. */
-static int entry_split(char *text, char **target_out, uint16_t *port_out)
-{
-    char *port = NULL;
-    *target_out = text;
-    if (text[0] == '[') {
-        char *end = strchr(text, ']');
-        if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
-            return -1;
-        }
-        port = end[1] == ':' ? end + 2 : NULL;
-        *end = '\0';
-        (*target_out)++;
-    } else if (strchr(text, ':') != NULL && strchr(text, ':') == strrchr(text, ':')) {
-        port = strchr(text, ':') + 1;
-        port[-1] = '\0';
-    }
-    int64_t number = 0;
-    if (port != NULL && parse_i64(port, 1, 65535, "port", &number, NULL) != 0) {
-        return -1;
-    }
-    *port_out = (uint16_t)number;
-    return 0;
-}
-
-static int entry_read_host(struct entry *entry, const char *text)
-{
-    bool is_wildcard = str_starts(text, "*.");
-    const char *name = is_wildcard ? text + 2 : text;
-    size_t len = strlen(name);
-    if (len > 1 && name[len - 1] == '.') {
-        len--;
-    }
-    if (len == 0 || name[0] == '.' ||
-        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
-            strlen(name)) {
-        return -1;
-    }
-    entry->is_wildcard = is_wildcard;
-    entry->host = xstrndup(name, len);
-    lower(entry->host);
-    return 0;
-}
-
-static int entry_read(struct entry *entry, const char *setting, const char *text, struct err *err)
-{
-    char copy[ENTRY_TEXT_MAX];
-    char *target;
-    if (strlen(text) >= sizeof copy) {
-        return err_set(err, ERR_INVALID, "%s: an entry is longer than %d characters", setting,
-            ENTRY_TEXT_MAX - 1);
-    }
-    memcpy(copy, text, strlen(text) + 1);
-    if (entry_split(copy, &target, &entry->port) != 0) {
-        return err_set(err, ERR_INVALID,
-            "%s: '%s': the port must be a number from 1 to 65535, and an IPv6 address before it "
-            "in brackets",
-            setting, text);
-    }
-    if (ip_range_parse(target, &entry->range) == 0) {
-        return 0;
-    }
-    if (strchr(target, '/') != NULL) {
-        return err_set(err, ERR_INVALID,
-            "%s: '%s' is not an address range such as 10.1.0.0/16, whose bits after the prefix "
-            "are 0",
-            setting, text);
-    }
-    if (strchr(target, ':') != NULL || entry_read_host(entry, target) != 0) {
-        return err_set(err, ERR_INVALID,
-            "%s: '%s' is neither a host, nor a wildcard such as *.internal, nor an address, nor a "
-            "range such as 10.1.0.0/16",
-            setting, text);
-    }
-    return 0;
-}
-
-/* The next entry of a comma-separated list, without blanks; NULL at the end. */
-static char *list_next(char **rest)
-{
-    char *one;
-    while ((one = strsep(rest, ",")) != NULL) {
-        one += strspn(one, " ");
-        size_t len = strlen(one);
-        while (len > 0 && one[len - 1] == ' ') {
-            one[--len] = '\0';
-        }
-        if (len > 0) {
-            return one;
-        }
-    }
-    return NULL;
-}
-
-static int list_read(
-    struct entry_list *list, const char *setting, const char *text, struct err *err)
-{
-    CLEANUP(cleanup_free) char *copy = xstrdup(text != NULL ? text : "");
-    char *rest = copy, *one;
-    list->items = xcalloc(ENTRIES_MAX, sizeof *list->items);
-    while ((one = list_next(&rest)) != NULL) {
-        if (list->count == ENTRIES_MAX) {
-            return err_set(err, ERR_LIMIT, "%s: more than %d entries", setting, ENTRIES_MAX);
-        }
-        if (entry_read(&list->items[list->count], setting, one, err) != 0) {
-            return -1;
-        }
-        list->count++;
-    }
-    return 0;
-}
+/* Settings. */
 
 static int ports_read(struct egress *e, const char *text, struct err *err)
 {
     CLEANUP(cleanup_free) char *copy = xstrdup(text != NULL ? text : "");
     char *rest = copy, *one;
-    e->ports = xcalloc(ENTRIES_MAX, sizeof *e->ports);
-    while ((one = list_next(&rest)) != NULL) {
+    e->ports = xcalloc(EGRESS_ENTRIES_MAX, sizeof *e->ports);
+    while ((one = egress_list_next(&rest)) != NULL) {
         CLEANUP(cleanup_free) char *from_text = xstrndup(one, strcspn(one, "-"));
         const char *dash = strchr(one, '-');
         int64_t from, to;
-        if (e->port_count == ENTRIES_MAX) {
-            return err_set(err, ERR_LIMIT, "webhook-ports: more than %d entries", ENTRIES_MAX);
+        if (e->port_count == EGRESS_ENTRIES_MAX) {
+            return err_set(
+                err, ERR_LIMIT, "webhook-ports: more than %d entries", EGRESS_ENTRIES_MAX);
         }
         if (parse_i64(from_text, 1, 65535, "port", &from, NULL) != 0 ||
             parse_i64(dash != NULL ? dash + 1 : from_text, from, 65535, "port", &to, NULL) != 0) {
@@ -229,8 +96,8 @@ struct egress *egress_new(const struct egress_settings *settings, struct err *er
 {
     struct egress *e = xcalloc(1, sizeof *e);
     e->https_only = settings->https_only;
-    if (list_read(&e->allow, "webhook-allow", settings->allow, err) != 0 ||
-        list_read(&e->deny, "webhook-deny", settings->deny, err) != 0 ||
+    if (egress_list_read(&e->allow, "webhook-allow", settings->allow, err) != 0 ||
+        egress_list_read(&e->deny, "webhook-deny", settings->deny, err) != 0 ||
         ports_read(e, settings->ports, err) != 0) {
         egress_free(e);
         return NULL;
@@ -238,21 +105,13 @@ struct egress *egress_new(const struct egress_settings *settings, struct err *er
     return e;
 }
 
-static void list_done(struct entry_list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->items[i].host);
-    }
-    free(list->items);
-}
-
 void egress_free(struct egress *egress)
 {
     if (egress == NULL) {
         return;
     }
-    list_done(&egress->allow);
-    list_done(&egress->deny);
+    egress_list_done(&egress->allow);
+    egress_list_done(&egress->deny);
     free(egress->ports);
     free(egress);
 }
@@ -265,56 +124,15 @@ void egress_set_listener(struct egress *egress, const char *host, uint16_t port)
     egress->own_port = port;
 }
 
-/* Judging. What is asked about: */
-
-struct target {
-    const char *host;    /* or NULL */
-    const struct ip *ip; /* or NULL: not resolved yet */
-    uint16_t port;
-};
-
-static bool host_matches(const struct entry *entry, const char *host)
-{
-    if (!entry->is_wildcard) {
-        return strcmp(entry->host, host) == 0;
-    }
-    size_t len = strlen(host), tail = strlen(entry->host);
-    return len > tail + 1 && host[len - tail - 1] == '.' &&
-           strcmp(host + len - tail, entry->host) == 0;
-}
-
-static bool entry_is_exact(const struct entry *entry)
-{
-    return entry->host != NULL ? !entry->is_wildcard : entry->range.bits == 128;
-}
-
-static bool entry_matches(const struct entry *entry, const struct target *t)
-{
-    if (entry->port != 0 && entry->port != t->port) {
-        return false;
-    }
-    if (entry->host != NULL) {
-        return t->host != NULL && host_matches(entry, t->host);
-    }
-    return t->ip != NULL && ip_range_has(&entry->range, t->ip);
-}
-
-static const struct entry *list_find(const struct entry_list *list, const struct target *t)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (entry_matches(&list->items[i], t)) {
-            return &list->items[i];
-        }
-    }
-    return NULL;
-}
+/* Judging. */
 
 /* Named itself, not only as one of a range or a host's addresses. */
-static bool is_named(const struct egress *e, const struct target *t, bool with_port)
+static bool is_named(const struct egress *e, const struct egress_target *t, bool with_port)
 {
     for (size_t i = 0; i < e->allow.count; i++) {
-        const struct entry *entry = &e->allow.items[i];
-        if (entry_is_exact(entry) && entry_matches(entry, t) && (!with_port || entry->port != 0)) {
+        const struct egress_entry *entry = &e->allow.items[i];
+        if (egress_entry_is_exact(entry) && egress_entry_matches(entry, t) &&
+            (!with_port || entry->port != 0)) {
             return true;
         }
     }
@@ -358,7 +176,7 @@ static bool is_of_this_machine(const struct ip *ip)
     return found;
 }
 
-static bool is_own(const struct egress *e, const struct target *t)
+static bool is_own(const struct egress *e, const struct egress_target *t)
 {
     static const struct ip_range loopback = {{{[10] = 0xff, 0xff, 127}}, 104};
     static const struct ip any6 = {{0}}, any4 = {{[10] = 0xff, 0xff}};
@@ -372,7 +190,7 @@ static bool is_own(const struct egress *e, const struct target *t)
            (ip_range_has(&loopback, t->ip) || is_of_this_machine(t->ip));
 }
 
-static int check_port(const struct egress *e, const struct target *t, enum err_code code,
+static int check_port(const struct egress *e, const struct egress_target *t, enum err_code code,
     const char *place, struct err *err)
 {
     bool is_fine = e->port_count == 0;
@@ -382,7 +200,7 @@ static int check_port(const struct egress *e, const struct target *t, enum err_c
     for (size_t i = 0; i < ARRAY_LEN(bad_ports) && is_fine && e->port_count == 0; i++) {
         is_fine = t->port != bad_ports[i];
     }
-    const struct entry *entry = is_fine ? NULL : list_find(&e->allow, t);
+    const struct egress_entry *entry = is_fine ? NULL : egress_list_find(&e->allow, t);
     if (is_fine || (entry != NULL && entry->port != 0)) {
         return 0;
     }
@@ -392,8 +210,8 @@ static int check_port(const struct egress *e, const struct target *t, enum err_c
         place, t->port, t->port, t->port);
 }
 
-static int refuse(const char *place, enum err_code code, const struct target *t, const char *why,
-    bool may_be_allowed, struct err *err)
+static int refuse(const char *place, enum err_code code, const struct egress_target *t,
+    const char *why, bool may_be_allowed, struct err *err)
 {
     char text[IP_TEXT_MAX] = "";
     if (t->ip != NULL) {
@@ -407,12 +225,12 @@ static int refuse(const char *place, enum err_code code, const struct target *t,
 
 /* Of one address: the target's own, or one embedded in it. */
 static int check_ip(const struct egress *e, const char *place, enum err_code code,
-    const struct target *t, bool is_host_allowed, struct err *err)
+    const struct egress_target *t, bool is_host_allowed, struct err *err)
 {
-    if (list_find(&e->deny, t) != NULL) {
+    if (egress_list_find(&e->deny, t) != NULL) {
         return refuse(place, code, t, "is denied by --webhook-deny", false, err);
     }
-    struct target bare = *t;
+    struct egress_target bare = *t;
     if (t->host != NULL && !is_metadata_host(t->host)) {
         bare.host = NULL; /* an allowed host may not be pointed at these */
     }
@@ -426,7 +244,7 @@ static int check_ip(const struct egress *e, const char *place, enum err_code cod
             t->port);
     }
     const char *special = ip_special(t->ip);
-    if (special == NULL || is_host_allowed || list_find(&e->allow, t) != NULL) {
+    if (special == NULL || is_host_allowed || egress_list_find(&e->allow, t) != NULL) {
         return 0;
     }
     CLEANUP(cleanup_free) char *why = xasprintf("is not a public address (%s)", special);
@@ -434,18 +252,18 @@ static int check_ip(const struct egress *e, const char *place, enum err_code cod
 }
 
 static int check_target(const struct egress *e, const char *place, enum err_code code,
-    const struct target *t, struct err *err)
+    const struct egress_target *t, struct err *err)
 {
     struct ip embedded[IP_EMBEDDED_MAX];
-    struct target bare = *t;
+    struct egress_target bare = *t;
     bare.ip = NULL;
-    bool is_host_allowed = t->host != NULL && list_find(&e->allow, &bare) != NULL;
+    bool is_host_allowed = t->host != NULL && egress_list_find(&e->allow, &bare) != NULL;
     if (check_ip(e, place, code, t, is_host_allowed, err) != 0) {
         return -1;
     }
     size_t count = ip_embedded(t->ip, embedded);
     for (size_t i = 0; i < count; i++) {
-        struct target one = *t;
+        struct egress_target one = *t;
         one.ip = &embedded[i];
         if (check_ip(e, place, code, &one, is_host_allowed, err) != 0) {
             return -1;
@@ -456,11 +274,11 @@ static int check_target(const struct egress *e, const char *place, enum err_code
 
 /* What the name alone says. */
 static int check_host(const struct egress *e, const char *place, enum err_code code,
-    const struct target *t, struct err *err)
+    const struct egress_target *t, struct err *err)
 {
-    struct target bare = *t;
+    struct egress_target bare = *t;
     bare.ip = NULL;
-    if (list_find(&e->deny, &bare) != NULL) {
+    if (egress_list_find(&e->deny, &bare) != NULL) {
         return refuse(place, code, &bare, "is denied by --webhook-deny", false, err);
     }
     if (is_metadata_host(t->host) && !is_named(e, &bare, false)) {
@@ -476,7 +294,7 @@ int egress_check_url(const struct egress *egress, const char *url, struct err *e
     if (egress_url_parse(url, &parts, err) != 0) {
         return -1;
     }
-    struct target t = {parts.host, parts.is_literal ? &parts.ip : NULL, parts.port};
+    struct egress_target t = {parts.host, parts.is_literal ? &parts.ip : NULL, parts.port};
     int rc;
     if (egress->https_only && !parts.is_https) {
         rc = err_set(err, ERR_INVALID, "url: only https may be called (--webhook-https-only)");
@@ -496,7 +314,7 @@ int egress_check_address(
     if (ip_from_sockaddr(addr, &ip) != 0) {
         return err_set(err, ERR_DENIED, "neither an IPv4 nor an IPv6 address");
     }
-    struct target t = {host, &ip, ip_sockaddr_port(addr)};
+    struct egress_target t = {host, &ip, ip_sockaddr_port(addr)};
     if (check_host(egress, "", ERR_DENIED, &t, err) != 0 ||
         check_port(egress, &t, ERR_DENIED, "", err) != 0) {
         return -1;
