@@ -296,6 +296,7 @@ static const char *describe(const struct git_case *c, size_t i)
     return clip(c->pool, text, DESCRIPTION_MAX);
 }
 
+/* The run's doc and its event run.created, as the script wants them. */
 static char *make_doc(const struct git_case *c, size_t i)
 {
     const struct git_finding *f = &c->findings[i];
@@ -313,7 +314,10 @@ static char *make_doc(const struct git_case *c, size_t i)
         .trigger = trigger,
     };
     json_t *doc = run_doc(&req);
-    char *text = jtext(doc);
+    int64_t now_us = clock_now_us();
+    CLEANUP(cleanup_free) char *written = jtext(doc);
+    CLEANUP(cleanup_free) char *event = run_created_event(&req, now_us, now_us);
+    char *text = xasprintf("%s\n%s", written, event);
     json_decref(doc);
     json_decref(trigger);
     return text;

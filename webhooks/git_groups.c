@@ -130,15 +130,34 @@ static void on_reply(void *owner, redisReply *reply, const struct err *err)
     turn_free(t);
 }
 
-static void on_canceled(void *owner, const json_t *record, const struct err *err)
+/* Asking a run to end. Not among the turns: the call cannot be taken back. */
+struct asking {
+    struct engine *engine; /* or NULL */
+    char run_id[ID_LEN + 1];
+};
+
+/* With an error everything else may be gone already; the group still says so: the next look asks
+ * again. */
+static void on_asked(void *owner, const json_t *record, const struct err *err)
 {
     (void)record;
-    char *run_id = owner;
-    if (err != NULL) { /* the group still says so: the next look asks again */
-        LOG_WARN("a run of a group could not be asked to end", "run=%s error=%s", run_id,
+    struct asking *a = owner;
+    if (err != NULL) {
+        LOG_WARN("a run of a group could not be asked to end", "run=%s error=%s", a->run_id,
             LOG_Q(err->msg));
+    } else if (a->engine != NULL) {
+        engine_wake(a->engine, a->run_id);
     }
-    free(run_id);
+    free(a);
+}
+
+static void ask_to_end(const struct git_hooks *h, const char *run_id)
+{
+    struct asking *a = xcalloc(1, sizeof *a);
+    a->engine = h->set.engine;
+    memcpy(a->run_id, run_id, ID_LEN);
+    FAULT("git.cancel.before");
+    run_cancel(h->set.store, run_id, on_asked, a);
 }
 
 static void turn_try(void *owner)
@@ -151,12 +170,7 @@ static void turn_try(void *owner)
         return;
     }
     if (t->kind == TURN_CANCEL) {
-        /* run_cancel() answers to nobody that may be gone; the wake is what matters here. */
-        FAULT("git.cancel.before");
-        run_cancel(store, t->run_id, on_canceled, xstrdup(t->run_id));
-        if (t->hooks->set.engine != NULL) {
-            engine_wake(t->hooks->set.engine, t->run_id);
-        }
+        ask_to_end(t->hooks, t->run_id);
         turn_free(t);
         return;
     }

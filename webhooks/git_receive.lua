@@ -5,7 +5,8 @@
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold or 0, 3 trigger, 4 event, 5 now_us,
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
 --   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand); then of
---   each change: n, verdict (match, ignored, failed), reason, run, experiment, the run's doc, key or
+--   each change: n, verdict (match, ignored, failed), reason, run, experiment, the run's doc and its
+--   event run.created (JSON, a newline between them), key or
 --   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait
 -- Result: of each change {result, run or '-', reason}, then pairs: 'wake' or 'cancel' and a run.
 --@include ../scheduler/base/knock.lua.in
@@ -28,7 +29,7 @@ local function remember(field, value)
 end
 
 local function start(run, experiment, doc)
-    run_put(p, run, experiment, doc, now_text, now_text)
+    run_put(p, run, experiment, doc:match('^[^\n]*'), doc:match('\n(.*)$'), now_text)
     if not is_ours then
         knock(KEYS[1], 'run ' .. run)
     end
