@@ -65,6 +65,9 @@ json_t *client_json(const struct cli *cli, const char *method, const char *path,
 /* A whole list, page by page: new reference to {member: [...]}, or NULL and err. */
 json_t *client_pages(
     const struct cli *cli, const char *path, const char *member, struct err *err);
+/* The first of such a list whose `key` is `name`: new reference; NULL and no err: there is none. */
+json_t *client_find(const struct cli *cli, const char *path, const char *member,
+    const char *key, const char *name, struct err *err);
 /* The reply as text (logs). malloc'd. */
 char *client_text(const struct cli *cli, const char *path, struct err *err);
 /* multipart/form-data with one file in `uploadfile`. */

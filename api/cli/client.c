@@ -153,6 +153,21 @@ json_t *client_pages(const struct cli *cli, const char *path, const char *member
     return json_pack("{s:o}", member, all);
 }
 
+json_t *client_find(const struct cli *cli, const char *path, const char *member, const char *key,
+    const char *name, struct err *err)
+{
+    json_t *list = client_pages(cli, path, member, err), *found = NULL, *item;
+    size_t i;
+    json_array_foreach(json_object_get(list, member), i, item)
+    {
+        if (found == NULL && str_eq(jget_str(item, key, NULL), name)) {
+            found = json_incref(item);
+        }
+    }
+    json_decref(list);
+    return found;
+}
+
 char *client_text(const struct cli *cli, const char *path, struct err *err)
 {
     struct exchange x;

@@ -30,27 +30,6 @@ void cli_print_next_times(const json_t *record)
     }
 }
 
-static json_t *list_all(const struct cli *cli, struct err *err)
-{
-    return client_pages(cli, ROOT, "recurringRuns", err);
-}
-
-static json_t *find_by_name(const struct cli *cli, const char *name, struct err *err)
-{
-    json_t *list = list_all(cli, err), *found = NULL;
-    size_t i;
-    json_t *item;
-    json_array_foreach(json_object_get(list, "recurringRuns"), i, item)
-    {
-        if (str_eq(jget_str(item, "display_name", NULL), name)) {
-            found = json_incref(item);
-            break;
-        }
-    }
-    json_decref(list);
-    return found;
-}
-
 struct add_options {
     const char *cron, *every, *zone, *name, *concurrency, *start, *end, *experiment;
     bool no_catchup, is_disabled, if_missing;
@@ -181,7 +160,7 @@ static int run_add(struct cli *cli, int argc, char **argv)
         goto out;
     }
     if (o.if_missing && o.name != NULL) {
-        record = find_by_name(cli, o.name, &err);
+        record = client_find(cli, ROOT, "recurringRuns", "display_name", o.name, &err);
     }
     if (record == NULL && err.code == ERR_NONE) {
         record = create(cli, &o, argv[0], &err);
@@ -218,7 +197,7 @@ static int run_list(struct cli *cli, int argc, char **argv)
         return CLI_USAGE;
     }
     struct err err = ERR_INIT;
-    json_t *list = list_all(cli, &err);
+    json_t *list = client_pages(cli, ROOT, "recurringRuns", &err);
     if (list == NULL) {
         return cli_fail(CLI_FAILED, &err);
     }

@@ -66,29 +66,53 @@ static int add(struct cli *cli, const char *root, const json_t *body, const char
     return CLI_OK;
 }
 
-static int webhook_add(
-    struct cli *cli, json_t *body, const char *secret, const struct webhook_members *members)
+struct add_options {
+    const char *url, *secret, *scheme;
+    bool is_disabled, if_missing;
+    struct webhook_members members;
+};
+
+static json_t *webhook_create(const struct cli *cli, const struct add_options *o, struct err *err)
 {
-    struct err err = ERR_INIT;
-    if (webhook_members_read(members, body, &err) != 0) {
-        return cli_fail(CLI_USAGE, &err);
+    json_t *body CLEANUP(json_decrefp) =
+        json_pack("{s:s,s:b}", "url", o->url, "enabled", !o->is_disabled);
+    jset_str(body, "scheme", o->scheme);
+    if (webhook_members_read(&o->members, body, err) != 0) {
+        return NULL;
     }
-    if (secret != NULL) {
-        char *text = webhook_secret_text(secret, &err);
+    if (o->secret != NULL) {
+        char *text = webhook_secret_text(o->secret, err);
         if (text == NULL) {
-            return cli_fail(CLI_USAGE, &err);
+            err->code = ERR_INVALID;
+            return NULL;
         }
         jset_str(body, "secret", text);
         secret_text_free(text);
     }
-    json_t *record CLEANUP(json_decrefp) = client_json(cli, "POST", SUBSCRIPTIONS, body, &err);
+    return client_json(cli, "POST", SUBSCRIPTIONS, body, err);
+}
+
+static int webhook_add(struct cli *cli, const struct add_options *o)
+{
+    struct err err = ERR_INIT;
+    json_t *record CLEANUP(json_decrefp) = NULL;
+    bool is_new = false;
+    if (o->if_missing && o->members.name != NULL) {
+        record = client_find(cli, SUBSCRIPTIONS, "subscriptions", "name", o->members.name, &err);
+    }
+    if (record == NULL && err.code == ERR_NONE) {
+        is_new = true;
+        record = webhook_create(cli, o, &err);
+    }
     if (record == NULL) {
         return cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
     }
     if (cli->is_json) {
         cli_print_json(record);
-    } else {
-        printf("subscription %s\n", jget_str(record, "id", ""));
+        return CLI_OK;
+    }
+    printf("subscription %s\n", jget_str(record, "id", ""));
+    if (is_new) {
         webhook_print_secret(record);
     }
     return CLI_OK;
@@ -96,26 +120,26 @@ static int webhook_add(
 
 static int run_webhook_add(struct cli *cli, int argc, char **argv)
 {
-    struct webhook_members members;
-    const char *secret = NULL, *scheme = NULL;
-    bool is_disabled = false;
-    webhook_members_init(&members);
-    struct cli_option options[WEBHOOK_MEMBER_COUNT + 4] = {{"--secret", &secret, NULL, NULL},
-        {"--scheme", &scheme, NULL, NULL}, {"--disabled", NULL, &is_disabled, NULL}};
-    webhook_members_table(&members, options + 3);
+    struct add_options o = {0};
+    webhook_members_init(&o.members);
+    struct cli_option options[WEBHOOK_MEMBER_COUNT + 5] = {{"--secret", &o.secret, NULL, NULL},
+        {"--scheme", &o.scheme, NULL, NULL}, {"--disabled", NULL, &o.is_disabled, NULL},
+        {"--if-missing", NULL, &o.if_missing, NULL}};
+    webhook_members_table(&o.members, options + 4);
     int code = CLI_USAGE;
     if (cli_options(&command_webhook_add, &argc, argv, options, 1, 1) == 0) {
-        json_t *body CLEANUP(json_decrefp) =
-            json_pack("{s:s,s:b}", "url", argv[0], "enabled", !is_disabled);
-        jset_str(body, "scheme", scheme);
-        code = webhook_add(cli, body, secret, &members);
+        o.url = argv[0];
+        code = o.if_missing && o.members.name == NULL
+                   ? cli_usage(&command_webhook_add, "--if-missing needs --name")
+                   : webhook_add(cli, &o);
     }
-    webhook_members_done(&members);
+    webhook_members_done(&o.members);
     return code;
 }
 
 const struct command command_webhook_add = {"webhook add",
-    "URL [--secret whsec_...|@FILE] [--scheme v1|v1a] [--disabled]\n" WEBHOOK_MEMBER_USAGE,
+    "URL [--secret whsec_...|@FILE] [--scheme v1|v1a] [--disabled] "
+    "[--if-missing]\n" WEBHOOK_MEMBER_USAGE,
     "Send events to this address, signed (Standard Webhooks)", run_webhook_add};
 
 static int run_webhook_list(struct cli *cli, int argc, char **argv)

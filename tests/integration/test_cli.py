@@ -413,6 +413,10 @@ class TestWebhooksAndGit:
             shown = webhook("show", one["id"]).stdout
             assert re.search(r"^header names +Authorization, X-B, X-C$", shown, re.M) and "hush" not in shown
             assert re.search(r"^events +run.\*, task.finished$", shown, re.M) and re.search(r"^enabled +no$", shown, re.M)
+            again = webhook("add", receiver.url, "--name", "all", "--if-missing").stdout
+            assert again == f"subscription {one['id']}\n"
+            assert len(as_json("webhook", "list", host=daemon.url)["subscriptions"]) == 1
+            webhook("add", receiver.url, "--if-missing", code=2)
             webhook("ping", one["id"], code=2)  # disabled
             webhook("enable", one["id"])
             webhook("edit", one["id"], "--header", "X-B:", "--clear", "pipelines", "--clear", "filter", "--clear", "format", "--name", "less")

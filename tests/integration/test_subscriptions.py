@@ -3,6 +3,7 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from rondo_testing import ROOT, Daemon, Receiver, shell_spec, wait_for
+from rondo_testing import ROOT, Daemon, Receiver, Redis, shell_spec, wait_for
 
 V1 = "/apis/rondo/v1/subscriptions"
 V2 = "/apis/v2beta1"
@@ -427,6 +428,36 @@ class TestKill:
                  30, "the pings that were stored")
         for one in mortal.get(V1)["subscriptions"]:
             mortal.delete(f"{V1}/{one['id']}")
+
+
+def test_two_daemons(receiver):
+    """What one of them changes holds for the other at once, and so do its counts."""
+    with contextlib.ExitStack() as stack:
+        redis_server = stack.enter_context(Redis())
+        settings = {"executor": "noop", "webhook_allow": "127.0.0.1", "shards": 2}
+        one, two = (stack.enter_context(Daemon(redis=redis_server.url, settings=settings)) for _ in range(2))
+        held = "/apis/rondo/v1/daemons"
+        wait_for(lambda: all(len(d["shards"]) == 1 for d in one.get(held)["daemons"]), 30, "a shard for each")
+        made = one.post(V1, {"url": receiver.url, "events": ["run.finished"]})
+        path = f"{V1}/{made['id']}"
+        rotated = two.post(f"{path}:rotate")
+        for daemon in (one, two):
+            assert daemon.post(f"{path}:ping")["state"] == "DELIVERED"
+        for request in receiver.requests:
+            for secret in (made["secret"], rotated["secret"]):
+                Webhook(secret).verify(request["body"], request["headers"])
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            changes = [pool.submit((one, two)[n % 2].patch, path, {"headers": {f"X-{n}": "v"}}) for n in range(16)]
+            for change in changes:
+                change.result()
+        assert len(one.get(path)["header_names"]) == 16 and one.get(path) == two.get(path)
+        two.patch(path, {"filter": "data.nothing == 1"})
+        for n in range(8):
+            one.create_run(shell_spec(), f"r{n}")
+        wait_for(lambda: one.get(path)["filter_errors"] == 8, 30, "the errors of both")
+        assert one.get(path) == two.get(path)
+        two.delete(path)
+        one.get(path, expect=404)
 
 
 class TestDocs:

@@ -456,6 +456,29 @@ static void test_gone_stays_gone_and_deleted_stays_deleted(void **state)
     teardown_bench(&b);
 }
 
+static void test_ping_where_no_shard_is_ours(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    for (unsigned i = 0; i < store_shards(b.h.store); i++) {
+        sender_shard_stop(b.sender, i);
+    }
+    b.answered = 0;
+    subscription_ping(b.sender, b.sub, -1, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    assert_int_equal(b.err.code, ERR_TRANSIENT);
+    sender_shard_start(b.sender, 7);
+    b.answered = 0;
+    subscription_ping(b.sender, b.sub, -1, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    assert_int_equal(b.err.code, ERR_NONE);
+    assert_string_equal(jget_str(b.record, "state", ""), "DELIVERED");
+    assert_string_equal(jget_str(b.record, "delivery_id", ""), b.got[0].id);
+    assert_true(b.got[0].is_signed);
+    teardown_bench(&b);
+}
+
 static void test_freed_with_requests_under_way(void **state)
 {
     (void)state;
@@ -511,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_fenced),
         cmocka_unit_test(test_deleted_under_way),
         cmocka_unit_test(test_gone_stays_gone_and_deleted_stays_deleted),
+        cmocka_unit_test(test_ping_where_no_shard_is_ours),
         cmocka_unit_test(test_freed_with_requests_under_way),
         cmocka_unit_test(test_unreadable_events_are_passed_over),
     };
