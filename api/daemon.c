@@ -471,6 +471,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .cache_max_entries = set->cache_max_entries,
         .volume_storage_class = set->volume_storage_class,
         .history_max_runs = set->history_max_runs,
+        .history_max_ticks = set->history_max_ticks,
         .history_max_age_ms = set->history_max_age_ms,
         .claim_batch = set->claim_batch,
         .max_fires_per_s = set->max_fires_per_second,

@@ -139,6 +139,8 @@ static const struct option table[] = {
         "Finished runs kept; 0 keeps all."},
     {"history-max-age", OPTION_DURATION, AT(history_max_age_ms), "0", 0, 3650 * DAY_MS, NULL,
         "History", "Finished runs older than this are removed; 0 keeps them."},
+    {"history-max-ticks", OPTION_INT, AT(history_max_ticks), "50", 10, 10000, NULL, "History",
+        "What has become of its ticks: lines that are kept of each recurring run."},
 
     {"webhook-allow", OPTION_LIST, AT(webhook_allow), NULL, 0, 0, NULL, "Webhooks",
         "Hosts (*.example.internal too), addresses and ranges (CIDR), each with a :port or "

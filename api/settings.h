@@ -37,7 +37,7 @@ struct settings {
     char *kubeconfig, *namespace_, *launcher_image, *service_account, *internal_url;
     int64_t pod_start_timeout_ms;
     /* history */
-    int64_t history_max_runs, history_max_age_ms;
+    int64_t history_max_runs, history_max_age_ms, history_max_ticks;
     /* webhooks */
     char *webhook_allow, *webhook_deny, *webhook_ports, *webhook_retries;
     bool webhook_https_only;

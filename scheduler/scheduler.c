@@ -383,6 +383,7 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .host = settings->host,
         .volume_storage_class = settings->volume_storage_class,
         .history_max_runs = settings->history_max_runs,
+        .history_max_ticks = settings->history_max_ticks,
         .history_max_age_ms = settings->history_max_age_ms,
     };
     s->engine = engine_new(&engine);
@@ -392,6 +393,7 @@ struct scheduler *scheduler_new(const struct scheduler_settings *settings)
         .catalog = s->catalog,
         .engine = s->engine,
         .claim_batch = settings->claim_batch,
+        .history_max_ticks = settings->history_max_ticks,
         .max_fires_per_s = settings->max_fires_per_s,
     };
     s->ticker = ticker_new(&ticker);

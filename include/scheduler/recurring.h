@@ -97,7 +97,7 @@ void recurring_edit(struct ticker *t, const char *id, const json_t *changes,
  */
 void recurring_fire(struct ticker *t, const char *id, const char *request_id, const char *overlap,
     recurring_json_fn *done, void *owner);
-/* Its ledger, newest first, at most RUN_LEDGER_MAX: [{"scheduled_us","outcome","generation","at_us",
+/* Its ledger, newest first, at most history-max-ticks: [{"scheduled_us","outcome","generation","at_us",
  * "run_id"?,"detail"?{}}]. */
 void recurring_ticks(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
 void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done, void *owner);
@@ -119,6 +119,7 @@ struct ticker_settings {
     struct store *store;
     struct catalog *catalog;
     struct engine *engine;       /* woken for each new run; may be NULL in benchmarks */
+    int64_t history_max_ticks;   /* lines of a ledger kept; 0: RUN_LEDGER_MAX */
     int64_t max_fires_per_s;     /* ticks that are looked at, all shards together; 0 no limit */
     int64_t claim_batch;         /* ticks per script call, per shard */
 };

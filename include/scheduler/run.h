@@ -100,15 +100,16 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
  */
 void run_born_head(struct buf *out, int64_t created_us, int64_t scheduled_us, int64_t generation,
     const char *recurring_run_id, const char *experiment_id, const char *detail);
-/* Ticks of a recurring run that its ledger keeps. */
+/* Lines that the ledger of a recurring run keeps unless history-max-ticks says otherwise. */
 #define RUN_LEDGER_MAX 50
-/* These, or with count 0 up to `any` of those that are left in the shard. done gets the ids that are
- * there now; left: how many are still to come, in the whole shard. Safe to repeat. */
+/* These, or with count 0 up to `any` of those that are left in the shard. ledger_max: lines kept of
+ * the ledgers they are entered in; 0: RUN_LEDGER_MAX. done gets the ids that are there now; left: how
+ * many are still to come, in the whole shard. Safe to repeat. */
 typedef void run_hatch_fn(void *owner, const struct id *ids, size_t count, int64_t left,
     const struct err *err);
 struct run_hatching;
 struct run_hatching *run_hatch(struct store *store, unsigned shard, const struct id *ids,
-    size_t count, size_t any, run_hatch_fn *done, void *owner);
+    size_t count, size_t any, int64_t ledger_max, run_hatch_fn *done, void *owner);
 void run_hatch_cancel(struct run_hatching *hatching); /* NULL is fine */
 /* Record, with "tasks": [task records] when with_tasks. */
 void run_get(struct store *store, const char *id, bool with_tasks, run_json_fn *done, void *owner);
@@ -167,6 +168,7 @@ struct engine_settings {
     const char *volume_storage_class; /* of createpvc without one; NULL: the cluster decides */
     int64_t forget_after_ms;     /* a saved end is still remembered so long; 0: forgotten at once */
     int64_t history_max_runs;    /* finished runs kept; 0 = all */
+    int64_t history_max_ticks;   /* lines of a ledger kept; 0: RUN_LEDGER_MAX */
     int64_t history_max_age_ms;  /* 0 = for ever */
 };
 struct engine *engine_new(const struct engine_settings *settings);

@@ -30,7 +30,7 @@ struct scheduler_settings {
     bool cache;
     int64_t cache_max_age_ms, cache_max_entries;
     const char *volume_storage_class;
-    int64_t history_max_runs, history_max_age_ms;
+    int64_t history_max_runs, history_max_age_ms, history_max_ticks;
     int64_t claim_batch, max_fires_per_s;
     const char *instance; /* id of this daemon and its data folder; kept over restarts */
     const char *host;     /* its name for people */

@@ -56,13 +56,13 @@ static void on_hatched(void *owner, redisReply *reply, const struct err *err)
 }
 
 struct run_hatching *run_hatch(struct store *store, unsigned shard, const struct id *ids,
-    size_t count, size_t any, run_hatch_fn *done, void *owner)
+    size_t count, size_t any, int64_t ledger_max, run_hatch_fn *done, void *owner)
 {
     const char *prefix = store_shard_prefix(store, shard);
     struct store_args *args = store_args_new();
     store_key(args, "%sborn", prefix);
     store_arg(args, prefix);
-    store_arg_i(args, RUN_LEDGER_MAX);
+    store_arg_i(args, ledger_max > 0 ? ledger_max : RUN_LEDGER_MAX);
     store_arg_i(args, (int64_t)any);
     for (size_t i = 0; i < count; i++) {
         store_arg_b(args, ids[i].text, ID_LEN);

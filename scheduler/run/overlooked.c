@@ -91,7 +91,8 @@ static void overlooked_look(void *owner)
             continue;
         }
         o->pending += 2;
-        o->looks[i].hatching = run_hatch(store, i, NULL, 0, BORN_MAX, on_born, &o->looks[i]);
+        o->looks[i].hatching = run_hatch(
+            store, i, NULL, 0, BORN_MAX, o->engine->set.history_max_ticks, on_born, &o->looks[i]);
         o->looks[i].call = store_cmd(
             store, on_live, &o->looks[i], "ZRANGE %slive 0 -1", store_shard_prefix(store, i));
     }

@@ -79,7 +79,8 @@ static void shard_hatch(struct tick_shard *s)
         s->hatch_wanted = false;
     }
     s->hatching_count = count;
-    s->hatching = run_hatch(s->t->set.store, s->number, s->to_hatch, count, BATCH, on_hatched, s);
+    s->hatching = run_hatch(s->t->set.store, s->number, s->to_hatch, count, BATCH,
+        s->t->set.history_max_ticks, on_hatched, s);
     s->t->hatching++;
 }
 

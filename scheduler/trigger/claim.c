@@ -337,7 +337,7 @@ static void claim_send(struct claim *claim)
     store_arg_i(args, clock_shift_us());
     store_arg_i(args, (int64_t)claim->count);
     store_arg(args, s->prefix);
-    store_arg_i(args, RUN_LEDGER_MAX);
+    store_arg_i(args, s->t->set.history_max_ticks);
     for (size_t i = 0; i < claim->count; i++) {
         store_arg_b(args, claim->ticks[i].e->id.text, ID_LEN);
     }

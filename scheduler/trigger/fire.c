@@ -96,7 +96,8 @@ static void fire_on_reply(void *owner, redisReply *reply, const struct err *err)
     /* Also of one that was there: whoever fired it may have got no further. */
     struct id run_id = {{0}};
     memcpy(run_id.text, asked(op, "run_id"), ID_LEN);
-    op->hatching = run_hatch(t->set.store, shard, &run_id, 1, 0, fire_on_hatched, op);
+    op->hatching = run_hatch(
+        t->set.store, shard, &run_id, 1, 0, t->set.history_max_ticks, fire_on_hatched, op);
 }
 
 /* The run as `born` has it. */

@@ -84,8 +84,9 @@ static void on_found(void *owner, redisReply *reply, const struct err *err)
         recurring_op_finish(op, NULL, err);
         return;
     }
-    op->call = store_cmd(op->t->set.store, on_lines, op, "LRANGE %srr:%s:ticks 0 %d",
-        store_id_prefix(op->t->set.store, op->id.text), op->id.text, RUN_LEDGER_MAX - 1);
+    op->call = store_cmd(op->t->set.store, on_lines, op, "LRANGE %srr:%s:ticks 0 %lld",
+        store_id_prefix(op->t->set.store, op->id.text), op->id.text,
+        (long long)op->t->set.history_max_ticks - 1);
 }
 
 /* Those that fired a moment ago are in the ledger once they have their records. */
@@ -108,6 +109,6 @@ void recurring_ticks(struct ticker *t, const char *id, recurring_json_fn *done, 
     struct recurring_op *op = recurring_op_new(t, done, owner);
     if (recurring_op_id_ok(op, id)) {
         op->hatching = run_hatch(t->set.store, id_shard(op->id.text, t->shard_count), NULL, 0,
-            HATCH_MAX, on_hatched, op);
+            HATCH_MAX, t->set.history_max_ticks, on_hatched, op);
     }
 }

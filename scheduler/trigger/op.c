@@ -133,7 +133,7 @@ void recurring_op_swap(struct recurring_op *op, const struct swap *swap, store_d
     store_arg(args, swap->mark);
     store_arg(args, swap->fails);
     store_arg(args, swap->from_mark);
-    store_arg_i(args, RUN_LEDGER_MAX);
+    store_arg_i(args, op->t->set.history_max_ticks);
     store_arg_i(args, (int64_t)swap->line_count);
     for (size_t i = 0; i < swap->line_count; i++) {
         store_arg(args, swap->lines[i]);

@@ -119,7 +119,7 @@ static void others_start(struct ticker *t, const struct others *what)
     t->others = o;
     /* Those that were created a moment ago count too. */
     o->hatching = run_hatch(t->set.store, id_shard(o->recurring_run_id.text, t->shard_count), NULL,
-        0, HATCH_MAX, on_hatched, o);
+        0, HATCH_MAX, t->set.history_max_ticks, on_hatched, o);
 }
 
 void others_cancel(struct ticker *t, const struct id *recurring_run_id, int64_t limit, bool at_once,

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/secret.h"
 #include "base/util.h"
+#include "scheduler/run.h"
 #include "trigger/op.h"
 #include "trigger/schedule_cache.h"
 
@@ -146,6 +147,9 @@ struct ticker *ticker_new(const struct ticker_settings *settings)
         t->set.claim_batch = 100;
     } else if (t->set.claim_batch > CLAIM_BATCH_MAX) {
         t->set.claim_batch = CLAIM_BATCH_MAX;
+    }
+    if (t->set.history_max_ticks <= 0) {
+        t->set.history_max_ticks = RUN_LEDGER_MAX;
     }
     pace_init(&t->pace, t->set.max_fires_per_s, clock_mono_us());
     t->zones = zones_generation(clock_mono_us());
