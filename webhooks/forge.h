@@ -2,7 +2,7 @@
 /*
  * Incoming messages of the forges: who sends, is it genuine, what does it say. Pure: a request
  * goes in, values in its pool come out. The rules are the forges' own documentation, collected in
- * contrib/docs/git-triggers.md.
+ * contrib/docs/forges.md.
  */
 #ifndef WEBHOOKS_FORGE_H
 #define WEBHOOKS_FORGE_H

@@ -303,6 +303,57 @@ static void test_many_files(void **state)
     buf_done(&body);
 }
 
+/* ---- known answers ---- */
+
+static void test_known_answers(void **state)
+{
+    (void)state;
+    static const char id[] = "msg_p5jXN8AQM9LWM0D4loKWxJek", body[] = "{\"test\": 2432232314}";
+    static const struct {
+        enum forge forge;
+        const char *secret, *header, *value, *id, *body;
+    } rows[] = {
+        {FORGE_GITHUB, "It's a Secret to Everybody", "X-Hub-Signature-256",
+            "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", NULL,
+            "Hello, World!"},
+        /* RFC 4231, case 2 */
+        {FORGE_GITEA, "Jefe", "X-Gitea-Signature",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", NULL,
+            "what do ya want for nothing?"},
+        {FORGE_STANDARD_WEBHOOKS, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "webhook-signature",
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", id, body},
+        {FORGE_STANDARD_WEBHOOKS,
+            "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=", "webhook-signature",
+            "v1,AAAA "
+            "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8E"
+            "M+m7TBAg==",
+            id, body},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(pool_freep) struct pool *pool = pool_new();
+        struct err err = ERR_INIT;
+        struct hook_verified verified;
+        struct hook_source source = {
+            .forge = rows[i].forge, .secrets = {{.text = rows[i].secret}}, .secret_count = 1};
+        json_t *one CLEANUP(json_decrefp) = json_pack(
+            "{s:{s:s},s:s}", "headers", rows[i].header, rows[i].value, "body", rows[i].body);
+        struct http_request *req = hook_request(pool, one);
+        if (rows[i].id != NULL) {
+            http_fields_add(pool, &req->headers, "webhook-id", rows[i].id);
+            http_fields_add(pool, &req->headers, "webhook-timestamp", "1614265330");
+        }
+        if (hook_verify(req, &source, INT64_C(1614265330) * 1000000, &verified, &err) != 0) {
+            fail_msg("%zu: %s", i, err.msg);
+        }
+        assert_string_equal(verified.by, rows[i].header);
+        req->body = "changed";
+        req->body_len = strlen(req->body);
+        assert_int_equal(
+            hook_verify(req, &source, INT64_C(1614265330) * 1000000, &verified, &err), -1);
+        assert_int_equal(err.code, ERR_UNAUTHENTICATED);
+    }
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -334,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_many_refs),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_many_files),
+        cmocka_unit_test(test_known_answers),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_key),
     };
