@@ -140,11 +140,13 @@ static char *subject_id(const struct cdevent *c)
 
 /* ---- links ---- */
 
+/* With tags, though there are none: cdevents/sdk-go makes null of what is absent, and refuses that.
+ */
 static json_t *link_from(const struct cdevent *c, const char *kind, const char *what)
 {
     struct id id;
     id_derive(&id, c->run, what);
-    return json_pack("{s:s,s:{s:s}}", "linkType", kind, "from", "contextId", id.text);
+    return json_pack("{s:s,s:{s:s},s:{}}", "linkType", kind, "from", "contextId", id.text, "tags");
 }
 
 /* The event that announced this run. A push is what triggered it; the others come before it. */
@@ -159,8 +161,8 @@ static json_t *link_from_birth(const struct cdevent *c)
     }
     struct id id;
     id_derive(&id, c->run, "trigger.fired");
-    return json_pack("{s:s,s:s,s:{s:s}}", "linkType", "RELATION", "linkKind", "TRIGGER", "target",
-        "contextId", id.text);
+    return json_pack("{s:s,s:s,s:{s:s},s:{}}", "linkType", "RELATION", "linkKind", "TRIGGER",
+        "target", "contextId", id.text, "tags");
 }
 
 /* What ended was begun by an attempt, if a program ran. */
@@ -280,7 +282,7 @@ static json_t *subject_of(const struct cdevent *c)
     if (c->is_old && c->kind->subject != CD_CUSTOM) {
         jset_str(subject, "type", types[c->kind->subject]);
     } else if (c->is_old) {
-        const char *of = strchr(c->type, '-') + 1;
+        const char *of = c->type + strlen("dev.cdeventsx.");
         json_object_set_new(subject, "type", json_stringn(of, strcspn(of, ".")));
     }
     return subject;

@@ -80,7 +80,8 @@ static void put_structured(json_t *event, json_t *data, struct envelope *out)
     json_object_set_new(event, "datacontenttype", json_string("application/json"));
     json_object_set(event, "data", data);
     out->body = jtext(event);
-    out->content_type = "application/cloudevents+json; charset=UTF-8";
+    /* In small letters, because npm's SDK knows no others. */
+    out->content_type = "application/cloudevents+json; charset=utf-8";
 }
 
 static void put_binary(const json_t *event, const json_t *data, struct envelope *out)

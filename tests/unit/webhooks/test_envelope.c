@@ -30,7 +30,7 @@
 #define SLACK SUBSCRIPTION_FORMAT_SLACK
 #define FULL SUBSCRIPTION_PAYLOAD_FULL
 #define THIN SUBSCRIPTION_PAYLOAD_THIN
-#define CE_TYPE "application/cloudevents+json; charset=UTF-8"
+#define CE_TYPE "application/cloudevents+json; charset=utf-8"
 
 static json_t *event_of(const char *type, const char *data)
 {
@@ -113,7 +113,7 @@ static const struct {
     {"cdevents", CDEVENTS, THIN, NULL, "run.finished", FINISHED, CE_TYPE,
         "{\"data\":{\"context\":{\"chainId\":\"" RUN
         "\",\"id\":\"4f000000-0000-5000-8000-000000000001\",\"links\":[{\"from\":{\"contextId\":"
-        "\"4f341f74-4872-5c15-9bb0-9cdaf21fe3d0\"},\"linkType\":\"END\"}],"
+        "\"4f341f74-4872-5c15-9bb0-9cdaf21fe3d0\"},\"linkType\":\"END\",\"tags\":{}}],"
         "\"source\":\"/apis/v2beta1/runs/" RUN "\",\"specversion\":\"0.5.1\","
         "\"timestamp\":\"2025-11-29T09:33:00.000001Z\","
         "\"type\":\"dev.cdevents.pipelinerun.finished.0.3.0\"},\"customData\":{\"experiment_id\":"
@@ -213,7 +213,7 @@ static void test_said(void **state)
             "\"recurring_run_id\":\"" ART "\",\"reason\":\"\"", "data/context/chainId", "(none)"},
         {"custom events of 0.4", CDEVENTS_0_4, "recurring_run.enabled",
             "\"recurring_run_id\":\"" ART "\",\"reason\":\"\"", "data/subject/type",
-            "recurringrun"},
+            "rondo-recurringrun"},
         {"a type of the future", CDEVENTS, "run.vanished", OF_RUN, "data/context/type",
             "dev.cdeventsx.rondo-run.vanished.1.0.0"},
         {"source of recurring runs", STRUCTURED, "recurring_run.fired",
