@@ -272,6 +272,26 @@ static void show(struct tree *tree, const struct node *node, int depth)
     print_node(tree, node, depth);
 }
 
+/* Of a run that a push has started: what was pushed. */
+static void print_push(const json_t *trigger)
+{
+    const char *message = jget_str(trigger, "message", "");
+    if (strcmp(jget_str(trigger, "kind", ""), "git") != 0) {
+        return;
+    }
+    printf("  %s of ", jget_str(trigger, "event", "push"));
+    cli_print_text(jget_str(trigger, "repository", ""), ERROR_SHOWN);
+    putchar(' ');
+    cli_print_text(jget_str(trigger, "ref", ""), ERROR_SHOWN);
+    printf(" %s by ", jget_str(trigger, "commit", ""));
+    cli_print_text(jget_str(trigger, "actor", "?"), ERROR_SHOWN);
+    if (message[0] != '\0') {
+        fputs(": ", stdout);
+        cli_print_text(message, strcspn(message, "\r\n"));
+    }
+    putchar('\n');
+}
+
 static void print_run(const json_t *record, bool shows_all)
 {
     struct tree tree = {.now_us = clock_now_us(), .shows_all = shows_all};
@@ -285,6 +305,7 @@ static void print_run(const json_t *record, bool shows_all)
         print_error(error);
     }
     putchar('\n');
+    print_push(json_object_get(record, "trigger"));
     size_t i;
     const json_t *notice;
     json_array_foreach(json_object_get(record, "notices"), i, notice)

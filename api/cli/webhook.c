@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rondo webhook and rondo git: subscriptions out, triggers in. */
+/* rondo webhook: subscriptions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,6 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/util.h"
-
-#define TRIGGERS "/apis/rondo/v1/triggers/git"
 
 static int show(struct cli *cli, const char *path, const char *member, const char *const *columns)
 {
@@ -46,23 +44,6 @@ static int delete_one(
         cli_print_json(reply);
     }
     json_decref(reply);
-    return CLI_OK;
-}
-
-static int add(struct cli *cli, const char *root, const json_t *body, const char *what)
-{
-    struct err err = ERR_INIT;
-    json_t *record = client_json(cli, "POST", root, body, &err);
-    if (record == NULL) {
-        return cli_fail(err.code == ERR_INVALID ? CLI_USAGE : CLI_FAILED, &err);
-    }
-    if (cli->is_json) {
-        cli_print_json(record);
-    } else {
-        printf("%s %s\nsecret %s\n(the secret is shown this once)\n", what,
-            jget_str(record, "id", ""), jget_str(record, "secret", ""));
-    }
-    json_decref(record);
     return CLI_OK;
 }
 
@@ -187,74 +168,3 @@ static int run_webhook_deliveries(struct cli *cli, int argc, char **argv)
 
 const struct command command_webhook_deliveries = {"webhook deliveries", "ID",
     "List what was sent to a subscription, newest first", run_webhook_deliveries};
-
-static int run_git_add(struct cli *cli, int argc, char **argv)
-{
-    const char *name = NULL, *branches = NULL, *repository = NULL, *secret = NULL;
-    json_t *pairs = json_array();
-    const struct cli_option options[] = {{"--name", &name, NULL, NULL},
-        {"--branches", &branches, NULL, NULL}, {"--repository", &repository, NULL, NULL},
-        {"--secret", &secret, NULL, NULL}, {"-p", NULL, NULL, pairs}, {NULL, NULL, NULL, NULL}};
-    struct err err = ERR_INIT;
-    int code = CLI_USAGE;
-    json_t *pipeline = NULL, *parameters = NULL, *body = NULL;
-    if (cli_options(&command_git_add, &argc, argv, options, 1, 1) != 0) {
-        goto out;
-    }
-    pipeline = cli_find_pipeline(cli, argv[0], &err);
-    if (pipeline == NULL && err.code == ERR_NONE) {
-        err_set(&err, ERR_NOT_FOUND, "there is no pipeline '%s'; see rondo pipelines", argv[0]);
-    }
-    parameters = pipeline != NULL ? cli_parameters(pairs, NULL, &err) : NULL;
-    if (parameters == NULL) {
-        code = cli_fail(CLI_FAILED, &err);
-        goto out;
-    }
-    const char *key;
-    json_t *value;
-    json_object_foreach(parameters, key, value)
-    {
-        const char *text = json_string_value(value);
-        if (text != NULL && (text[0] == '$' || text[0] == '/')) {
-            json_object_set_new(parameters, key, json_pack("{s:s}", "from", text));
-        }
-    }
-    body = json_pack("{s:s,s:O}", "pipeline_id", jget_str(pipeline, "pipeline_id", ""),
-        "parameters", parameters);
-    jset_str(body, "name", name);
-    jset_str(body, "repository", repository);
-    jset_str(body, "secret", secret);
-    if (branches != NULL) {
-        json_object_set_new(body, "branches", cli_split(branches));
-    }
-    code = add(cli, TRIGGERS, body, "trigger");
-out:
-    json_decref(body);
-    json_decref(parameters);
-    json_decref(pipeline);
-    json_decref(pairs);
-    return code;
-}
-
-const struct command command_git_add = {"git add",
-    "PIPELINE [--branches main,release/**] [--repository OWNER/NAME] [--name NAME]\n"
-    "         [-p commit='$commit']... [--secret TEXT]",
-    "Start a pipeline on pushes; point GitHub's webhook at HOST/hooks/git/ID", run_git_add};
-
-static int run_git_list(struct cli *cli, int argc, char **argv)
-{
-    static const char *const columns[] = {"TRIGGER ID:id", "NAME:name", "REPOSITORY:repository",
-        "BRANCHES:branches", "PIPELINE ID:pipeline_id", "ENABLED:enabled", NULL};
-    return cli_options(&command_git_list, &argc, argv, NULL, 0, 0) != 0
-               ? CLI_USAGE
-               : show(cli, TRIGGERS, "triggers", columns);
-}
-
-const struct command command_git_list = {"git list", "", "List Git triggers", run_git_list};
-
-static int run_git_rm(struct cli *cli, int argc, char **argv)
-{
-    return delete_one(cli, &command_git_rm, argc, argv, TRIGGERS);
-}
-
-const struct command command_git_rm = {"git rm", "ID", "Delete a Git trigger", run_git_rm};

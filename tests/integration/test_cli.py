@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -457,20 +458,64 @@ class TestWebhooksAndGit:
         cli("webhook", "add", "gopher://example.com", code=2)
         cli("webhook", "add", "http://127.0.0.1:9/", code=2)
 
-    def test_git(self, cli, write):
-        cli("upload", write("pushed"))
+    def test_git(self, cli, daemon, tmp_path):
+        inputs = {"commit": "none", "id": "none", "lr": "0.1", "text": "t", "word": "w"}
+        daemon.upload(json.dumps(shell_spec(name="pushed", inputs=inputs)), "pushed")
         made = cli.json("git", "add", "pushed", "--branches", "main,release/**", "--repository", "me/it",
-                        "-p", "commit=$commit", "-p", "id=/head_commit/id", "-p", "lr=0.1", "-p", "text=plain")
-        assert made["parameters"] == {"commit": {"from": "$commit"}, "id": {"from": "/head_commit/id"}, "lr": 0.1,
-                                      "text": "plain"}
+                        "-p", "commit=$commit", "-p", "id=/head_commit/id", "-p", "lr=0.1", "-p", "text=v$branch!",
+                        "-p", "word=cel:push.actor", "--default", "id=none", "--policy", "queue", "--max-waiting", "3",
+                        "--skip-ci", "any", "--max-files", "300", "--forge", "github")
+        assert made["parameters"] == {
+            "commit": {"from": "$commit"}, "id": {"from": "/head_commit/id", "default": "none"}, "lr": 0.1,
+            "text": {"template": "v$branch!"}, "word": {"cel": "push.actor"}}
         assert made["branches"] == ["main", "release/**"] and len(made["secret"]) >= 20
-        assert made["id"] in cli("git", "list").stdout
+        assert made["concurrency"] == {"policy": "queue", "max_waiting": 3} and made["max_files"] == 300
+        one = made["id"]
+        assert one in cli("git", "list").stdout and f"/hooks/{one}" in cli("git", "show", one).stdout
         assert made["secret"] not in json.dumps(cli.json("git", "list"))
-        assert cli.json("git", "rm", made["id"]) == {}
-        cli("git", "rm", made["id"], code=1)
+        edited = cli.json("git", "edit", one, "--branches", "", "--policy", "cancel", "-p", "lr=0.2", "--paths", "x/**")
+        assert "branches" not in edited and edited["concurrency"] == {"policy": "cancel", "max_waiting": 3}
+        assert edited["parameters"]["lr"] == 0.2 and edited["parameters"]["commit"] == {"from": "$commit"}
+        cli("git", "disable", one)
+        assert cli.json("git", "show", one)["enabled"] is False
+        cli("git", "enable", one)
+        assert cli.json("git", "rotate", one, "--overlap", "1h")["secret"] != made["secret"]
+        payload = tmp_path / "push.json"
+        payload.write_text(json.dumps({
+            "ref": "refs/heads/main", "before": "1" * 40, "after": "2" * 40, "created": False, "deleted": False,
+            "forced": False, "repository": {"full_name": "me/it"}, "pusher": {"name": "ann"},
+            "head_commit": {"id": "c0", "message": "m"}, "commits": [
+                {"id": "c0", "message": "m", "added": ["x/y"], "modified": [], "removed": []}]}))
+        told = cli("git", "explain", one, "--payload", str(payload), "--forge", "github").stdout
+        assert "starts a run" in told and "x/y matches 'x/**'" in told and '"text":"vmain!"' in told
+        cli("git", "edit", one, "--branches", "dev")
+        told = cli("git", "explain", one, "--payload", str(payload), "-H", "X-GitHub-Event: push", "-H",
+                   "X-GitHub-Delivery: d").stdout
+        assert "starts nothing" in told and "NO  branches" in told
+        body = payload.read_bytes()
+        secret = cli.json("git", "rotate", one)["secret"]
+        signature = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        daemon.call("POST", f"/hooks/{one}", 200, data=body, headers={
+            "X-GitHub-Event": "push", "X-GitHub-Delivery": "d", "X-Hub-Signature-256": signature})
+        (event,) = cli.json("git", "events", one)["events"]
+        assert "no pattern in branches matches main" in cli("git", "events", one).stdout
+        assert cli.json("git", "events", one, event["id"])["payload"]["ref"] == "refs/heads/main"
+        assert "starts nothing" in cli("git", "explain", one, event["id"]).stdout
+        cli("git", "edit", one, "--branches", "main")
+        run = cli.json("git", "redeliver", one, event["id"])["run_id"]
+        assert "duplicate" in cli("git", "redeliver", one, event["id"]).stdout
+        assert "started" in cli("git", "redeliver", one, event["id"], "--force").stdout
+        assert "push of me/it refs/heads/main " + "2" * 40 + " by ann: m" in cli("run", "get", run).stdout
+        assert cli.json("git", "rm", one) == {}
+        cli("git", "rm", one, code=1)
         assert "ghost" in cli("git", "add", "ghost", code=1).stderr
         cli("git", "add", "pushed", "--secret", "short", code=2)
         cli("git", "add", "pushed", "-p", "a=$nothing", code=2)
+        assert "no such input" in cli("git", "add", "pushed", "-p", "speed=1", code=2).stderr
+        for bad in (["--max-files", "x"], ["--default", "a=1"], ["-p", "x"], ["--policy", "x"]):
+            cli("git", "add", "pushed", *bad, code=2)
+        cli("git", "explain", one, code=2)
+        cli("git", "explain", one, "--payload", str(tmp_path / "none"), code=2)
 
     def test_listen(self, tmp_path, write):
         """A receiver of its own; when it is told to end it takes its subscription back."""
@@ -507,7 +552,8 @@ class TestEverywhere:
     def test_help(self):
         text = rondo("--help").stdout
         for command in ("run", "run get", "runs", "logs", "terminate", "upload", "pipelines", "cron add", "cron list", "cron enable",
-                        "cron disable", "cron rm", "next", "lint", "webhook add", "git add", "listen"):
+                        "cron disable", "cron rm", "next", "lint", "webhook add", "git add", "git edit", "git events",
+                        "git explain", "git redeliver", "listen"):
             assert f"\n  {command} " in text
         assert rondo(code=2).stderr
         assert rondo("--version").stdout.startswith("rondo ")
@@ -523,7 +569,9 @@ class TestEverywhere:
         ["cron", "rm", NOBODY], ["terminate", NOBODY], ["logs", NOBODY], ["webhook", "list"], ["webhook", "rm", NOBODY],
         ["webhook", "add", "https://example.com"], ["webhook", "deliveries", NOBODY], ["webhook", "show", NOBODY],
         ["webhook", "edit", NOBODY], ["webhook", "rotate", NOBODY], ["webhook", "ping", NOBODY], ["git", "list"],
-        ["git", "add", "x"], ["git", "rm", NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
+        ["git", "add", "x"], ["git", "rm", NOBODY], ["git", "show", NOBODY], ["git", "edit", NOBODY],
+        ["git", "enable", NOBODY], ["git", "disable", NOBODY], ["git", "rotate", NOBODY], ["git", "events", NOBODY],
+        ["git", "explain", NOBODY, NOBODY], ["git", "redeliver", NOBODY, NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
         ["cron", "add", "FILE", "--every", "5m"]])
     @pytest.mark.parametrize("output", ["table", "json"])
     def test_daemon_away(self, args, output, write):
