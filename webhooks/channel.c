@@ -51,6 +51,7 @@ struct channel *channel_of(struct sender *s, const char *id)
     c = xcalloc(1, sizeof *c);
     c->sender = s;
     c->id = xstrdup(id);
+    c->url = xstrdup(sub->url);
     c->lines = map_new(NULL);
     endpoint_init(&c->endpoint, &limits);
     timer_init(&c->wake, s->set.loop, on_wake, c);
@@ -88,6 +89,7 @@ void channel_free(void *channel)
     timer_done(&c->wake);
     map_free(c->lines);
     free(c->id);
+    free(c->url);
     free(c);
 }
 
@@ -123,6 +125,11 @@ void channels_sync(struct sender *s)
         if (sub != NULL) {
             struct endpoint_limits limits = limits_of(sub);
             endpoint_set_limits(&c->endpoint, &limits);
+            if (strcmp(c->url, sub->url) != 0) {
+                endpoint_reset(&c->endpoint);
+                free(c->url);
+                c->url = xstrdup(sub->url);
+            }
             channel_update(c);
             continue;
         }

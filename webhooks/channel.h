@@ -13,6 +13,7 @@
 struct channel {
     struct sender *sender;
     char *id; /* of the subscription */
+    char *url; /* that the endpoint is known by */
     struct endpoint endpoint;
     size_t posts;           /* of it in memory */
     struct post_list ready; /* may be sent, oldest first */

@@ -21,13 +21,17 @@ void endpoint_init(struct endpoint *e, const struct endpoint_limits *limits)
     *e = (struct endpoint){.limits = *limits, .window = 1, .tokens_us = BURST_US};
 }
 
+void endpoint_reset(struct endpoint *e)
+{
+    e->breaker = (struct breaker){0};
+    e->pause_until_us = 0;
+    e->window = 1;
+}
+
 void endpoint_set_limits(struct endpoint *e, const struct endpoint_limits *limits)
 {
     if (limits->is_enabled && !e->limits.is_enabled) {
-        /* Somebody has switched it on again, and knows why. */
-        e->breaker = (struct breaker){0};
-        e->pause_until_us = 0;
-        e->window = 1;
+        endpoint_reset(e); /* somebody has switched it on again, and knows why */
     }
     e->limits = *limits;
     if (e->window > limits->max_in_flight) {

@@ -42,6 +42,8 @@ struct endpoint {
 };
 
 void endpoint_init(struct endpoint *e, const struct endpoint_limits *limits);
+/* It is another one by now: nothing bad is known of it. */
+void endpoint_reset(struct endpoint *e);
 void endpoint_set_limits(struct endpoint *e, const struct endpoint_limits *limits);
 
 /* May an attempt begin now? */

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "webhooks/channel.h"
 #include "webhooks/request.h"
 #include "webhooks/sender.h"
 #include "webhooks/subscription.h"
@@ -37,6 +38,9 @@ static void on_state(void *owner, redisReply *reply, const struct err *err)
         timer_start_ms(&r->timer, r->poll_ms);
         r->poll_ms = r->poll_ms * 2 < POLL_MAX_MS ? r->poll_ms * 2 : POLL_MAX_MS;
         return;
+    }
+    if (!is_tried) { /* perhaps that says why */
+        json_object_set_new(r->rows, "health", channel_health(r->sender, r->id));
     }
     if (state != NULL) {
         jset_str(r->rows, "state", state);

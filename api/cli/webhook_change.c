@@ -257,9 +257,14 @@ static int print_ping(const json_t *reply)
             (long long)jget_i64(reply, "status", 0), (long long)jget_i64(reply, "duration_ms", 0));
         return CLI_OK;
     }
-    fputs("rondo: not delivered: ", stderr);
-    fprintf(stderr, "%s\n",
-        jget_str(reply, "error", "no answer in time; see rondo webhook deliveries"));
+    const char *error = jget_str(reply, "error", NULL);
+    const char *before = jget_str(json_object_get(reply, "health"), "last_error", "");
+    if (error != NULL) {
+        fprintf(stderr, "rondo: not delivered: %s\n", error);
+    } else {
+        fprintf(stderr, "rondo: no answer in time; see rondo webhook deliveries%s%s\n",
+            before[0] != '\0' ? "; the last failure was: " : "", before);
+    }
     return CLI_FAILED;
 }
 

@@ -104,7 +104,7 @@ void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done
  * Send a "webhook.ping" event to this one alone, by the way of all events, and wait for its first
  * attempt: at most wait_ms, below 0 as long as one may take. The record: {"event_id","delivery_id",
  * "subscription_id","state","attempts","status"?,"error"?,"duration_ms"?}; a state of PENDING
- * without attempts says that there was none in time.
+ * without attempts says that there was none in time, and "health" perhaps why.
  */
 void subscription_ping(
     struct sender *s, const char *id, int64_t wait_ms, webhook_json_fn *done, void *owner);

@@ -375,6 +375,21 @@ class TestPing:
         rows = daemon.get(f"{V1}/{made['id']}/deliveries")["deliveries"]
         assert [r["type"] for r in rows] == ["webhook.ping"] * 2 and rows[0]["id"] == answer["delivery_id"]
 
+    def test_open_breaker_and_another_url(self, daemon, receiver, subscribe):
+        """A ping says why it waits; another URL is another endpoint, of which nothing bad is known."""
+        with Receiver() as gone:
+            made = subscribe(gone.url)
+        path = f"{V1}/{made['id']}"
+        for _ in range(5):
+            assert daemon.post(f"{path}:ping")["state"] == "FAILED"
+        answer = daemon.post(f"{path}:ping?wait=100ms")
+        assert answer["state"] == "PENDING" and answer["attempts"] == 0
+        assert answer["health"]["state"] == "open" and answer["health"]["last_error"]
+        daemon.patch(path, {"url": receiver.url})
+        assert daemon.get(path)["health"]["state"] == "closed"
+        assert daemon.post(f"{path}:ping")["state"] == "DELIVERED"
+        assert len(receiver.requests) == 2  # the one that waited went there too
+
     def test_nobody_listens_and_nobody_waits(self, daemon, subscribe):
         with Receiver() as receiver:
             made = subscribe(receiver.url)
