@@ -56,12 +56,13 @@ struct http_call_spec {
     /*
      * Reuse connections of calls with the same key only: one key for each endpoint of others,
      * so for one host and port. Idle ones are kept for 30 s, at most 512 of all keys. NULL:
-     * reuse those of all calls without a key.
+     * reuse those of all calls without a key. A request whose kept connection dies before the
+     * answer begins is sent once more on a new one, so it may arrive twice.
      */
     const char *pool_key;
     const char *unix_socket;    /* or NULL */
     /* TLS */
-    const char *ca_file;        /* PEM; NULL: system */
+    const char *ca_file;        /* PEM, read at most once an hour; NULL: the system's */
     const char *client_cert_file, *client_key_file;
     bool insecure_tls;
     const char *bearer;         /* Authorization: Bearer ... */

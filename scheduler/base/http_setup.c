@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "http_pool.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define TIMEOUT_MS 30000
+#define CA_CACHE_S 3600 /* after which changed authorities are seen */
 
 #ifndef RONDO_VERSION
 #define RONDO_VERSION "0"
@@ -85,14 +87,31 @@ static void call_set_method(struct http_call *call, const struct http_call_spec 
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
+/* The file of authorities that libcurl was built to use. */
+static bool has_system_bundle(void)
+{
+    const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
+    return path != NULL && access(path, R_OK) == 0;
+}
+
 static void call_set_tls(struct http_call *call, const struct http_call_spec *spec)
 {
     CURL *easy = call->easy;
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (spec->ca_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, spec->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* only this one, not the system's too */
     }
+    if (spec->ca_file != NULL || has_system_bundle()) {
+        /*
+         * Only this one, not the system's folder too. And libcurl keeps what it has parsed of a
+         * file, but not when there is a folder: parsing the system's takes 30 ms for each
+         * connection.
+         */
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
+#endif
     if (spec->client_cert_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, spec->client_cert_file);
         curl_easy_setopt(easy, CURLOPT_SSLKEY, spec->client_key_file);

@@ -326,6 +326,31 @@ static void connections_are_kept_unless_a_fresh_one_is_asked_for(void **state)
     server_stop(&s);
 }
 
+/* Keeps the connection by its own words, and hangs up on the second request. */
+static void serve_one_of_two(int fd)
+{
+    char in[4096], out[128], body[32];
+    take(fd, in, sizeof in);
+    snprintf(body, sizeof body, "%d", (int)getpid());
+    snprintf(
+        out, sizeof out, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    put(fd, out);
+    take(fd, in, sizeof in);
+    close(fd);
+}
+
+static void a_kept_connection_that_dies_is_replaced(void **state)
+{
+    struct server s = server_start(serve_one_of_two);
+    struct http_call_spec spec = {
+        .method = "POST", .url = s.url, .body = "x", .body_len = 1, .pool_key = "a"};
+    struct answer one = call(*state, spec), two = call(*state, spec);
+    assert_int_equal(one.status, 200);
+    assert_int_equal(two.status, 200);
+    assert_string_not_equal(one.body, two.body);
+    server_stop(&s);
+}
+
 /* Bad ones. */
 
 static void serve_nothing(int fd)
@@ -919,6 +944,7 @@ int main(void)
         cmocka_unit_test(head_expects_no_body),
         cmocka_unit_test(a_unix_socket_is_a_server_too),
         cmocka_unit_test(connections_are_kept_unless_a_fresh_one_is_asked_for),
+        cmocka_unit_test(a_kept_connection_that_dies_is_replaced),
         cmocka_unit_test(misbehaving_servers_are_named_errors),
         cmocka_unit_test(each_phase_has_its_deadline),
         cmocka_unit_test(an_answer_that_began_in_time_may_take_longer),
