@@ -78,11 +78,11 @@ static int unknown_name(struct checker *c, const struct cel_node *node)
         buf_addf(&list, "%s%s", i > 0 ? ", " : "", c->variables[i]);
     }
     const char *near = text_nearest(node->name, c->variables);
-    cel_complain(c->err, c->source, node->start, node->end, "unknown variable%s%s%s; there %s %s%s",
-        near != NULL ? "; did you mean " : "", near != NULL ? near : "", near != NULL ? "?" : "",
-        list.len > 0 ? "is" : "are", list.len > 0 ? buf_str(&list) : "none",
-        cel_function_find(node->name) != NULL ? "; a function is called with (...)"
-                                              : "; texts are quoted");
+    const char *fix = cel_function_find(node->name) != NULL ? "; a function is called with (...)"
+                                                            : "; texts are quoted";
+    cel_complain(c->err, c->source, node->start, node->end, "unknown variable%s%s%s there %s%s%s",
+        near != NULL ? "; did you mean " : ";", near != NULL ? near : "", near != NULL ? "?" : "",
+        list.len > 0 ? "is " : "are none", buf_str(&list), fix);
     buf_done(&list);
     return -1;
 }

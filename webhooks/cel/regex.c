@@ -21,7 +21,7 @@
 #define FEW_STATES 32
 #define MANY_STATES 128
 #define WORKSPACE(states) (2 + 2 * 3 * (states)) /* three numbers for each, now and next */
-#define FEW_STEPS(len) ((len) / 2 + 5)
+#define FEW_STEPS(len) ((len) + 5)
 #define MANY_STEPS(len) ((len)*20)
 #define COMPILE_STEPS(len) ((len) + 50)
 #define NESTING_MAX 50
@@ -30,6 +30,7 @@
 
 struct cel_regex {
     pcre2_code *code;
+    pcre2_match_context *limits;
 };
 
 /* ---- RE2's syntax ---- */
@@ -165,9 +166,11 @@ static bool scan(struct scan *s)
 
 /* ---- compiling ---- */
 
-static void free_code(void *code)
+static void regex_free(void *owned)
 {
-    pcre2_code_free(code);
+    struct cel_regex *regex = owned;
+    pcre2_match_context_free(regex->limits);
+    pcre2_code_free(regex->code);
 }
 
 static pcre2_code *compile(const char *pattern, size_t len, char problem[static 256])
@@ -230,7 +233,10 @@ const struct cel_regex *cel_regex_compile(
     }
     struct cel_regex *out = pool_alloc(pool, sizeof *out);
     out->code = code;
-    pool_on_free(pool, free_code, code);
+    out->limits = pcre2_match_context_create(NULL);
+    pcre2_set_depth_limit(out->limits, DEPTH_MAX);
+    pcre2_set_heap_limit(out->limits, HEAP_KIB_MAX);
+    pool_on_free(pool, regex_free, out);
     return out;
 }
 
@@ -240,12 +246,9 @@ static int match_with(
     const struct cel_regex *regex, const struct cel_value *text, int *workspace, size_t size)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    pcre2_match_context *context = pcre2_match_context_create(NULL);
-    pcre2_set_depth_limit(context, DEPTH_MAX);
-    pcre2_set_heap_limit(context, HEAP_KIB_MAX);
     int status = pcre2_dfa_match(regex->code, (PCRE2_SPTR)text->text, text->len, 0,
-        PCRE2_ANCHORED | PCRE2_DFA_SHORTEST | PCRE2_NO_UTF_CHECK, data, context, workspace, size);
-    pcre2_match_context_free(context);
+        PCRE2_ANCHORED | PCRE2_DFA_SHORTEST | PCRE2_NO_UTF_CHECK, data, regex->limits, workspace,
+        size);
     pcre2_match_data_free(data);
     return status;
 }

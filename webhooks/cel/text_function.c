@@ -7,7 +7,7 @@
 #include "base/util.h"
 #include "webhooks/cel/text.h"
 
-#define TEXT_BYTES 64 /* looked at in a step */
+#define TEXT_BYTES 32 /* looked at in a step */
 
 static struct cel_value text_of(const char *text, size_t len)
 {
@@ -255,15 +255,19 @@ static size_t next_part(
         size_t step = is_first ? 0 : utf8_offset(text->text + at, text->len - at, 1);
         return step == SIZE_MAX ? SIZE_MAX : at + step;
     }
-    const char *found = memmem(text->text + at, text->len - at, part->text, part->len);
+    const char *from = text->text + at;
+    const char *found = part->len == 1 ? memchr(from, part->text[0], text->len - at)
+                                       : memmem(from, text->len - at, part->text, part->len);
     return found != NULL ? (size_t)(found - text->text) : SIZE_MAX;
 }
 
-/* How often part is in text, at most limit times. */
-static size_t count_parts(const struct cel_value *text, const struct cel_value *part, size_t limit)
+/* How often part is in text, at most limit times. A step each; there may be none left then. */
+static size_t count_parts(
+    struct cel_run *run, const struct cel_value *text, const struct cel_value *part, size_t limit)
 {
     size_t count = 0, at = 0;
-    while (count < limit && (at = next_part(text, part, at, count == 0)) != SIZE_MAX) {
+    while (count < limit && (at = next_part(text, part, at, count == 0)) != SIZE_MAX &&
+           cel_spend(run, 1)) {
         at += part->len;
         count++;
     }
@@ -282,14 +286,14 @@ struct cel_value cel_call_replace(
     if (!spend_texts(run, args, count)) {
         return cel_fail_spent(run, node);
     }
-    size_t times = count_parts(text, old, limit_of(args, count, 3)), len;
-    if (__builtin_mul_overflow(times, new->len, &len) || len > CEL_BYTES_MAX) {
+    size_t times = count_parts(run, text, old, limit_of(args, count, 3)), len;
+    if (run->steps == 0 || __builtin_mul_overflow(times, new->len, &len) || len > CEL_BYTES_MAX) {
         return cel_fail_spent(run, node);
     }
     char *to;
     struct cel_value out = new_text(run, node, text->len + len - times * old->len, &to);
-    if (out.kind == CEL_ERROR || !cel_spend(run, times)) {
-        return cel_fail_spent(run, node);
+    if (out.kind == CEL_ERROR) {
+        return out;
     }
     size_t done = 0, at = 0;
     for (size_t i = 0; i < times; i++) {
@@ -321,7 +325,7 @@ struct cel_value cel_call_split(
         parts = utf8_count(text->text, text->len);
         parts = parts < limit ? parts : limit;
     } else {
-        parts = count_parts(text, by, limit - 1) + 1;
+        parts = count_parts(run, text, by, limit - 1) + 1;
     }
     struct cel_value *items = cel_alloc(run, parts * sizeof *items);
     if (items == NULL || !cel_spend(run, parts)) {

@@ -234,7 +234,9 @@ static json_t *map_json(const struct cel_value *map)
     while (cel_map_next(map, &walk, &key, &value)) {
         struct buf text;
         buf_init(&text, VALUE_TEXT_MAX);
-        if (key.kind != CEL_STRING) {
+        if (key.kind == CEL_UINT) {
+            buf_addf(&text, "%" PRIu64, key.natural);
+        } else if (key.kind != CEL_STRING) {
             cel_show(&key, &text);
         }
         json_object_set_new(

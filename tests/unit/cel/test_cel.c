@@ -66,7 +66,9 @@ static char *outcome_of(const char *text, json_t *variables)
     struct cel_value value = cel_eval(&run, cel->root);
     struct buf shown;
     buf_init(&shown, 4 * CEL_BYTES_MAX);
-    buf_adds(&shown, value.kind == CEL_ERROR ? "error " : "");
+    if (value.kind == CEL_ERROR) {
+        buf_addf(&shown, "error column %zu: ", cel_column(text, (size_t)value.nanos));
+    }
     cel_show(&value, &shown);
     json_t *json = cel_evaluate(cel, vars, count, &err); /* the public way says the same */
     assert_int_equal(json == NULL, value.kind == CEL_ERROR);
@@ -187,9 +189,270 @@ static void test_functions(void **state UNUSED)
     run_table("functions.cases", 156);
 }
 
+static void test_examples(void **state UNUSED)
+{
+    run_table("examples.cases", 15);
+}
+
+/* ---- filters ---- */
+
+static const char *const names[] = {"a", "b", NULL};
+
+static void expect_refused(const char *text, enum err_code code, const char *part)
+{
+    struct err err = ERR_INIT;
+    struct cel *cel = cel_compile(text, names, &err);
+    if (cel != NULL || err.code != code || strstr(err.msg, part) == NULL) {
+        print_error("%.80s: %s\n", text, cel != NULL ? "compiles" : err.msg);
+        fail();
+    }
+    assert_null(cel_compile(text, names, NULL)); /* nobody need listen */
+}
+
+/* A filter that cannot say yes would be silent for ever. */
+static void test_filters_that_never_match(void **state UNUSED)
+{
+    static const char *const rows[][2] = {
+        {"'a'", "gives a string, not true or false"},
+        {"1 + 1", "gives an int, not true or false"},
+        {"a + 1", "not true or false"},
+        {"-a", "not true or false"},
+        {"size(a)", "gives an int"},
+        {"[a]", "gives a list"},
+        {"a.filter(x, x)", "gives a list"},
+        {"{'a': a}", "gives a map"},
+        {"null", "gives null"},
+        {"a.b.trim()", "gives a string"},
+        {"a ? 'x' : 'y'", "gives a string"},
+        {"true ? 1 : 2", "gives an int"},
+        {"1 / 0 == 1", "column 1: divide by zero"},
+        {"'a' < 1", "column 1: no such overload"},
+        {"[1].map(x, x / 0) == []", "divide by zero"},
+        {"int", "gives a type"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        expect_refused(rows[i][0], ERR_INVALID, rows[i][1]);
+    }
+}
+
+static void test_filters_decide(void **state UNUSED)
+{
+    static const struct {
+        const char *text;
+        int status;
+        bool out;
+    } rows[] = {
+        {"a", 0, true},
+        {"!a", 0, false},
+        {"true", 0, true},
+        {"false", 0, false},
+        {"b", -1, false},
+        {"b == 1 || b", 0, true},
+        {"b == 2 || b", -1, false},
+        {"b.c == 1", -1, false},
+        {"a ? b : a", -1, false},
+        {"a || b.c", 0, true},
+    };
+    json_t *a = json_true(), *b = json_integer(1);
+    const struct cel_var vars[] = {{"unused", NULL}, {"b", b}, {"a", a}}; /* in any order */
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        struct cel *cel = cel_compile(rows[i].text, names, &err);
+        assert_non_null(cel);
+        assert_string_equal(cel_text(cel), rows[i].text);
+        for (int again = 0; again < 2; again++) {
+            bool out = !rows[i].out;
+            err_clear(&err);
+            assert_int_equal(cel_matches(cel, vars, ARRAY_LEN(vars), &out, &err), rows[i].status);
+            assert_int_equal(out, rows[i].out);
+            assert_int_equal(err.code, rows[i].status == 0 ? ERR_NONE : ERR_INVALID);
+        }
+        cel_free(cel);
+    }
+    json_decref(b);
+}
+
+static void test_missing_variable_is_an_error(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+    struct cel *cel = cel_compile("b || a", names, &err);
+    const struct cel_var vars[] = {{"a", json_true()}, {"b", NULL}};
+    bool out;
+    assert_int_equal(cel_matches(cel, vars, 2, &out, &err), 0);
+    assert_true(out);
+    assert_int_equal(cel_matches(cel, NULL, 0, &out, &err), -1);
+    assert_false(out);
+    assert_string_equal(err.msg, "column 1: the variable b has no value here");
+    cel_free(cel);
+    cel_free(NULL);
+}
+
+/* ---- to JSON ---- */
+
+static void test_values_as_json(void **state UNUSED)
+{
+    static const char *const rows[][2] = {
+        {"[1, 2u, 1.5, true, null, 'a']", "[1, 2, 1.5, true, null, \"a\"]"},
+        {"18446744073709551615u", "\"18446744073709551615\""},
+        {"double('NaN')", "\"NaN\""},
+        {"-1.0 / 0.0", "\"-Infinity\""},
+        {"b'\\xff\\x00'", "\"/wA=\""},
+        {"{1: 'a', true: 2, 'k': {}, 3u: []}", "{\"1\": \"a\", \"true\": 2, \"k\": {}, \"3\": []}"},
+        {"timestamp('2026-11-23T10:30:00.5+01:00')", "\"2026-11-23T09:30:00.5Z\""},
+        {"duration('1h1.5s')", "\"3601.5s\""},
+        {"type(1)", "\"int\""},
+        {"'a\\000b'", "\"a\\u0000b\""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        struct cel *cel = cel_compile_value(rows[i][0], names, &err);
+        json_t *value = cel_evaluate(cel, NULL, 0, &err);
+        json_t *wanted = json_loads(rows[i][1], JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        assert_non_null(wanted);
+        if (!json_equal(value, wanted)) {
+            print_error("%s\n", rows[i][0]);
+            fail();
+        }
+        json_decref(wanted);
+        json_decref(value);
+        cel_free(cel);
+    }
+}
+
+/* ---- ceilings ---- */
+
+/* before, then `part` so often, then after. malloc'd. */
+static char *repeated(const char *before, const char *part, size_t times, const char *after)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    buf_adds(&text, before);
+    for (size_t i = 0; i < times; i++) {
+        buf_adds(&text, part);
+    }
+    buf_adds(&text, after);
+    return buf_steal(&text, NULL);
+}
+
+static void test_ceilings_of_the_text(void **state UNUSED)
+{
+    static const struct {
+        const char *before, *part;
+        size_t times; /* so many are fine, one more is not */
+        const char *after, *message;
+    } rows[] = {
+        {"a", " ", CEL_TEXT_MAX - 1, "", "the expression has 4097 bytes; at most 4096 are allowed"},
+        {"a == [", "1,", CEL_NODES_MAX - 3, "]", "more than 1000 parts"},
+        {"", "(", 0, "a", "expected an operator or ')'"},
+        {"a == 1", " + 1", CEL_HEIGHT_MAX - 1, "", "more than 200 operators on top of each other"},
+        {"a", ".b", CEL_HEIGHT_MAX, "", "more than 200 operators on top of each other"},
+        {"", "!", CEL_HEIGHT_MAX, "a", "more than 200 operators on top of each other"},
+        {"a == ", "[", CEL_NESTING_MAX, "", "more than 100 nested brackets"},
+        {"a == ", "{1:", CEL_NESTING_MAX, "", "more than 100 nested brackets"},
+        {"", "a[", CEL_NESTING_MAX, "", "more than 100 nested brackets"},
+        {"", "a ? a : ", CEL_NESTING_MAX, "a", "more than 100 nested brackets"},
+        {"", "size(", CEL_NESTING_MAX, "", "more than 100 nested brackets"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        char *most CLEANUP(cleanup_free) =
+            repeated(rows[i].before, rows[i].part, rows[i].times - (i > 5), rows[i].after);
+        char *more CLEANUP(cleanup_free) =
+            repeated(rows[i].before, rows[i].part, rows[i].times + 1, rows[i].after);
+        struct cel *cel = cel_compile(most, names, &err);
+        assert_true(cel != NULL || err.code != ERR_LIMIT);
+        cel_free(cel);
+        expect_refused(more, i == 2 ? ERR_INVALID : ERR_LIMIT, rows[i].message);
+    }
+    /* && and || are as flat as they look */
+    char *flat CLEANUP(cleanup_free) = repeated("a", "||a", 998, "");
+    struct cel *cel = cel_compile(flat, names, NULL);
+    assert_non_null(cel);
+    cel_free(cel);
+    expect_refused("a == '\xff'", ERR_INVALID, "byte 7 of the expression is not UTF-8");
+}
+
+static void expect_spent(const char *text, const json_t *a, const char *part)
+{
+    struct err err = ERR_INIT;
+    const struct cel_var vars[] = {{"a", a}};
+    struct cel *cel = cel_compile(text, names, &err);
+    if (cel == NULL) {
+        print_error("%s: %s\n", text, err.msg);
+        fail();
+    }
+    bool out = true;
+    int status = cel_matches(cel, vars, 1, &out, &err);
+    if (status != -1 || out || err.code != ERR_LIMIT || strstr(err.msg, part) == NULL) {
+        print_error("%s: %d %s\n", text, status, err.msg);
+        fail();
+    }
+    cel_free(cel);
+}
+
+static void test_ceilings_of_an_evaluation(void **state UNUSED)
+{
+    json_t *list = json_array(), *deep = json_integer(1);
+    char *text CLEANUP(cleanup_free) = repeated("", "ab", 2000, "");
+    for (int i = 0; i < 1000; i++) {
+        json_array_append_new(list, json_string(text));
+    }
+    for (int i = 0; i < 1000; i++) {
+        deep = json_pack("[o]", deep);
+    }
+    static const char *const steps[] = {
+        "a.all(x, a.all(y, true))",
+        "a.all(x, a.all(y, true)) || true",
+        "a.exists(x, a.exists(y, false)) || true",
+        "!a.exists(x, a.exists(y, false)) && false",
+        "a.all(x, a == a)",
+        "a.all(x, 'zz' in a || true)",
+        "a.all(x, a.all(y, y.contains('abc') || true))",
+        "a.all(x, a.all(y, size(y) > 0))",
+        "a.all(x, x.matches('[a-b]+[a-c]+$'))",
+        "a.all(x, a.exists_one(y, y == 'q') || true)",
+        "a.all(x, a.all(y, a.nothing == 1 || true))",
+        "a.all(x, a.all(y, x < y || true))",
+        "a.all(x, x.lastIndexOf('bb') < 0)",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        expect_spent(steps[i], list, "takes too many steps");
+    }
+    static const char *const bytes[] = {
+        "a.map(x, x + x) == [] || true",
+        "a.map(x, a + a) == []",
+        "a.map(x, [x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, "
+        "x, x, "
+        "x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x]) == []",
+        "a.join('').size() > 0",
+        "a[0].replace('', a[0]).size() > 0",
+        "a.map(x, x.split('')).size() > 0",
+        "a.map(x, {x: x, 1: x, 2: x, 3: a.map(y, y)}).size() > 0",
+        "a.map(x, x.upperAscii()).size() > 0",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
+        expect_spent(bytes[i], list, "builds too much (1 MiB is allowed)");
+    }
+    const struct cel_var vars[] = {{"a", deep}};
+    struct cel *cel = cel_compile("a == a", names, NULL);
+    bool out = false;
+    assert_int_equal(cel_matches(cel, vars, 1, &out, NULL), 0); /* as deep as JSON may be */
+    assert_true(out);
+    cel_free(cel);
+    json_decref(deep);
+    json_decref(list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_filters_that_never_match),
+        cmocka_unit_test(test_filters_decide),
+        cmocka_unit_test(test_missing_variable_is_an_error),
+        cmocka_unit_test(test_values_as_json),
+        cmocka_unit_test(test_ceilings_of_the_text),
+        cmocka_unit_test(test_ceilings_of_an_evaluation),
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_conformance),
         cmocka_unit_test(test_core),
