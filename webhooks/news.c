@@ -46,7 +46,8 @@ void news_exhausted(const struct post *post)
 {
     struct sender *s = post->outbox->sender;
     const struct subscription *sub = map_get(s->subscriptions, post->channel->id);
-    if (sub == NULL || is_news(post->type)) {
+    bool is_ping = strcmp(post->type, SUBSCRIPTION_PING) == 0; /* who sent it has been told */
+    if (sub == NULL || is_ping || is_news(post->type)) {
         return;
     }
     struct id id;

@@ -75,6 +75,11 @@ static void on_added(void *owner, redisReply *reply, const struct err *err)
         request_end(r);
         return;
     }
+    struct channel *channel = channel_of(r->sender, r->id);
+    if (channel != NULL) { /* somebody wants to know now whether it works again */
+        breaker_hurry(&channel->endpoint.breaker, clock_now_us());
+        channel_update(channel);
+    }
     sender_wake(r->sender, r->shard);
     if (clock_mono_us() < r->deadline_us) {
         timer_start_ms(&r->timer, r->poll_ms);
