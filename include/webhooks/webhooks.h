@@ -108,10 +108,34 @@ void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done
  */
 void subscription_ping(
     struct sender *s, const char *id, int64_t wait_ms, webhook_json_fn *done, void *owner);
-/* Deliveries of a subscription, newest first: {"id","event_id","type","state":"PENDING"|"DELIVERED"|"FAILED",
- *  "attempts","next_us","created_us","status","error","duration_ms"}. */
-void delivery_all(struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done,
+/*
+ * Deliveries of a subscription, the newest first: {"deliveries":[{"id","event_id","type","state":"PENDING"|
+ * "DELIVERED"|"FAILED"|"DROPPED","attempts","next_us","created_us","status","error","duration_ms","run_id",
+ * "sequence","redelivered"}], "next_page_token"?}. A page may be short, or empty, and have a next one.
+ */
+struct delivery_query {
+    const char *subscription_id;
+    const char *state, *type, *run_id; /* NULL or "": any; a type may end with '*' */
+    int64_t since_us, until_us;        /* when they were made; until 0: now */
+    const char *page_token;            /* NULL or "": the first page */
+    size_t max;
+};
+void delivery_list(struct sender *s, const struct delivery_query *query, webhook_json_fn *done,
     void *owner);
+/*
+ * One of them, with "subscription_id", "content_type", "body", "body_bytes", "body_sha256" and "log": its
+ * last attempts, oldest first: {"attempt","at_us","request":{"method","url","headers":[[name, value]]},
+ * "response"?:{"status","headers","body"?,"body_cut"?},"error"?,"address","connection_reused","probe"?,
+ * "times_ms":{"dns"?,"connect"?,"tls"?,"first_byte"?,"total"}}.
+ */
+void delivery_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
+/* Send it again, whatever became of it. Body: {"request_id"?}; record: {"id","request_id","redelivered"}. */
+void delivery_redeliver(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
+/* Send those again that are in a state (FAILED unless said) and were made in a time. Body: {"request_id"?,
+ * "state"?,"since"?,"until"?}; record: {"subscription_id","request_id","redelivered": how many,"more"}. */
+void subscription_redeliver(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
 
 /* From the event to the receiver's 2xx: up to 5, 10, 25, 50, 100, 250, 500 ms, 1, 5, 30, 300 s, more. */
 #define SENDER_LATENESS_BUCKETS 12

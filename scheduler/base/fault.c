@@ -73,6 +73,8 @@ static const char *const names[] = {
     "webhook.ping.before",
     "webhook.post.after",
     "webhook.post.before",
+    "webhook.redeliver.after",
+    "webhook.redeliver.before",
     "webhook.subscription.after",
     "webhook.subscription.before",
     NULL,
