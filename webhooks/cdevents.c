@@ -27,8 +27,7 @@ struct cd_kind {
 
 static const struct cd_kind kinds[] = {
     {"run.created", CD_PIPELINE_RUN, "queued"},
-    {"recurring_run.fired", CD_PIPELINE_RUN, "queued"}, /* these two create a run as well */
-    {"trigger.fired", CD_PIPELINE_RUN, "queued"},
+    {"recurring_run.fired", CD_PIPELINE_RUN, "queued"}, /* it creates a run as well */
     {"run.started", CD_PIPELINE_RUN, "started"},
     {"run.finished", CD_PIPELINE_RUN, "finished"},
     {"task.started", CD_TASK_RUN, "started"},
@@ -149,16 +148,16 @@ static json_t *link_from(const struct cdevent *c, const char *kind, const char *
     return json_pack("{s:s,s:{s:s},s:{}}", "linkType", kind, "from", "contextId", id.text, "tags");
 }
 
-/* The event that announced this run. A push is what triggered it; the others come before it. */
+/* The event that announced this run. */
 static json_t *link_from_birth(const struct cdevent *c)
 {
-    const json_t *whole = c->m->whole;
-    if (jget_str(whole, "recurring_run_id", "")[0] != '\0') {
-        return link_from(c, "PATH", "recurring_run.fired");
-    }
-    if (jget_str(whole, "repository", "")[0] == '\0') {
-        return link_from(c, "PATH", "run.created");
-    }
+    bool is_recurring = jget_str(c->m->whole, "recurring_run_id", "")[0] != '\0';
+    return link_from(c, "PATH", is_recurring ? "recurring_run.fired" : "run.created");
+}
+
+/* Of a run that a push created. */
+static json_t *link_to_trigger(const struct cdevent *c)
+{
     struct id id;
     id_derive(&id, c->run, "trigger.fired");
     return json_pack("{s:s,s:s,s:{s:s},s:{}}", "linkType", "RELATION", "linkKind", "TRIGGER",
@@ -185,7 +184,10 @@ static json_t *links_of(const struct cdevent *c)
     if (!id_is_valid(c->run)) {
         return links;
     }
-    if (strcmp(type, "run.started") == 0) {
+    const char *kind = jget_str(json_object_get(c->m->whole, "trigger"), "kind", "");
+    if (strcmp(type, "run.created") == 0 && strcmp(kind, "git") == 0) {
+        json_array_append_new(links, link_to_trigger(c));
+    } else if (strcmp(type, "run.started") == 0) {
         json_array_append_new(links, link_from_birth(c));
     } else if (strcmp(type, "run.finished") == 0) {
         bool has_started = jget_i64(c->m->whole, "started_us", 0) > 0;

@@ -203,7 +203,7 @@ static void test_said(void **state)
         {"a run comes after its creation", CDEVENTS, "run.started",
             OF_RUN ",\"scheduled_us\":1,\"trigger\":{\"kind\":\"api\"}",
             "data/context/links/0/linkType", "PATH"},
-        {"a push triggers", CDEVENTS, "run.started",
+        {"a push triggers", CDEVENTS, "run.created",
             OF_RUN ",\"repository\":\"a/b\",\"scheduled_us\":1,\"trigger\":{\"kind\":\"git\"}",
             "data/context/links/0/linkKind", "TRIGGER"},
         {"types with underscores", CDEVENTS, "recurring_run.failed_to_start",
