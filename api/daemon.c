@@ -530,6 +530,8 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .events_max = set->git_events,
         .payload_max = set->git_payload_max,
         .dedupe_ms = set->git_dedupe_ms,
+        .events = on_events,
+        .events_owner = d,
         .seal = d->seal,
     };
     d->git_hooks = git_hooks_new(&git);

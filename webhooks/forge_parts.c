@@ -286,18 +286,6 @@ int push_finish(struct reading *r, const struct hook_message *m, struct git_push
     return 0;
 }
 
-bool git_push_skips_ci(const struct git_push *push)
-{
-    static const char *const marks[] = {
-        "[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"};
-    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        if (strcasestr(push->message, marks[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- commits and their files ---- */
 
 enum change { CHANGE_ADDED, CHANGE_REMOVED, CHANGE_MODIFIED };

@@ -25,19 +25,7 @@
 
 #define RUN_NAME_MAX 200
 #define SHORT_COMMIT 10
-#define TEXT_KEPT_MAX 1024
-#define DESCRIPTION_MAX 500
 #define SEEN_MAX 20000
-
-/* A copy of at most max bytes, with no half characters. */
-static const char *clip(struct pool *pool, const char *text, size_t max)
-{
-    size_t len = 0, all = strlen(text), step;
-    while (len < all && (step = utf8_step(text + len, all - len)) > 0 && len + step <= max) {
-        len += step;
-    }
-    return len == all ? text : pool_printf(pool, "%.*s", (int)len, text);
-}
 
 /* ---- life ---- */
 
@@ -142,7 +130,7 @@ static void name_run(struct git_case *c, size_t i)
                             : change->delivery;
     const char *name = pool_printf(c->pool, "%s %s %.*s", c->plan->name, what, SHORT_COMMIT,
         p->is_deleted ? "deleted" : p->commit);
-    f->run_name = clip(c->pool, name, RUN_NAME_MAX);
+    f->run_name = git_clip(c->pool, name, RUN_NAME_MAX);
     id_derive(&id, c->trigger->id,
         c->forced != NULL ? pool_printf(c->pool, "push/%s/again/%s", change->delivery, c->forced)
                           : pool_printf(c->pool, "push/%s", change->delivery));
@@ -157,7 +145,7 @@ static void name_group(struct git_case *c, size_t i)
         return;
     }
     char *name = git_template_apply(c->pool, c->trigger->group, &c->changes.items[i]);
-    name = pool_strdup(c->pool, clip(c->pool, name, GIT_GROUP_MAX));
+    name = pool_strdup(c->pool, git_clip(c->pool, name, GIT_GROUP_MAX));
     text_sanitise(name);
     for (char *p = name; *p != '\0'; p++) {
         *p = *p == '\n' || *p == '\t' ? ' ' : *p;
@@ -255,142 +243,17 @@ static void put(json_t *out, const char *key, const char *text)
     }
 }
 
-/* What started the run, for all who look at it. */
-static json_t *run_trigger(const struct git_case *c, size_t i)
-{
-    const struct git_change *change = &c->changes.items[i];
-    const struct git_push *p = &change->push;
-    json_t *t = json_object();
-    put(t, "kind", "git");
-    put(t, "trigger_id", c->trigger->id);
-    put(t, "trigger_name", c->trigger->name);
-    put(t, "event_id", c->event_id);
-    put(t, "delivery", change->delivery);
-    put(t, "forge", p->forge);
-    put(t, "event", git_kind_name(change->kind));
-    put(t, "repository", p->repository);
-    put(t, "ref", p->ref);
-    put(t, "branch", p->branch);
-    put(t, "tag", p->tag);
-    put(t, "before", p->before);
-    put(t, "commit", p->is_deleted ? "" : p->commit);
-    put(t, "actor", clip(c->pool, p->actor, TEXT_KEPT_MAX));
-    put(t, "message", clip(c->pool, p->message, TEXT_KEPT_MAX));
-    put(t, "url", clip(c->pool, p->url, TEXT_KEPT_MAX));
-    put(t, "compare_url", clip(c->pool, p->compare_url, TEXT_KEPT_MAX));
-    put(t, "group", c->findings[i].group);
-    return t;
-}
-
-/* KFP's clients show a run's description and know no trigger. */
-static const char *describe(const struct git_case *c, size_t i)
-{
-    const struct git_change *change = &c->changes.items[i];
-    const struct git_push *p = &change->push;
-    const char *text = pool_printf(c->pool, "%s of %s%s%s%s%s%s%s", git_kind_name(change->kind),
-        p->repository, p->ref[0] != '\0' ? " " : "", p->ref, p->commit[0] != '\0' ? " at " : "",
-        p->commit, p->actor[0] != '\0' ? " by " : "", p->actor);
-    if (p->message[0] != '\0') {
-        text = pool_printf(c->pool, "%s: %.*s", text, (int)strcspn(p->message, "\r\n"), p->message);
-    }
-    return clip(c->pool, text, DESCRIPTION_MAX);
-}
-
-/* The run's doc and its event run.created, as the script wants them. */
-static char *make_doc(const struct git_case *c, size_t i)
-{
-    const struct git_finding *f = &c->findings[i];
-    json_t *trigger = run_trigger(c, i);
-    struct run_request req = {
-        .id = f->run_id,
-        .name = f->run_name,
-        .description = describe(c, i),
-        .experiment_id = c->experiment_id,
-        .spec = c->spec,
-        .pipeline_name = c->plan->name,
-        .pipeline_id = jget_str(c->trigger->record, "pipeline_id", NULL),
-        .version_id = c->version_id,
-        .parameters = f->parameters,
-        .trigger = trigger,
-    };
-    json_t *doc = run_doc(&req);
-    int64_t now_us = clock_now_us();
-    CLEANUP(cleanup_free) char *written = jtext(doc);
-    CLEANUP(cleanup_free) char *event = run_created_event(&req, now_us, now_us);
-    char *text = xasprintf("%s\n%s", written, event);
-    json_decref(doc);
-    json_decref(trigger);
-    return text;
-}
-
-static const char *clause_of(const struct git_finding *f)
-{
-    return f->failure != NULL ? "run" : f->reason.clause;
-}
-
-static const char *reason_of(const struct git_finding *f)
-{
-    return f->failure != NULL ? f->failure : f->reason.text;
-}
-
-static json_t *ref_json(const struct git_case *c, size_t i)
-{
-    const struct git_change *change = &c->changes.items[i];
-    const struct git_push *p = &change->push;
-    json_t *out = json_object();
-    json_object_set_new(out, "n", json_integer((json_int_t)i + 1));
-    put(out, "kind", git_kind_name(change->kind));
-    put(out, "ref", p->ref);
-    put(out, "before", p->before);
-    put(out, "after", p->after);
-    put(out, "commit", p->commit);
-    put(out, "clause", clause_of(&c->findings[i]));
-    put(out, "detail", clip(c->pool, reason_of(&c->findings[i]), TEXT_KEPT_MAX));
-    return out;
-}
-
-/* The event as the log has it; what becomes of each change stands beside it. */
-static char *event_doc(const struct git_case *c, bool is_payload_kept)
-{
-    const struct hook_message *m = c->message;
-    json_t *doc = json_pack("{s:i,s:I,s:I,s:i,s:b}", "v", 1, "ms",
-        (json_int_t)((clock_mono_us() - c->begun_us) / US_PER_MS), "payload_bytes",
-        (json_int_t)c->payload_len, "secret", m->verified.secret, "payload_kept", is_payload_kept);
-    put(doc, "delivery", m->delivery);
-    put(doc, "forge", forge_name(m->forge));
-    put(doc, "event", clip(c->pool, m->event != NULL ? m->event : "", TEXT_KEPT_MAX));
-    put(doc, "verified_by", m->verified.by);
-    put(doc, "repository",
-        clip(c->pool, m->repository != NULL ? m->repository : "", TEXT_KEPT_MAX));
-    put(doc, "actor", clip(c->pool, m->actor != NULL ? m->actor : "", TEXT_KEPT_MAX));
-    put(doc, "content_type", clip(c->pool, c->content_type, TEXT_KEPT_MAX));
-    if (m->kind == HOOK_PING || m->kind == HOOK_OTHER) {
-        put(doc, "result", m->kind == HOOK_PING ? "ping" : "ignored");
-        put(doc, "reason", m->why);
-    }
-    if (m->refs_dropped > 0) {
-        json_object_set_new(doc, "refs_dropped", json_integer((json_int_t)m->refs_dropped));
-    }
-    json_t *refs = json_array();
-    for (size_t i = 0; i < c->changes.count; i++) {
-        json_array_append_new(refs, ref_json(c, i));
-    }
-    json_object_set_new(doc, "refs", refs);
-    char *text = jtext(doc);
-    json_decref(doc);
-    return text;
-}
-
 static void add_change(struct store_args *args, const struct git_case *c, size_t i)
 {
     const struct git_finding *f = &c->findings[i];
     const struct git_change *change = &c->changes.items[i];
     bool starts = f->is_wanted && f->failure == NULL;
     bool is_forced = c->forced != NULL;
-    CLEANUP(cleanup_free) char *doc = starts ? make_doc(c, i) : NULL;
+    CLEANUP(cleanup_free) char *doc = starts ? git_case_run_text(c, i) : NULL;
+    CLEANUP(cleanup_free) char *rejected = git_case_rejected_text(c, i);
     store_arg_i(args, (int64_t)i + 1);
     store_arg(args, starts ? "match" : f->is_wanted ? "failed" : "ignored");
-    store_arg(args, clip(c->pool, reason_of(f), TEXT_KEPT_MAX));
+    store_arg(args, git_clip(c->pool, git_finding_reason(f), GIT_TEXT_MAX));
     store_arg(args, starts ? f->run_id : "-");
     store_arg(args, starts ? c->experiment_id : "-");
     store_arg(args, starts ? doc : "-");
@@ -402,6 +265,7 @@ static void add_change(struct store_args *args, const struct git_case *c, size_t
     store_arg(args, starts && f->group != NULL ? f->group : "-");
     store_arg(args, git_policy_name(c->trigger->policy));
     store_arg_i(args, c->trigger->max_waiting);
+    store_arg(args, rejected != NULL ? rejected : "-");
 }
 
 static int64_t *count_of(struct git_counts *counts, const char *result)
@@ -431,7 +295,7 @@ static int read_results(struct git_case *c, const redisReply *reply, struct err 
         LOG_INFO("push",
             "trigger=%s event=%s ref=%s commit=%s result=%s run=%s clause=%s reason=%s",
             c->trigger->id, c->event_id, LOG_Q(c->changes.items[i].push.ref),
-            c->changes.items[i].push.after, f->result, f->result_run, clause_of(f),
+            c->changes.items[i].push.after, f->result, f->result_run, git_finding_clause(f),
             LOG_Q(f->result_reason[0] != '\0' ? f->result_reason : f->reason.text));
     }
     return 0;
@@ -469,6 +333,11 @@ static void on_settled(void *owner, redisReply *reply, const struct err *err)
             }
         }
     }
+    if (err == NULL && c->hooks->set.events != NULL) {
+        struct store *store = c->hooks->set.store;
+        c->hooks->set.events(
+            c->hooks->set.events_owner, id_shard(c->trigger->id, store_shards(store)));
+    }
     c->done(c->owner, err);
 }
 
@@ -478,7 +347,7 @@ void git_case_settle(struct git_case *c, git_case_fn *done, void *owner)
     struct store *store = set->store;
     const char *prefix = store_id_prefix(store, c->trigger->id);
     bool is_kept = c->payload_len > 0 && (int64_t)c->payload_len <= set->payload_max;
-    CLEANUP(cleanup_free) char *doc = event_doc(c, is_kept);
+    CLEANUP(cleanup_free) char *doc = git_case_event_text(c, is_kept);
     CLEANUP(cleanup_free) char *headers = jtext(c->headers);
     struct store_args *args = store_args_new();
     c->done = done;
@@ -536,7 +405,7 @@ static void add_result(json_t *out, const struct git_finding *f)
     if (f->result_run != NULL && strcmp(f->result_run, "-") != 0) {
         put(out, "run_id", f->result_run);
     }
-    put(out, "clause", clause != NULL ? clause : clause_of(f));
+    put(out, "clause", clause != NULL ? clause : git_finding_clause(f));
     put(out, "reason", f->result_reason);
 }
 
@@ -570,7 +439,7 @@ json_t *git_case_answer(const struct git_case *c, int *status_out)
 static json_t *explain_change(const struct git_case *c, size_t i)
 {
     const struct git_finding *f = &c->findings[i];
-    json_t *one = ref_json(c, i);
+    json_t *one = git_case_ref_json(c, i);
     json_object_set(one, "push", (json_t *)c->changes.items[i].facts);
     json_object_set_new(one, "starts", json_boolean(f->is_wanted && f->failure == NULL));
     if (f->is_wanted) {

@@ -118,6 +118,22 @@ json_t *git_case_answer(const struct git_case *c, int *status_out);
 /* What would happen: {"matched","refs":[{"ref",...,"steps","parameters"}]}. New reference. */
 json_t *git_case_explanation(const struct git_case *c);
 
+/* ---- git_case_text.c: what a case writes ---- */
+
+#define GIT_TEXT_MAX 1024 /* bytes kept of a text from outside */
+/* A copy of at most max bytes, with no half characters. */
+const char *git_clip(struct pool *pool, const char *text, size_t max);
+/* The clause that decided about a change, and why. */
+const char *git_finding_clause(const struct git_finding *f);
+const char *git_finding_reason(const struct git_finding *f);
+/* A change as the log has it, without what becomes of it. New reference. */
+json_t *git_case_ref_json(const struct git_case *c, size_t i);
+/* As the script wants them, malloc'd: the run's doc, a newline and the event trigger.fired; the
+ * event's doc; the event trigger.rejected with "@" for its reason, or NULL if nobody wants it. */
+char *git_case_run_text(const struct git_case *c, size_t i);
+char *git_case_event_text(const struct git_case *c, bool is_payload_kept);
+char *git_case_rejected_text(const struct git_case *c, size_t i);
+
 /* ---- git_groups.c ---- */
 
 /* Ask this run to end, for a group of the policy "cancel". */

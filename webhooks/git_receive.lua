@@ -6,8 +6,9 @@
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
 --   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand); then of
 --   each change: n, verdict (match, ignored, failed), reason, run, experiment, the run's doc and its
---   event run.created (JSON, a newline between them), key or
---   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait
+--   event trigger.fired (JSON, a newline between them), key or
+--   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait, the
+--   event trigger.rejected or '-'
 -- Result: of each change {result, run or '-', reason}, then pairs: 'wake' or 'cancel' and a run.
 --@include ../scheduler/base/knock.lua.in
 --@include ../scheduler/run/run_put.lua.in
@@ -122,6 +123,18 @@ local function decide(c)
     return result, c.run, reason
 end
 
+-- Those who want to know are told, once for each reason.
+local function reject(c, result, reason)
+    local is_rejected = result == 'ignored' or result == 'failed' or result == 'skipped'
+    local said = result .. ' - ' .. reason
+    if c.rejected ~= '-' and is_rejected and redis.call('HGET', E, 'r' .. c.n) ~= said then
+        local quoted = cjson.encode(reason)
+        redis.call('XADD', p .. 'events', '*', 'e', (c.rejected:gsub('"reason":"@"', function()
+            return '"reason":' .. quoted
+        end, 1)))
+    end
+end
+
 local function forget(fields)
     if #fields > 0 then
         redis.call('HDEL', seen, unpack(fields))
@@ -132,11 +145,11 @@ end
 local is_new = redis.call('EXISTS', E) == 0
 local is_changed = false
 local results = {}
-for i = 13, #ARGV, 14 do
+for i = 13, #ARGV, 15 do
     local c = {n = ARGV[i], verdict = ARGV[i + 1], reason = ARGV[i + 2], run = ARGV[i + 3],
         experiment = ARGV[i + 4], doc = ARGV[i + 5], key = ARGV[i + 6], ref = ARGV[i + 7],
         before = ARGV[i + 8], after = ARGV[i + 9], group = ARGV[i + 10] ~= '-' and trigger .. ':' .. ARGV[i + 10], name = ARGV[i + 11],
-        policy = ARGV[i + 12], max = ARGV[i + 13]}
+        policy = ARGV[i + 12], max = ARGV[i + 13], rejected = ARGV[i + 14]}
     local result, run, reason = decide(c)
     if result ~= 'duplicate' and c.ref ~= '-' then
         remember('r:' .. c.ref, c.key .. ' ' .. c.after)
@@ -145,6 +158,7 @@ for i = 13, #ARGV, 14 do
         is_changed = true
         results[#results + 1] = 'r' .. c.n
         results[#results + 1] = result .. ' ' .. run .. ' ' .. reason
+        reject(c, result, reason)
     end
     redis.call('HINCRBY', counts, result, 1)
     out[#out + 1] = {result, run, reason}

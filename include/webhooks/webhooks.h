@@ -166,6 +166,8 @@ struct git_hooks_settings {
     int64_t payload_max; /* larger payloads are not kept with their event */
     int64_t dedupe_ms;   /* so long the same push is known again */
     const struct seal *seal; /* secrets at rest; NULL: they are kept as they are */
+    void (*events)(void *owner, unsigned shard); /* this shard may have new events; may be NULL */
+    void *events_owner;
 };
 struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings);
 void git_hooks_free(struct git_hooks *hooks);
