@@ -18,7 +18,6 @@
 
 #define REF_MAX 1024
 #define REPOSITORY_MAX 1024
-#define COMMITS_MAX 2048 /* GitHub's own ceiling, the highest of all */
 #define FILES_MAX 20000
 /* Real messages nest to about ten; the parser's own limit would let thousands through. */
 #define DEPTH_MAX 64

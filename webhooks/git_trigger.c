@@ -321,7 +321,7 @@ static int read_source(const json_t *record, struct hook_source *s, struct err *
                 (struct hook_secret){.text = text, .expires_us = jget_i64(one, "expires_us", 0)};
         }
     }
-    return 0;
+    return hook_source_check(s, err);
 }
 
 /* ---- records ---- */
