@@ -114,7 +114,7 @@ struct route {
 };
 /* Every api/ file with handlers exports one table, ending with a NULL method. */
 extern const struct route routes_experiments[], routes_pipelines[], routes_runs[],
-    routes_recurring_runs[], routes_recurring[], routes_backfill[], routes_health[], routes_webhooks[], routes_events[], routes_git[], routes_schedules[],
+    routes_recurring_runs[], routes_recurring[], routes_backfill[], routes_health[], routes_webhooks[], routes_deliveries[], routes_events[], routes_git[], routes_schedules[],
     routes_details[], routes_daemons[], routes_pools[], routes_internal[], routes_testing[];
 
 /* server.c */

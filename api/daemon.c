@@ -530,9 +530,9 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .events_max = set->git_events,
         .payload_max = set->git_payload_max,
         .dedupe_ms = set->git_dedupe_ms,
+        .events = on_events,
+        .events_owner = d,
         .seal = d->seal,
-        .http = d->http,
-        .egress = sender_egress(d->sender),
     };
     d->git_hooks = git_hooks_new(&git);
     return 0;

@@ -244,6 +244,20 @@ static void on_pools(void *owner, const json_t *pools, const struct err *err)
     api_reply(call);
 }
 
+static void add_git(struct buf *out, const struct git_hooks *hooks)
+{
+    struct git_counts c;
+    git_hooks_counts(hooks, &c);
+    const struct sample results[] = {{"{result=\"started\"}", c.started},
+        {"{result=\"waiting\"}", c.waiting}, {"{result=\"ignored\"}", c.ignored},
+        {"{result=\"duplicate\"}", c.duplicates}, {"{result=\"failed\"}", c.failed}};
+    metric(out, "rondo_git_changes_total", "counter",
+        "Pushed refs, pull requests and releases that triggers decided about.", results,
+        ARRAY_LEN(results));
+    single(out, "rondo_git_refused_total", "counter",
+        "Messages to triggers that were not genuine, or to none.", c.refused);
+}
+
 void metrics_handle(struct api_call *call)
 {
     const struct api *api = call->api;
@@ -260,6 +274,9 @@ void metrics_handle(struct api_call *call)
     }
     if (api->sender != NULL) {
         add_sender(out, api->sender);
+    }
+    if (api->git_hooks != NULL) {
+        add_git(out, api->git_hooks);
     }
     if (store_is_up(api->store)) {
         pool_list(api->store, on_pools, call);

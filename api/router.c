@@ -24,6 +24,7 @@ static const struct route *const tables[] = {
     routes_pools,
     routes_schedules,
     routes_webhooks,
+    routes_deliveries,
     routes_events,
     routes_git,
     routes_internal,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /apis/rondo/v1/subscriptions: who is told about events, and what became of it. */
+/* /apis/rondo/v1/subscriptions: who is told about events. */
 #include "webhooks/webhooks.h"
 
 #include <stddef.h>
@@ -10,27 +10,8 @@
 
 #include "api/api.h"
 
-#define DELIVERIES_DEFAULT 100
-#define DELIVERIES_MAX 1000
 #define PAGE_DEFAULT 1000
 #define PAGE_MAX 1000
-
-static void reply_list(
-    struct api_call *call, const char *key, const json_t *records, const struct err *err)
-{
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    json_t *out = api_keep(call, json_object());
-    json_object_set(out, key, (json_t *)records);
-    api_reply_json(call, 200, out);
-}
-
-static void on_deliveries(void *owner, const json_t *records, const struct err *err)
-{
-    reply_list(owner, "deliveries", records, err);
-}
 
 static void handle_create(struct api_call *call)
 {
@@ -107,27 +88,6 @@ static void handle_ping(struct api_call *call)
     subscription_ping(call->api->sender, api_arg(call, "id"), wait_ms, api_reply_record, call);
 }
 
-static void on_known(void *owner, const json_t *record, const struct err *err)
-{
-    (void)record;
-    struct api_call *call = owner;
-    struct err bad = ERR_INIT;
-    int64_t max = DELIVERIES_DEFAULT;
-    const char *text = http_query(&call->req, "n");
-    if (err != NULL) {
-        api_fail(call, err);
-    } else if (text != NULL && parse_i64(text, 1, DELIVERIES_MAX, "n", &max, &bad) != 0) {
-        api_fail(call, &bad);
-    } else {
-        delivery_all(call->api->sender, api_arg(call, "id"), (size_t)max, on_deliveries, call);
-    }
-}
-
-static void handle_deliveries(struct api_call *call)
-{
-    subscription_get(call->api->sender, api_arg(call, "id"), on_known, call);
-}
-
 #define BASE "/apis/rondo/v1/subscriptions"
 const struct route routes_webhooks[] = {
     {"POST", BASE, handle_create, ROUTE_TOKEN},
@@ -137,7 +97,6 @@ const struct route routes_webhooks[] = {
     {"POST", BASE "/{id}:disable", handle_disable, ROUTE_TOKEN},
     {"POST", BASE "/{id}:ping", handle_ping, ROUTE_TOKEN},
     {"PATCH", BASE "/{id}", handle_patch, ROUTE_TOKEN},
-    {"GET", BASE "/{id}/deliveries", handle_deliveries, ROUTE_TOKEN},
     {"GET", BASE "/{id}", handle_get, ROUTE_TOKEN},
     {"DELETE", BASE "/{id}", handle_delete, ROUTE_TOKEN},
     {NULL, NULL, NULL, ROUTE_TOKEN},

@@ -63,3 +63,8 @@ rondo_flags(cron_driver)
 add_executable(forge_driver tests/support/forge_driver.c)
 target_link_libraries(forge_driver PRIVATE webhooks base)
 rondo_flags(forge_driver)
+
+# Filter expressions by line, for tests/differential/cel.
+add_executable(cel_driver tests/differential/cel_driver.c)
+target_link_libraries(cel_driver PRIVATE cel cron base)
+rondo_flags(cel_driver)

@@ -19,9 +19,13 @@
 static json_t *text_json(const char *text, size_t len, size_t max)
 {
     size_t end = 0, step;
-    char *copy = xstrndup(text, len < max ? len : max);
+    len = len < max ? len : max;
+    char *copy = xmalloc(len + 1);
+    for (size_t i = 0; i < len; i++) {
+        copy[i] = text[i] != '\0' ? text[i] : '?';
+    }
+    copy[len] = '\0';
     text_sanitise(copy);
-    len = strlen(copy);
     while (end < len && (step = utf8_step(copy + end, len - end)) > 0) {
         end += step;
     }

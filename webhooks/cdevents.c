@@ -149,20 +149,32 @@ static json_t *link_from(const struct cdevent *c, const char *kind, const char *
     return json_pack("{s:s,s:{s:s},s:{}}", "linkType", kind, "from", "contextId", id.text, "tags");
 }
 
-/* The event that announced this run. A push is what triggered it; the others come before it. */
+static bool is_of_push(const struct cdevent *c)
+{
+    const char *kind = jget_str(json_object_get(c->m->whole, "trigger"), "kind", "");
+    return strcmp(kind, "git") == 0 || jget_str(c->m->whole, "repository", "")[0] != '\0';
+}
+
+/* The event that announced this run. */
 static json_t *link_from_birth(const struct cdevent *c)
 {
-    const json_t *whole = c->m->whole;
-    if (jget_str(whole, "recurring_run_id", "")[0] != '\0') {
-        return link_from(c, "PATH", "recurring_run.fired");
+    bool is_recurring = jget_str(c->m->whole, "recurring_run_id", "")[0] != '\0';
+    return link_from(c, "PATH",
+        is_recurring    ? "recurring_run.fired"
+        : is_of_push(c) ? "trigger.fired"
+                        : "run.created");
+}
+
+static void add_start_links(const struct cdevent *c, json_t *links)
+{
+    json_array_append_new(links, link_from_birth(c));
+    if (is_of_push(c)) {
+        struct id id;
+        id_derive(&id, c->run, "trigger.fired");
+        json_array_append_new(
+            links, json_pack("{s:s,s:s,s:{s:s},s:{}}", "linkType", "RELATION", "linkKind",
+                       "TRIGGER", "target", "contextId", id.text, "tags"));
     }
-    if (jget_str(whole, "repository", "")[0] == '\0') {
-        return link_from(c, "PATH", "run.created");
-    }
-    struct id id;
-    id_derive(&id, c->run, "trigger.fired");
-    return json_pack("{s:s,s:s,s:{s:s},s:{}}", "linkType", "RELATION", "linkKind", "TRIGGER",
-        "target", "contextId", id.text, "tags");
 }
 
 /* What ended was begun by an attempt, if a program ran. */
@@ -186,7 +198,7 @@ static json_t *links_of(const struct cdevent *c)
         return links;
     }
     if (strcmp(type, "run.started") == 0) {
-        json_array_append_new(links, link_from_birth(c));
+        add_start_links(c, links);
     } else if (strcmp(type, "run.finished") == 0) {
         bool has_started = jget_i64(c->m->whole, "started_us", 0) > 0;
         json_array_append_new(

@@ -66,6 +66,12 @@ struct hook_source {
 };
 
 /*
+ * Can this source ever accept a message? ERR_INVALID names the member of a trigger that is wrong:
+ * a key where none belongs, a header that cannot be one.
+ */
+int hook_source_check(const struct hook_source *source, struct err *err);
+
+/*
  * Is the message genuine? ERR_UNAUTHENTICATED says what is wrong in words for the log; do not send
  * them to the caller. All live secrets are tried in the same time whichever matches.
  */

@@ -40,7 +40,10 @@ static void read_head(struct reading *r, const json_t *commits, struct git_push 
     const json_t *commit;
     json_array_foreach((json_t *)commits, i, commit)
     {
-        const char *where = pool_printf(r->pool, "resource.commits[%zu]", i);
+        const char *where = "resource.commits[]";
+        if (i == COMMITS_MAX || r->is_bad) {
+            return;
+        }
         if (strcmp(take_text(r, commit, where, "commitId"), push->after) == 0) {
             push->message = take_text(r, commit, where, "comment");
             take_person(r, take_object(r, commit, where, "author"), where, &push->author);
@@ -53,10 +56,13 @@ static void read_messages(struct reading *r, const json_t *commits, struct git_p
 {
     size_t i;
     const json_t *commit;
-    push->messages = pool_calloc(r->pool, json_array_size(commits) + 1, sizeof *push->messages);
+    push->messages = pool_calloc(r->pool, COMMITS_MAX, sizeof *push->messages);
     json_array_foreach((json_t *)commits, i, commit)
     {
         const char *where = pool_printf(r->pool, "resource.commits[%zu]", i);
+        if (i == COMMITS_MAX) {
+            return;
+        }
         push->messages[push->message_count++] = take_text(r, commit, where, "comment");
     }
 }

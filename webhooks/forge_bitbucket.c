@@ -8,8 +8,9 @@
 
 static const char *nick(struct reading *r, const json_t *person, const char *where)
 {
-    return first_of(
-        take_text(r, person, where, "nickname"), take_text(r, person, where, "display_name"));
+    const char *name =
+        first_of(take_text(r, person, where, "nickname"), take_text(r, person, where, "username"));
+    return first_of(name, take_text(r, person, where, "display_name"));
 }
 
 static const char *html_link(struct reading *r, const json_t *obj, const char *where)
@@ -32,11 +33,11 @@ static void read_repository(struct reading *r, struct hook_message *m)
     m->actor = nick(r, take_object(r, m->payload, "", "actor"), "actor");
 }
 
+/* NULL where there is no such side. */
 static const char *read_hash(struct reading *r, const json_t *side, const char *where)
 {
-    return side == NULL ? NULL
-                        : take_need(r, take_object(r, side, where, "target"),
-                              pool_printf(r->pool, "%s.target", where), "hash");
+    const char *place = pool_printf(r->pool, "%s.target", where);
+    return side == NULL ? NULL : take_need(r, take_object(r, side, where, "target"), place, "hash");
 }
 
 static void read_head(
@@ -91,19 +92,51 @@ static int read_change(struct reading *r, const json_t *change, const char *wher
     return push_finish(r, m, push);
 }
 
+/* Bitbucket has told of new refs with an empty commit: then there is nothing to go by. */
+static bool is_without_commit(const json_t *change)
+{
+    const json_t *to = json_object_get(change, "new"), *target = json_object_get(to, "target");
+    const json_t *hash = json_object_get(target, "hash");
+    return json_is_object(to) &&
+           (target == NULL || json_is_null(target) ||
+               (json_is_object(target) &&
+                   (hash == NULL || json_is_null(hash) || str_eq(json_string_value(hash), ""))));
+}
+
+static size_t count_changes(const json_t *changes)
+{
+    size_t count = 0, i;
+    const json_t *change;
+    json_array_foreach((json_t *)changes, i, change)
+    {
+        count += !is_without_commit(change);
+    }
+    return count;
+}
+
 static int read_push(struct reading *r, struct hook_message *m)
 {
+    size_t i, n = 0;
+    const json_t *change;
     m->kind = HOOK_PUSH;
     read_repository(r, m);
     const json_t *changes =
         take_array(r, take_object(r, m->payload, "", "push"), "push", "changes");
-    if (json_array_size(changes) == 0) {
-        return r->is_bad ? -1 : message_other(r, m, "names no changed ref");
+    size_t count = count_changes(changes);
+    if (r->is_bad || count == 0) {
+        return r->is_bad ? -1
+                         : message_other(r, m,
+                               json_array_size(changes) == 0 ? "names no changed ref"
+                                                             : "names no commit");
     }
-    message_pushes(r, m, json_array_size(changes));
-    for (size_t i = 0; i < m->push_count; i++) {
+    message_pushes(r, m, count);
+    json_array_foreach((json_t *)changes, i, change)
+    {
+        if (is_without_commit(change) || n == m->push_count) {
+            continue;
+        }
         const char *where = pool_printf(r->pool, "push.changes[%zu]", i);
-        if (read_change(r, json_array_get(changes, i), where, m, &m->pushes[i]) != 0) {
+        if (read_change(r, change, where, m, &m->pushes[n++]) != 0) {
             return -1;
         }
     }

@@ -12,31 +12,51 @@
 
 #define ID_DIGITS 32
 
+/* Signed is the body alone: a header that names the message may be anybody's. */
+static bool is_body_alone_signed(const struct reading *r, const struct hook_message *m)
+{
+    return r->source->scheme == HOOK_SCHEME_HMAC ||
+           (r->source->scheme == HOOK_SCHEME_FORGE && m->forge == FORGE_HMAC);
+}
+
+/* The header that names the message, or NULL. (X-Request-Id names a chain of calls, not these.) */
+static const char *find_id(struct reading *r, const struct hook_message *m)
+{
+    static const char *const usual[] = {"webhook-id", "Idempotency-Key"};
+    const char *id = NULL;
+    if (r->source->id_header != NULL) {
+        id = http_header(r->req, r->source->id_header);
+        if (id == NULL) {
+            take_bad(
+                r, "the header %.100s, which names the message, is missing", r->source->id_header);
+        }
+        return id;
+    }
+    for (size_t i = 0; !is_body_alone_signed(r, m) && id == NULL && i < ARRAY_LEN(usual); i++) {
+        id = http_header(r->req, usual[i]);
+    }
+    return id;
+}
+
 /*
- * What names the message. Without a name: a signed body names itself, since who has caught it
- * could send it again; what comes with a password is new each time.
+ * Without a name: a signed body names itself, since who has caught it could send it again; what
+ * comes with a password is new each time.
  */
 static int read_delivery(struct reading *r, struct hook_message *m)
 {
-    static const char *const usual[] = {"webhook-id", "Idempotency-Key", "X-Request-Id"};
-    const char *name = r->source->id_header;
-    const char *id = name != NULL ? http_header(r->req, name) : NULL;
-    for (size_t i = 0; name == NULL && id == NULL && i < ARRAY_LEN(usual); i++) {
-        id = http_header(r->req, usual[i]);
+    m->delivery = find_id(r, m);
+    if (r->is_bad) {
+        return -1;
     }
-    if (id != NULL) {
-        m->delivery = id;
-        return delivery_is_valid(id)
+    if (m->delivery != NULL) {
+        return delivery_is_valid(m->delivery)
                    ? 0
                    : take_bad(r,
                          "the header that names the message: expected at most %d printable "
                          "characters",
                          DELIVERY_MAX);
     }
-    if (name != NULL) {
-        return take_bad(r, "the header %.100s, which names the message, is missing", name);
-    }
-    if (m->forge == FORGE_HMAC || r->source->scheme == HOOK_SCHEME_HMAC) {
+    if (is_body_alone_signed(r, m)) {
         char digest[SHA256_HEX_LEN + 1];
         sha256_hex(r->req->body, r->req->body_len, digest);
         m->delivery = pool_printf(r->pool, "body-%.*s", ID_DIGITS, digest);

@@ -66,6 +66,9 @@ static void read_head(struct reading *r, const json_t *commits, struct git_push 
     json_array_foreach((json_t *)commits, i, commit)
     {
         const char *where = pool_printf(r->pool, "commits[%zu]", i);
+        if (i == COMMITS_MAX || r->is_bad) {
+            return;
+        }
         if (strcmp(take_text(r, commit, where, "id"), first_of(push->commit, push->after)) == 0) {
             push->message = take_text(r, commit, where, "message");
             take_person(r, take_object(r, commit, where, "author"), where, &push->author);

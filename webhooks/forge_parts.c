@@ -18,7 +18,6 @@
 
 #define REF_MAX 1024
 #define REPOSITORY_MAX 1024
-#define COMMITS_MAX 2048 /* GitHub's own ceiling, the highest of all */
 #define FILES_MAX 20000
 /* Real messages nest to about ten; the parser's own limit would let thousands through. */
 #define DEPTH_MAX 64
@@ -284,18 +283,6 @@ int push_finish(struct reading *r, const struct hook_message *m, struct git_push
     }
     push->key = git_push_key(r->pool, push->repository, push->ref, push->before, push->after);
     return 0;
-}
-
-bool git_push_skips_ci(const struct git_push *push)
-{
-    static const char *const marks[] = {
-        "[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"};
-    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        if (strcasestr(push->message, marks[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- commits and their files ---- */

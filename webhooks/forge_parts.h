@@ -67,6 +67,9 @@ enum commit_order { COMMITS_OLDEST_FIRST, COMMITS_NEWEST_FIRST };
 void push_commits(struct reading *r, const json_t *commits, const char *where,
     enum commit_order order, bool is_all, struct git_push *push);
 
+/* Of a message this many are looked at: GitHub's own ceiling, the highest of all. */
+#define COMMITS_MAX 2048
+
 /* Printable ASCII of at most DELIVERY_MAX: it becomes part of names and of log lines. */
 #define DELIVERY_MAX 256
 bool delivery_is_valid(const char *text);

@@ -137,7 +137,4 @@ struct hook_message {
 const char *git_push_key(struct pool *pool, const char *repository, const char *ref,
     const char *before, const char *after);
 
-/* "[skip ci]" and its relatives in the head commit's message. */
-bool git_push_skips_ci(const struct git_push *push);
-
 #endif

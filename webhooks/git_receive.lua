@@ -5,9 +5,10 @@
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold or 0, 3 trigger, 4 event, 5 now_us,
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
 --   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand); then of
---   each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
+--   each change: n, verdict (match, ignored, failed), reason, run, experiment, the run's doc and its
 --   event run.created (JSON, a newline between them), key or
---   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait
+--   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait, the
+--   events trigger.fired and trigger.rejected, or '-'
 -- Result: of each change {result, run or '-', reason}, then pairs: 'wake' or 'cancel' and a run.
 --@include ../scheduler/base/knock.lua.in
 --@include ../scheduler/run/run_put.lua.in
@@ -22,7 +23,6 @@ local counts = p .. 'git:' .. trigger .. ':counts'
 local is_ours = redis.call('GET', KEYS[1]) == ARGV[2]
 local by_hand = ARGV[12] == 'again'
 local out, todo = {}, {}
-local is_fetching = false
 
 local function remember(field, value)
     redis.call('HSET', seen, field, value)
@@ -97,7 +97,7 @@ local function decide(c)
     if is_settled and (run == c.run or not by_hand) then
         return 'duplicate', run, 'this delivery came before'
     end
-    if c.verdict ~= 'match' and c.verdict ~= 'fetch' then
+    if c.verdict ~= 'match' then
         return c.verdict, '-', c.reason
     end
     if redis.call('HEXISTS', seen, c.run) == 1 then
@@ -106,10 +106,6 @@ local function decide(c)
     run = twin(c)
     if run then
         return 'duplicate', run, 'another message told of this very change'
-    end
-    if c.verdict == 'fetch' then
-        is_fetching = true
-        return 'fetching', '-', c.reason
     end
     local result, reason = 'started', ''
     if c.group then
@@ -127,6 +123,25 @@ local function decide(c)
     return result, c.run, reason
 end
 
+-- member: whose value, "@", is known only here.
+local function tell(told, member, value)
+    local filled = told:gsub('"' .. member .. '":"@"', function()
+        return '"' .. member .. '":' .. cjson.encode(value)
+    end, 1)
+    redis.call('XADD', p .. 'events', '*', 'e', filled)
+end
+
+-- Those who want to know are told, of a rejection once for each reason.
+local function announce(c, result, reason)
+    local is_rejected = result == 'ignored' or result == 'failed' or result == 'skipped'
+    if result == 'started' or result == 'waiting' then
+        tell(c.fired, 'result', result)
+    elseif is_rejected and c.rejected ~= '-' and
+        redis.call('HGET', E, 'r' .. c.n) ~= result .. ' - ' .. reason then
+        tell(c.rejected, 'reason', reason)
+    end
+end
+
 local function forget(fields)
     if #fields > 0 then
         redis.call('HDEL', seen, unpack(fields))
@@ -137,11 +152,12 @@ end
 local is_new = redis.call('EXISTS', E) == 0
 local is_changed = false
 local results = {}
-for i = 13, #ARGV, 14 do
+for i = 13, #ARGV, 16 do
     local c = {n = ARGV[i], verdict = ARGV[i + 1], reason = ARGV[i + 2], run = ARGV[i + 3],
         experiment = ARGV[i + 4], doc = ARGV[i + 5], key = ARGV[i + 6], ref = ARGV[i + 7],
         before = ARGV[i + 8], after = ARGV[i + 9], group = ARGV[i + 10] ~= '-' and trigger .. ':' .. ARGV[i + 10], name = ARGV[i + 11],
-        policy = ARGV[i + 12], max = ARGV[i + 13]}
+        policy = ARGV[i + 12], max = ARGV[i + 13], fired = ARGV[i + 14],
+        rejected = ARGV[i + 15]}
     local result, run, reason = decide(c)
     if result ~= 'duplicate' and c.ref ~= '-' then
         remember('r:' .. c.ref, c.key .. ' ' .. c.after)
@@ -150,6 +166,7 @@ for i = 13, #ARGV, 14 do
         is_changed = true
         results[#results + 1] = 'r' .. c.n
         results[#results + 1] = result .. ' ' .. run .. ' ' .. reason
+        announce(c, result, reason)
     end
     redis.call('HINCRBY', counts, result, 1)
     out[#out + 1] = {result, run, reason}
@@ -174,14 +191,6 @@ else
 end
 if #results > 0 then
     redis.call('HSET', E, unpack(results))
-end
--- Its pipeline is to be read from the repository (git_fetch.c), or that is done.
-local fetch = trigger .. ' ' .. event
-if is_fetching then
-    redis.call('ZADD', p .. 'git_fetches', 'NX', now_text, fetch)
-elseif by_hand then
-    redis.call('ZREM', p .. 'git_fetches', fetch)
-    redis.call('HDEL', p .. 'git_fetch_tries', fetch)
 end
 redis.call('HSET', counts, 'last_us', now_text)
 forget(redis.call('ZRANGEBYSCORE', seen_at, '-inf', string.format('%.0f', now - tonumber(ARGV[10])),

@@ -27,6 +27,7 @@ static const char *const kind_names[] = {"push", "tag", "release", "pull_request
 static const char *const wish_names[] = {"any", "only", "never"};
 static const char *const skip_names[] = {"none", "head", "any"};
 static const char *const policy_names[] = {"allow", "queue", "skip", "cancel"};
+static const char *const tell_names[] = {"none", "failed", "all"};
 static const char *const unknown_names[] = {"run", "skip"};
 static const char *const scheme_names[] = {"forge", "hmac", "standard", "bearer", "basic", "token"};
 static const char *const algorithm_names[] = {"sha256", "sha512", "sha1"};
@@ -186,7 +187,7 @@ static int check_lists(const struct git_trigger *t, struct err *err)
 
 static int read_filters(const json_t *record, struct git_trigger *t, struct err *err)
 {
-    unsigned skip = GIT_SKIP_HEAD, unknown = 0;
+    unsigned skip = GIT_SKIP_HEAD, unknown = 0, tells = GIT_TELL_FAILED;
     t->deleted = GIT_WISH_NEVER;
     if (read_text(record, "", "repository", &t->repository, err) != 0 ||
         read_kinds(record, t, err) != 0 ||
@@ -201,6 +202,7 @@ static int read_filters(const json_t *record, struct git_trigger *t, struct err 
         jread_i64(record, "", "max_files", 0, FILES_MAX, &t->max_files, err) != 0 ||
         jread_i64(record, "", "max_commits", 0, FILES_MAX, &t->max_commits, err) != 0 ||
         read_word(record, "", "skip_ci", skip_names, ARRAY_LEN(skip_names), &skip, err) != 0 ||
+        read_word(record, "", "tell_rejected", tell_names, ARRAY_LEN(tell_names), &tells, err) != 0 ||
         read_wish(record, "created", &t->created, err) != 0 ||
         read_wish(record, "deleted", &t->deleted, err) != 0 ||
         read_wish(record, "forced", &t->forced, err) != 0 ||
@@ -212,6 +214,7 @@ static int read_filters(const json_t *record, struct git_trigger *t, struct err 
         return -1;
     }
     t->skip_ci = (enum git_skip_ci)skip;
+    t->tells = (enum git_tell)tells;
     t->runs_on_unknown_files = unknown == 0;
     infer_kinds(t);
     return check_lists(t, err);
@@ -318,7 +321,7 @@ static int read_source(const json_t *record, struct hook_source *s, struct err *
                 (struct hook_secret){.text = text, .expires_us = jget_i64(one, "expires_us", 0)};
         }
     }
-    return 0;
+    return hook_source_check(s, err);
 }
 
 /* ---- records ---- */
@@ -351,8 +354,7 @@ static int read_all(struct git_trigger *t, struct err *err)
                    jread_bool(t->record, "", "enabled", &t->is_enabled, err) != 0 ||
                    read_source(t->record, &t->source, err) != 0 ||
                    read_filters(t->record, t, err) != 0 || read_filter(t->record, t, err) != 0 ||
-                   read_concurrency(t->record, t, err) != 0 ||
-                   git_remote_read(t->record, t->source.forge, t->repository, &t->remote, err) != 0
+                   read_concurrency(t->record, t, err) != 0
                ? -1
                : 0;
 }
@@ -463,8 +465,8 @@ static const char *const writable[] = {"name", "forge", "verification", "secret"
     "repository", "branches", "branches_ignore", "tags", "tags_ignore", "paths", "paths_ignore",
     "unknown_files", "max_files", "max_commits", "skip_ci", "created", "deleted", "forced",
     "actions", "actors", "actors_ignore", "authors_ignore", "messages_ignore", "filter",
-    "parameters", "pipeline_id", "version_id", "experiment_id", "enabled", "concurrency", "api",
-    "file", "commit_status", "status_context", "poll_s", NULL};
+    "parameters", "pipeline_id", "version_id", "experiment_id", "enabled", "concurrency",
+    "tell_rejected", NULL};
 
 static int set_secret(json_t *record, const json_t *body, int64_t now_us, struct err *err)
 {
@@ -573,6 +575,5 @@ json_t *git_trigger_public(const json_t *record)
         json_object_del(one, "secret");
     }
     add_defaults(copy);
-    git_remote_hide(copy);
     return copy;
 }

@@ -13,7 +13,6 @@
 
 #include "webhooks/forge.h"
 #include "webhooks/git_pattern.h"
-#include "webhooks/git_remote.h"
 
 struct cel;
 struct err;
@@ -43,6 +42,9 @@ enum git_policy {
 };
 const char *git_policy_name(enum git_policy policy);
 
+/* Which changes that start nothing subscribers are told of, by trigger.rejected. */
+enum git_tell { GIT_TELL_NONE, GIT_TELL_FAILED, GIT_TELL_ALL };
+
 #define GIT_GROUP_MAX 256          /* bytes of a group's name */
 #define GIT_GROUP_DEFAULT "$ref"
 #define GIT_WAITING_MAX 1000       /* pushes that may wait in one group */
@@ -68,7 +70,7 @@ struct git_trigger {
     const char *group;
     enum git_policy policy;
     int64_t max_waiting;
-    struct git_remote remote;
+    enum git_tell tells;
 };
 
 /*

@@ -54,6 +54,7 @@ void request_free(struct request *r)
     secret_text_free(r->secret);
     free(r->parts);
     free(r->id);
+    free(r->request_id);
     free(r);
 }
 

@@ -37,6 +37,11 @@ struct request {
     int64_t wait_ms; /* below 0: as long as an attempt may take */
     int64_t deadline_us, poll_ms;
     unsigned shard;
+    /* deliveries.c, redeliver.c */
+    int64_t bound_us; /* older ones may be missing from what the shards gave */
+    int64_t count;
+    char *request_id;
+    bool is_range;
 };
 
 struct part {

@@ -117,6 +117,7 @@ void sender_disable(struct outbox *o, struct subscription *sub, const char *url,
     s->counts.disabled++;
     news_disabled(o, sub, why);
     sub->is_enabled = false;
+    subscriptions_differs(sub);
     map_put(
         s->disabling, sub->id, json_pack("{s:s,s:s,s:s}", "id", sub->id, "url", url, "why", why));
     channels_sync(s);
@@ -131,6 +132,7 @@ void sender_write_disabled(struct sender *s)
         CLEANUP(json_decrefp) json_t *what = map_take(s->disabling, id);
         struct subscription *sub = map_get(s->subscriptions, jget_str(what, "id", ""));
         if (sub != NULL) {
+            subscriptions_differs(sub);
             sub->is_enabled = true; /* for the URL that it has by now */
             subscriptions_disable(s, sub->id, jget_str(what, "url", ""), jget_str(what, "why", ""));
         }
@@ -142,8 +144,12 @@ static int take_subscription(
     struct sender *s, struct map *old, const char *id, const redisReply *text, struct err *err)
 {
     struct err bad = ERR_INIT;
-    struct subscription *sub = subscriptions_read(s->set.seal, reply_str(text), &bad);
     struct subscription *before = map_get(old, id);
+    if (before != NULL && subscriptions_is_same(before, reply_str(text))) {
+        map_put(s->subscriptions, id, map_take(old, id));
+        return 0;
+    }
+    struct subscription *sub = subscriptions_read(s->set.seal, reply_str(text), &bad);
     if (sub == NULL && before != NULL) {
         LOG_ERROR("webhook subscription unreadable, goes on as it was", "id=%s error=%s", id,
             LOG_Q(bad.msg));
@@ -389,9 +395,4 @@ void sender_counts(const struct sender *s, struct sender_counts *out)
     for (unsigned i = 0; i < s->outbox_count; i++) {
         out->pending += s->outboxes[i].waiting;
     }
-}
-
-const struct egress *sender_egress(const struct sender *s)
-{
-    return s->egress;
 }

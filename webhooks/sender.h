@@ -78,6 +78,7 @@ struct sender {
     unsigned claims;      /* under way */
     int64_t claimed;      /* places they may fill */
     unsigned claim_turn;  /* shard that is looked at first next time */
+    int64_t redeliver_us; /* redeliver.c's token bucket */
     struct request *requests; /* of the API, under way */
     bool is_running;
     struct store_call *rev_call, *load_call, *health_call;

@@ -135,12 +135,12 @@ static void say_task(struct line *l)
 static void say_duration(struct line *l)
 {
     int64_t from_us = jget_i64(l->m->data, "started_us", 0);
-    int64_t us = jget_i64(l->m->data, "ended_us", 0) - from_us;
-    int64_t s = us / US_PER_S;
+    int64_t to_us = jget_i64(l->m->data, "ended_us", 0);
     char text[64];
-    if (from_us <= 0 || us < 0) {
+    if (from_us <= 0 || to_us < from_us) {
         return;
     }
+    int64_t us = to_us - from_us, s = us / US_PER_S;
     if (s < 60) {
         snprintf(text, sizeof text, " after %.1f s", (double)us / US_PER_S);
     } else if (s < 3600) {
@@ -209,7 +209,7 @@ static void tell_task(struct line *l, const char *what)
     } else {
         say(l, " %s", what);
         if (attempt > 0) {
-            snprintf(text, sizeof text, ", attempt %" PRId64, attempt + 1);
+            snprintf(text, sizeof text, ", attempt %" PRIu64, (uint64_t)attempt + 1);
         }
         say(l, text, "");
     }

@@ -67,7 +67,8 @@ struct subscription {
     bool is_enabled;
     char *disabled_reason; /* or NULL */
     int64_t created_us;
-    int64_t rev;           /* of the record: each change makes it one more */
+    int64_t rev;                         /* of the record: each change makes it one more */
+    unsigned char stored_as[SHA256_LEN]; /* digest of the record; zeroes: not the same any more */
     bool is_stale;         /* its record has expired secrets, or they are not sealed as of now */
     int64_t filter_errors; /* subscription_errors.c: not yet in Redis */
     char *filter_error;    /* the last of them, or NULL */

@@ -393,6 +393,7 @@ void subscriptions_expire(void *owner)
     void *value;
     while (map_next(s->subscriptions, &it, &id, &value)) {
         if (subscription_drop_expired(value, now_us)) {
+            subscriptions_differs(value);
             LOG_INFO("webhook secret expired", "subscription=%s", id);
             change_start(s, id, NULL, change_nothing, on_dropped, NULL);
         }
@@ -485,6 +486,7 @@ void subscriptions_disable(struct sender *s, const char *id, const char *url, co
     }
     LOG_WARN("webhook subscription disabled", "subscription=%s reason=%s", id, LOG_Q(why));
     sub->is_enabled = false;
+    subscriptions_differs(sub);
     free(sub->disabled_reason);
     sub->disabled_reason = xstrdup(why);
     CLEANUP(json_decrefp) json_t *body = json_pack("{s:s,s:s}", "url", url, "reason", why);

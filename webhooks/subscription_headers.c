@@ -80,6 +80,12 @@ static int check_value(const char *name, const json_t *value, struct err *err)
     return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct subscription_header *x = a, *y = b;
+    return strcasecmp(x->name, y->name);
+}
+
 int subscription_read_headers(struct subscription *s, const json_t *headers, struct err *err)
 {
     size_t count = json_object_size(headers), bytes = 0;
@@ -107,6 +113,8 @@ int subscription_read_headers(struct subscription *s, const json_t *headers, str
         s->headers[s->header_count++] = (struct subscription_header){
             .name = xstrdup(name), .line = xasprintf("%s: %s", name, json_string_value(value))};
     }
+    /* In one order, however they were given. */
+    qsort(s->headers, s->header_count, sizeof *s->headers, by_name);
     return 0;
 }
 

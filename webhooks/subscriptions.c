@@ -34,11 +34,24 @@ struct subscription *subscriptions_read(const struct seal *seal, const char *tex
     json_decref(record);
     if (sub != NULL) {
         sub->is_stale = sub->is_stale || !is_current;
+        sha256(text, strlen(text), sub->stored_as);
     }
     return sub;
 }
 
-struct store_call *subscriptions_write(struct sender *s, const struct subscription *sub,
+bool subscriptions_is_same(const struct subscription *sub, const char *text)
+{
+    unsigned char digest[SHA256_LEN];
+    sha256(text, strlen(text), digest);
+    return memcmp(digest, sub->stored_as, sizeof digest) == 0;
+}
+
+void subscriptions_differs(struct subscription *sub)
+{
+    memset(sub->stored_as, 0, sizeof sub->stored_as);
+}
+
+struct store_call *subscriptions_write(struct sender *s, struct subscription *sub,
     const char *made_from, store_done_fn *done, void *owner)
 {
     const char *prefix = store_catalog_prefix(s->set.store);
@@ -52,6 +65,7 @@ struct store_call *subscriptions_write(struct sender *s, const struct subscripti
     store_arg(args, text);
     store_arg(args, made_from);
     store_arg_i(args, s->set.max_subscriptions > 0 ? s->set.max_subscriptions : SUBSCRIPTIONS_MAX);
+    sha256(text, strlen(text), sub->stored_as);
     secret_text_free(text);
     subscription_wipe(record);
     json_decref(record);

@@ -4,6 +4,7 @@
 #define WEBHOOKS_SUBSCRIPTIONS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/store.h"
@@ -16,12 +17,16 @@ struct subscription;
 
 /* What is stored, as a subscription; or NULL and err: ERR_NOT_FOUND for want of a key of `seal`. */
 struct subscription *subscriptions_read(const struct seal *seal, const char *text, struct err *err);
+/* Was it read from this text, or written as it? Then there is no need to read it again. */
+bool subscriptions_is_same(const struct subscription *sub, const char *text);
+/* It is not what the record says any more: what is read next counts. */
+void subscriptions_differs(struct subscription *sub);
 /*
  * Store it: as a new one when made_from is "", else in place of the record that it was made from.
  * The reply is subscriptions_rev afterwards, 0 when it has been deleted meanwhile; ERR_CONFLICT:
  * the record is another one by now; ERR_LIMIT: there are too many.
  */
-struct store_call *subscriptions_write(struct sender *s, const struct subscription *sub,
+struct store_call *subscriptions_write(struct sender *s, struct subscription *sub,
     const char *made_from, store_done_fn *done, void *owner);
 /* What is remembered of a subscription beside its record goes on. before: NULL is fine. */
 void subscriptions_carry_over(struct subscription *sub, const struct subscription *before);

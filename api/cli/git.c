@@ -45,6 +45,7 @@ static const struct member {
     {"--authors-ignore", "authors_ignore", MEMBER_LIST},
     {"--messages-ignore", "messages_ignore", MEMBER_LIST},
     {"--filter", "filter", MEMBER_TEXT},
+    {"--tell-rejected", "tell_rejected", MEMBER_TEXT},
     {"--version", "version_id", MEMBER_TEXT},
     {"--experiment", "experiment_id", MEMBER_TEXT},
     {"--policy", "concurrency.policy", MEMBER_TEXT},
@@ -62,14 +63,14 @@ static const struct member {
     "[--name NAME] [--repository OWNER/NAME] [--branches main,release/**] [--tags 'v*']\n"         \
     "         [--paths 'train/**'] [--branches-ignore|--tags-ignore|--paths-ignore PATTERNS]\n"    \
     "         [--events push,tag,release,pull_request,generic] [--actions opened,merged]\n"        \
-    "         [-p commit='$commit']... [-p size=/size]... [-p name='v$tag']... [-p "               \
-    "x=cel:EXPR]...\n"                                                                             \
+    "         [-p commit='$commit']... [-p size=/size]... [-p name='v$tag']...\n"                  \
+    "         [-p x=cel:EXPR]...\n"                                                                 \
     "         [--default NAME=VALUE]... [--filter CEL] [--skip-ci none|head|any]\n"                \
     "         [--created|--deleted|--forced any|only|never] [--actors|--actors-ignore NAMES]\n"    \
     "         [--authors-ignore NAMES] [--messages-ignore GLOBS] [--unknown-files run|skip]\n"     \
     "         [--max-files N] [--max-commits N] [--policy allow|queue|skip|cancel]\n"              \
-    "         [--group '$ref'] [--max-waiting N] [--version ID] [--experiment ID] [--secret "      \
-    "TEXT]\n"                                                                                      \
+    "         [--group '$ref'] [--max-waiting N] [--version ID] [--experiment ID]\n"               \
+    "         [--secret TEXT] [--tell-rejected none|failed|all]\n"                                  \
     "         [--forge auto|github|gitlab|...] [--scheme hmac|standard|bearer|basic|token]\n"      \
     "         [--header NAME] [--prefix TEXT] [--algorithm sha256] [--encoding hex|base64]\n"      \
     "         [--username NAME] [--id-header NAME] [--insecure] [--allow-sha1]"

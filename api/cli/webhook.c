@@ -11,22 +11,6 @@
 #include "base/secret.h"
 #include "base/util.h"
 
-static int show(struct cli *cli, const char *path, const char *member, const char *const *columns)
-{
-    struct err err = ERR_INIT;
-    json_t *list = client_json(cli, "GET", path, NULL, &err);
-    if (list == NULL) {
-        return cli_fail(CLI_FAILED, &err);
-    }
-    if (cli->is_json) {
-        cli_print_json(list);
-    } else {
-        cli_print_table(json_object_get(list, member), columns);
-    }
-    json_decref(list);
-    return CLI_OK;
-}
-
 static int delete_one(
     struct cli *cli, const struct command *command, int argc, char **argv, const char *root)
 {
@@ -153,18 +137,3 @@ static int run_webhook_rm(struct cli *cli, int argc, char **argv)
 
 const struct command command_webhook_rm = {"webhook rm", "ID",
     "Delete a webhook subscription and what it has not yet got", run_webhook_rm};
-
-static int run_webhook_deliveries(struct cli *cli, int argc, char **argv)
-{
-    static const char *const columns[] = {"DELIVERY ID:id", "TYPE:type", "STATE:state",
-        "ATTEMPTS:attempts", "STATUS:status", "ERROR:error", NULL};
-    if (cli_options(&command_webhook_deliveries, &argc, argv, NULL, 1, 1) != 0) {
-        return CLI_USAGE;
-    }
-    CLEANUP(cleanup_free) char *id = client_encode(argv[0]);
-    CLEANUP(cleanup_free) char *path = xasprintf(SUBSCRIPTIONS "/%s/deliveries", id);
-    return show(cli, path, "deliveries", columns);
-}
-
-const struct command command_webhook_deliveries = {"webhook deliveries", "ID",
-    "List what was sent to a subscription, newest first", run_webhook_deliveries};

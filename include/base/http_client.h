@@ -55,7 +55,7 @@ struct http_call_spec {
     bool fresh_connection;      /* never reuse one, nor leave one for others */
     /*
      * Reuse connections of calls with the same key only: one key for each endpoint of others,
-     * so for one host and port. Idle ones are kept for 30 s, at most 1,024 of all keys. NULL:
+     * so for one host and port. Idle ones are kept for 30 s, at most 512 of all keys. NULL:
      * reuse those of all calls without a key. A request whose kept connection dies before the
      * answer begins is sent once more on a new one, so it may arrive twice.
      */

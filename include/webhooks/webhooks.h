@@ -63,8 +63,6 @@ void sender_shard_stop(struct sender *sender, unsigned shard);
 void sender_on_fenced(
     struct sender *sender, void (*fn)(void *owner, unsigned shard), void *owner);
 void sender_free(struct sender *sender);
-/* The rules by which it calls others; they live as long as it does. */
-const struct egress *sender_egress(const struct sender *sender);
 /* We listen there ourselves, so nothing is sent there unless allowed. */
 void sender_set_listener(struct sender *sender, const char *host, uint16_t port);
 /* New events in this shard's stream. A hint; the stream is the truth. */
@@ -110,10 +108,34 @@ void subscription_delete(struct sender *s, const char *id, webhook_json_fn *done
  */
 void subscription_ping(
     struct sender *s, const char *id, int64_t wait_ms, webhook_json_fn *done, void *owner);
-/* Deliveries of a subscription, newest first: {"id","event_id","type","state":"PENDING"|"DELIVERED"|"FAILED",
- *  "attempts","next_us","created_us","status","error","duration_ms"}. */
-void delivery_all(struct sender *s, const char *subscription_id, size_t max, webhook_json_fn *done,
+/*
+ * Deliveries of a subscription, the newest first: {"deliveries":[{"id","event_id","type","state":"PENDING"|
+ * "DELIVERED"|"FAILED"|"DROPPED","attempts","next_us","created_us","status","error","duration_ms","run_id",
+ * "sequence","redelivered"}], "next_page_token"?}. A page may be short, or empty, and have a next one.
+ */
+struct delivery_query {
+    const char *subscription_id;
+    const char *state, *type, *run_id; /* NULL or "": any; a type may end with '*' */
+    int64_t since_us, until_us;        /* when they were made; until 0: now */
+    const char *page_token;            /* NULL or "": the first page */
+    size_t max;
+};
+void delivery_list(struct sender *s, const struct delivery_query *query, webhook_json_fn *done,
     void *owner);
+/*
+ * One of them, with "subscription_id", "content_type", "body", "body_bytes", "body_sha256" and "log": its
+ * last attempts, oldest first: {"attempt","at_us","request":{"method","url","headers":[[name, value]]},
+ * "response"?:{"status","headers","body"?,"body_cut"?},"error"?,"address","connection_reused","probe"?,
+ * "times_ms":{"dns"?,"connect"?,"tls"?,"first_byte"?,"total"}}.
+ */
+void delivery_get(struct sender *s, const char *id, webhook_json_fn *done, void *owner);
+/* Send it again, whatever became of it. Body: {"request_id"?}; record: {"id","request_id","redelivered"}. */
+void delivery_redeliver(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
+/* Send those again that are in a state (FAILED unless said) and were made in a time. Body: {"request_id"?,
+ * "state"?,"since"?,"until"?}; record: {"subscription_id","request_id","redelivered": how many,"more"}. */
+void subscription_redeliver(struct sender *s, const char *id, const json_t *body,
+    webhook_json_fn *done, void *owner);
 
 /* From the event to the receiver's 2xx: up to 5, 10, 25, 50, 100, 250, 500 ms, 1, 5, 30, 300 s, more. */
 #define SENDER_LATENESS_BUCKETS 12
@@ -143,9 +165,9 @@ struct git_hooks_settings {
     int64_t events_max;  /* kept per trigger */
     int64_t payload_max; /* larger payloads are not kept with their event */
     int64_t dedupe_ms;   /* so long the same push is known again */
-    struct http_client *http;    /* for calls to the forges */
-    const struct egress *egress; /* where these may go: sender_egress() */
     const struct seal *seal; /* secrets at rest; NULL: they are kept as they are */
+    void (*events)(void *owner, unsigned shard); /* this shard may have new events; may be NULL */
+    void *events_owner;
 };
 struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings);
 void git_hooks_free(struct git_hooks *hooks);
@@ -197,7 +219,7 @@ void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char
     const json_t *body, webhook_json_fn *done, void *owner);
 
 struct git_counts { /* since start; changes of refs, but refused: messages */
-    int64_t started, waiting, fetching, ignored, duplicates, failed, refused;
+    int64_t started, waiting, ignored, duplicates, failed, refused;
 };
 void git_hooks_counts(const struct git_hooks *hooks, struct git_counts *out);
 

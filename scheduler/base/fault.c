@@ -16,8 +16,6 @@
 /* Sorted. tests/check/faults.py compares this list with the FAULT() uses in the sources. */
 static const char *const names[] = {
     "git.cancel.before",
-    "git.file.after",
-    "git.file.before",
     "git.receive.after",
     "git.receive.before",
     "git.turn.after",
@@ -75,6 +73,8 @@ static const char *const names[] = {
     "webhook.ping.before",
     "webhook.post.after",
     "webhook.post.before",
+    "webhook.redeliver.after",
+    "webhook.redeliver.before",
     "webhook.subscription.after",
     "webhook.subscription.before",
     NULL,

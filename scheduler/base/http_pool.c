@@ -19,8 +19,8 @@
 #define IDLE_MS 30000
 /* Ask for more than receivers commonly keep a connection, and requests die on the way. */
 #define IDLE_CONNECTION_S 30L
-#define POOLS_MAX 1024       /* idle ones; each has some KiB of libcurl's tables */
-#define CONNECTIONS_MAX 1024 /* past it idle pools are closed; calls under way may need more */
+#define POOLS_MAX 512       /* idle ones; each has some KiB of libcurl's tables */
+#define CONNECTIONS_MAX 512 /* past it idle pools are closed; calls under way may need more */
 
 struct http_pool {
     struct http_pools *pools;

@@ -355,7 +355,7 @@ class TestEvents:
 
     def test_the_commit_is_shown_everywhere(self, daemon):
         with Receiver() as receiver, Daemon(settings={"executor": "noop", "webhook_allow": "127.0.0.1"}) as daemon:
-            daemon.post(f"{V1}/subscriptions", {"url": receiver.url, "events": ["run.created", "run.started"]})
+            daemon.post(f"{V1}/subscriptions", {"url": receiver.url, "events": ["run.created", "run.started", "trigger.*"]})
             forge = Hooked(daemon)
             answer = forge.push(message="train it\n\nat last")
             commit = forge.heads["refs/heads/main"]
@@ -366,9 +366,28 @@ class TestEvents:
             assert trigger["trigger_id"] == forge.trigger
             description = daemon.run(answer["run_id"])["description"]
             assert description == f"push of acme/model refs/heads/main at {commit} by ann: train it"
-            for kind in ("run.created", "run.started"):
-                told = receiver.wait_events(1, kind)[0]["data"]
-                assert told["trigger"] == trigger and told["commit"] == commit
+            told = receiver.wait_events(1, "run.started")[0]["data"]
+            assert told["trigger"] == trigger and told["commit"] == commit
+            fired = receiver.wait_events(1, "trigger.fired")[0]["data"]
+            assert fired["run_id"] == answer["run_id"] and fired["commit"] == commit
+            assert fired["trigger_id"] == forge.trigger and fired["repository"] == "acme/model"
+            assert fired["result"] == "started"
+            assert receiver.wait_events(1, "run.created")[0]["data"]["trigger"] == trigger
+
+            # What starts nothing is told where the trigger says so, and as a rule when it failed.
+            daemon.patch(forge.url(), {"branches": ["main"]})
+            forge.push("dev", expect=200)
+            daemon.patch(forge.url(), {"tell_rejected": "all"})
+            delivery = push("refs/heads/topic")
+            for _ in range(3):
+                forge.send(delivery, "d-1", expect=200)
+            daemon.patch(forge.url(), {"tell_rejected": None, "parameters": {"commit": {"from": "/no\"where"}}})
+            forge.push("main", expect=200)
+            told = [e["data"] for e in receiver.wait_events(2, "trigger.rejected")]
+            assert [(t["ref"], t["reason"]) for t in told] == [
+                ("refs/heads/topic", "no pattern in branches matches topic"),
+                ("refs/heads/main", 'parameters.commit: the push has nothing at /no"where and there is no "default" '
+                                    '(null: that of the pipeline)')]
 
 
 @pytest.fixture(scope="module")

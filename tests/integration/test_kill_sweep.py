@@ -94,6 +94,8 @@ class Scenario:
             self._recur("rare", 100 * 86400, None, None)
             for request in ("fire-1", "fire-2"):
                 self._fire(request)
+            for request in ("again-1", "again-2"):
+                self._redeliver(request)
             for verb in ("disable", "enable", "disable"):
                 self.daemon.post(f"/apis/v2beta1/recurringruns/{self.ids['rare']}:{verb}")
         except requests.RequestException:
@@ -146,6 +148,11 @@ class Scenario:
     def _fire(self, request):
         answer = self.daemon.post(f"/apis/rondo/v1/recurringruns/{self.ids['rare']}:fire", {"request_id": request})
         assert self.fired.setdefault(request, answer["run_id"]) == answer["run_id"]
+
+    def _redeliver(self, request):
+        path = f"/apis/rondo/v1/subscriptions/{self.ids['subscription']}/deliveries"
+        row = wait_for(lambda: self.daemon.get(path, n=1)["deliveries"], what="a delivery")[0]
+        self.daemon.post(f"/apis/rondo/v1/deliveries/{row['id']}:redeliver", {"request_id": request})
 
     def _push(self, delivery):
         commit = hashlib.sha1(delivery.encode()).hexdigest()

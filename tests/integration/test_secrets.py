@@ -84,6 +84,24 @@ def test_secrets_are_sealed_and_keys_rotate(tmp_path):
             assert old not in daemon.log() and new not in daemon.log()
 
 
+def test_a_subscription_that_becomes_unreadable_goes_on_as_it_was(tmp_path):
+    """Another daemon has a new key already, say."""
+    keys = tmp_path / "keys"
+    keys.write_text(new_key())
+    with Redis() as redis, Receiver() as receiver:
+        settings = {"executor": "noop", "webhook_allow": "127.0.0.1", "secrets_key_file": keys}
+        with Daemon(redis=redis.url, settings=settings) as daemon:
+            made = daemon.post(f"{V1}/subscriptions", {
+                "url": receiver.url, "headers": {"Authorization": "Bearer hush-hush"}})
+            receiver.secret = made["secret"]
+            key = redis.command("KEYS", "*subscriptions")
+            text = redis.command("HGET", key, made["id"])
+            redis.command("HSET", key, made["id"], re.sub(r"sealed:1:\w{8}:", "sealed:1:00000000:", text))
+            redis.command("INCR", key + "_rev")
+            ping(daemon, made["id"], receiver)
+            assert "goes on as it was" in daemon.log()
+
+
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1:1/"])
 def test_a_record_that_was_tampered_with_is_not_used(tmp_path, url):
     """Somebody who can write to Redis, but has no key, moves secrets to a subscription of their own, or

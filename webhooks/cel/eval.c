@@ -190,8 +190,7 @@ static struct cel_value eval_index(struct cel_run *run, const struct cel_node *n
                    : cel_fail(run, node, "index out of bounds: %lld of a list of %zu",
                          (long long)at, args[0].len);
     }
-    bool is_key = cel_is_number(key) || key->kind == CEL_BOOL || key->kind == CEL_STRING;
-    if (args[0].kind != CEL_MAP || !is_key) {
+    if (args[0].kind != CEL_MAP || !cel_is_key(key)) {
         return cel_fail_kinds(run, node, "[]", args, 2);
     }
     if (cel_member(&args[0], key, &run->steps, &out)) {

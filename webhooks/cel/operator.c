@@ -175,7 +175,7 @@ static struct cel_value is_in(
     struct cel_run *run, const struct cel_node *node, const struct cel_value *args)
 {
     struct cel_value unused;
-    if (args[1].kind == CEL_MAP) {
+    if (args[1].kind == CEL_MAP && cel_is_key(&args[0])) {
         return cel_truth(cel_member(&args[1], &args[0], &run->steps, &unused));
     }
     if (args[1].kind != CEL_LIST) {

@@ -71,6 +71,12 @@ static inline bool cel_is_number(const struct cel_value *value)
     return value->kind == CEL_INT || value->kind == CEL_UINT || value->kind == CEL_DOUBLE;
 }
 
+/* What a map may be asked for: a double is what whole number it is. */
+static inline bool cel_is_key(const struct cel_value *value)
+{
+    return cel_is_number(value) || value->kind == CEL_BOOL || value->kind == CEL_STRING;
+}
+
 /* Item `at` of a list, which must be there. */
 struct cel_value cel_item(const struct cel_value *list, size_t at);
 /* Walk a map: {0} at first; false behind the last entry. key and value are borrowed from it. */

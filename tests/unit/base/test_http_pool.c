@@ -214,7 +214,7 @@ static void cancelled_calls_give_their_pool_back(void **state)
 
 static void kept_connections_are_bounded(void **state)
 {
-    enum { KEYS = 1200, KEPT = 1024 };
+    enum { KEYS = 700, KEPT = 512 };
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
@@ -228,7 +228,7 @@ static void kept_connections_are_bounded(void **state)
     }
     loop_turn(loop, false);
     assert_in_range(sockets_open(), KEPT - 1, KEPT);
-    assert_int_equal(call(*state, "1199", 0).connection, newest.connection);
+    assert_int_equal(call(*state, "699", 0).connection, newest.connection);
     assert_int_not_equal(call(*state, "0", 0).connection, oldest.connection);
 }
 

@@ -186,6 +186,56 @@ static inline void flow_check_states(struct bench *b, const char *want)
     }
 }
 
+/* How often each task has been told to have ended: {path: {"task.finished": n}}. */
+static inline void flow_on_ends(void *owner, redisReply *reply, const struct err *err)
+{
+    struct bench *b = owner;
+    assert_null(err);
+    json_decref(b->answer);
+    b->answer = json_object();
+    for (size_t i = 0; i < reply->elements; i++) {
+        json_t *event = json_from(reply_field(reply->element[i]->element[1], "e"));
+        const char *type = jget_str(event, "type", "");
+        const char *path = jget_str(json_object_get(event, "data"), "task", "");
+        if (str_eq(type, "task.finished") || str_eq(type, "task.skipped")) {
+            if (json_object_get(b->answer, path) == NULL) {
+                json_object_set_new(b->answer, path, json_object());
+            }
+            json_t *counts = json_object_get(b->answer, path);
+            json_object_set_new(counts, type, json_integer(jget_i64(counts, type, 0) + 1));
+        }
+        json_decref(event);
+    }
+    b->is_answered = true;
+}
+
+/* Each task that has ended is told of once: that it finished, or that it never began. Of pipelines
+ * and loops that began their tasks tell. */
+static inline void flow_check_ends(struct bench *b, struct id id)
+{
+    bench_read(b, id);
+    json_t *record = STEAL(b->answer);
+    CALL(b, store_cmd(b->store, flow_on_ends, b, "XRANGE %sevents - +",
+                store_id_prefix(b->store, id.text)));
+    size_t i;
+    json_t *task;
+    json_array_foreach(json_object_get(record, "tasks"), i, task)
+    {
+        const char *path = jget_str(task, "path", ""), *kind = jget_str(task, "kind", "");
+        const json_t *counts = json_object_get(b->answer, path);
+        char state = flow_letter(jget_str(task, "state", ""));
+        bool is_leaf = !str_eq(kind, "dag") && !str_eq(kind, "loop");
+        bool has_begun = jget_i64(task, "tries", 0) > 0 || jget_i64(task, "started_us", 0) > 0;
+        bool is_skipped = strchr("NUC", state) != NULL && !has_begun;
+        if (jget_i64(counts, "task.skipped", 0) != is_skipped ||
+            jget_i64(counts, "task.finished", 0) != (is_leaf && !is_skipped)) {
+            char *told CLEANUP(cleanup_free) = counts != NULL ? jtext(counts) : xstrdup("nothing");
+            fail_msg("task %s is %c, and told is %s", path, state, told);
+        }
+    }
+    json_decref(record);
+}
+
 static inline void flow_check(struct bench *b, const struct flow_case *c, struct id id)
 {
     bench_read(b, id);
@@ -208,6 +258,7 @@ static inline void flow_check(struct bench *b, const struct flow_case *c, struct
     assert_int_equal(bench_events(b, id, "run.started", NULL), 1);
     assert_int_equal(bench_events(b, id, "run.finished", NULL), 1);
     assert_int_equal(bench_events(b, id, "task.started", NULL), fake_begun(b->fake, NULL));
+    flow_check_ends(b, id);
     struct engine_counts counts;
     engine_counts(b->engine, &counts);
     assert_int_equal(counts.running_steps, 0);

@@ -304,6 +304,10 @@ static void test_missing_spec(void **state)
     bench_await_end(b, id);
     assert_string_equal(jget_str(b->answer, "state", ""), "FAILED");
     assert_non_null(strstr(jget_str(b->answer, "error", ""), "pipeline cannot be read"));
+    assert_int_equal(bench_events(b, id, "run.finished", NULL), 1);
+    assert_non_null(
+        strstr(jget_str(json_object_get(b->answer, "data"), "error", ""), "cannot be read"));
+    assert_int_equal(bench_events(b, id, "run.started", NULL), 0);
 }
 
 /* ---- cancelling ---- */
@@ -346,6 +350,7 @@ static void test_cancel_at_once(void **state)
     bench_await_end(b, id);
     assert_string_equal(jget_str(b->answer, "state", ""), "CANCELED");
     assert_int_equal(fake_running(b->fake), 0);
+    assert_int_equal(bench_events(b, id, "run.finished", NULL), 1);
 }
 
 /* ---- attempts that vanish ---- */

@@ -96,6 +96,11 @@ static void test_deadline(void **state)
     move_clock(b, 20);
     check_over(b, id, "a=C b=S c=C z=C");
     assert_int_equal(fake_begun(b->fake, NULL), 2);
+    flow_check_ends(b, id);
+    assert_int_equal(bench_events(b, id, "task.skipped", "c"), 1);
+    const json_t *data = json_object_get(b->answer, "data");
+    assert_string_equal(jget_str(data, "reason", ""), "run_timed_out");
+    assert_string_equal(jget_str(data, "state", ""), "CANCELED");
 }
 
 /* It is over while no engine is there: what runs is found and ended, what waits does not begin. */

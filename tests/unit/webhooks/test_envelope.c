@@ -205,7 +205,7 @@ static void test_said(void **state)
             "data/context/links/0/linkType", "PATH"},
         {"a push triggers", CDEVENTS, "run.started",
             OF_RUN ",\"repository\":\"a/b\",\"scheduled_us\":1,\"trigger\":{\"kind\":\"git\"}",
-            "data/context/links/0/linkKind", "TRIGGER"},
+            "data/context/links/1/linkKind", "TRIGGER"},
         {"types with underscores", CDEVENTS, "recurring_run.failed_to_start",
             "\"recurring_run_id\":\"" ART "\",\"reason\":\"x\"", "data/context/type",
             "dev.cdeventsx.rondo-recurringrun.failedtostart.1.0.0"},

@@ -353,6 +353,46 @@ static void test_known_answers(void **state)
     }
 }
 
+static void test_sources(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *error; /* NULL: it may be right */
+    } rows[] = {
+        {"{\"forge\":\"github\",\"secrets\":[\"a text\"]}", NULL},
+        {"{\"forge\":\"github\",\"secrets\":[\"whsec_anything\"]}", NULL},
+        {"{\"forge\":\"github\",\"secrets\":[\"whpk_"
+         "1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=\"]}",
+            "is no secret"},
+        {"{\"forge\":\"gitlab\",\"secrets\":[\"a token\"]}", NULL},
+        {"{\"forge\":\"gitlab\",\"secrets\":[\"whsec_short\"]}", "base64"},
+        {"{\"forge\":\"standard-webhooks\",\"secrets\":[\"a text\"]}", "whsec_"},
+        {"{\"forge\":\"standard-webhooks\",\"secrets\":[\"whsec_"
+         "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]}",
+            NULL},
+        {"{\"forge\":\"standard-webhooks\",\"secrets\":[\"whpk_"
+         "1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=\"]}",
+            NULL},
+        {"{\"forge\":\"hmac\",\"scheme\":\"standard\",\"secrets\":[\"a text\"]}", "whsec_"},
+        {"{\"forge\":\"cloudevents\",\"secrets\":[\"a token\"]}", NULL},
+        {"{\"forge\":\"hmac\",\"header\":\"X Signature\"}", "verification.header"},
+        {"{\"forge\":\"hmac\",\"header\":\"\"}", "verification.header"},
+        {"{\"forge\":\"hmac\",\"id_header\":\"a:b\"}", "verification.id_header"},
+        {"{\"forge\":\"azure-devops\",\"scheme\":\"token\"}", "verification.header"},
+        {"{\"forge\":\"basic\",\"username\":\"a:b\"}", "verification.username"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(pool_freep) struct pool *pool = pool_new();
+        struct err err = ERR_INIT;
+        json_t *from CLEANUP(json_decrefp) = json_loads(rows[i].source, 0, NULL);
+        int rc = hook_source_check(hook_source(pool, from), &err);
+        if ((rc == 0) != (rows[i].error == NULL) ||
+            (rc != 0 && (err.code != ERR_INVALID || strstr(err.msg, rows[i].error) == NULL))) {
+            fail_msg("%s: %s", rows[i].source, err.msg);
+        }
+    }
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -385,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_many_files),
         cmocka_unit_test(test_known_answers),
+        cmocka_unit_test(test_sources),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_key),
     };

@@ -486,6 +486,7 @@ static void test_freed_with_requests_under_way(void **state)
     setup_bench(&b);
     json_t *good = json_pack("{s:s}", "url", "https://example.com/");
     json_t *bad = json_pack("{s:s}", "url", "nonsense");
+    json_t *nothing = json_object();
     b.answered = 0;
     subscription_create(b.sender, good, on_record, &b);
     subscription_create(b.sender, bad, on_record, &b);
@@ -494,13 +495,18 @@ static void test_freed_with_requests_under_way(void **state)
     subscription_all(b.sender, 10, "", on_record, &b);
     subscription_patch(b.sender, b.sub, good, on_record, &b);
     subscription_ping(b.sender, b.sub, -1, on_record, &b);
-    delivery_all(b.sender, b.sub, 10, on_record, &b);
+    delivery_list(b.sender, &(struct delivery_query){.subscription_id = b.sub, .max = 10},
+        on_record, &b);
+    delivery_get(b.sender, b.sub, on_record, &b);
+    delivery_redeliver(b.sender, b.sub, nothing, on_record, &b);
+    subscription_redeliver(b.sender, b.sub, nothing, on_record, &b);
     subscription_delete(b.sender, b.sub, on_record, &b);
     sender_free(STEAL(b.sender));
     harness_pass_ms(&b.h, 50);
     assert_int_equal(b.answered, 0);
     json_decref(good);
     json_decref(bad);
+    json_decref(nothing);
     teardown_bench(&b);
 }
 
