@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "webhooks/interest.h"
 #include "webhooks/post.h"
 #include "webhooks_scripts.h"
 
@@ -116,6 +117,7 @@ static void close_channel(struct channel *c)
 
 void channels_sync(struct sender *s)
 {
+    interest_forget(&s->interests);
     struct map_iter it = {0};
     const char *id;
     void *value;

@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "webhooks/envelope.h"
 #include "webhooks/channel.h"
+#include "webhooks/interest.h"
 #include "webhooks/news.h"
 #include "webhooks/subscriptions.h"
 #include "webhooks_scripts.h"
@@ -103,15 +104,15 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
     }
     CLEANUP(envelope_set_done)
     struct envelope_set envelopes = {.public_url = o->sender->set.public_url, .event = event};
-    struct map_iter it = {0};
-    const char *id;
-    void *value;
-    while (map_next(o->sender->subscriptions, &it, &id, &value)) {
+    struct sender *s = o->sender;
+    const struct interest *interest = interest_of(s->interests, s->subscriptions, type);
+    for (size_t i = 0; i < interest->count; i++) {
         struct err bad = ERR_INIT;
-        const struct subscription *sub = value;
-        bool is_wanted = subscription_wants(sub, event, &bad);
+        const char *id = interest->ids[i];
+        struct subscription *sub = map_get(s->subscriptions, id);
+        bool is_wanted = sub != NULL && subscription_wants(sub, event, &bad);
         if (bad.code != ERR_NONE) {
-            subscriptions_filter_failed(o->sender, value, &bad);
+            subscriptions_filter_failed(s, sub, &bad);
         }
         if (!is_wanted || !news_concerns_other(sub, event)) {
             continue;

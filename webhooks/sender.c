@@ -15,12 +15,14 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "webhooks/egress.h"
+#include "webhooks/interest.h"
 #include "webhooks/news.h"
 #include "webhooks/post.h"
 #include "webhooks/request.h"
 #include "webhooks/subscriptions.h"
 
 #define RETRIES_DEFAULT "5s,30s,2m,10m,30m,2h,5h,10h,14h,20h,24h"
+#define SWEEP_MS 60000
 #define PENDING_DEFAULT 10000
 #define BYTES_DEFAULT (INT64_C(64) << 20)
 #define ALL_BYTES_DEFAULT (INT64_C(512) << 20)
@@ -44,6 +46,33 @@ static void outbox_timer_pump(void *owner)
 static void outbox_timer_claim(void *owner)
 {
     outbox_claim(owner);
+}
+
+static void on_sweep(void *owner, redisReply *reply, const struct err *err)
+{
+    struct sender *s = owner;
+    s->sweep_call = NULL;
+    if (err == NULL && reply_int(reply, 0) != s->rev) {
+        sender_reload(s);
+    }
+}
+
+/*
+ * Another daemon may have changed a subscription, or made deliveries of our shards due again; while
+ * events come both are seen with them, but none need come.
+ */
+static void sender_sweep(void *owner)
+{
+    struct sender *s = owner;
+    if (s->sweep_call == NULL) {
+        s->sweep_call = store_cmd(s->set.store, on_sweep, s, "GET %ssubscriptions_rev",
+            store_catalog_prefix(s->set.store));
+    }
+    for (unsigned i = 0; i < s->outbox_count; i++) {
+        s->outboxes[i].wants_claim = true;
+    }
+    outbox_claim_next(s);
+    timer_start_ms(&s->sweep_timer, SWEEP_MS);
 }
 
 static void set_default(int64_t *setting, int64_t usual)
@@ -82,6 +111,8 @@ struct sender *sender_new(const struct sender_settings *settings, struct err *er
     s->channels = map_new(channel_free);
     s->posts = map_new(NULL);
     s->disabling = map_new(free_json);
+    s->interests = interest_new();
+    timer_init(&s->sweep_timer, settings->loop, sender_sweep, s);
     timer_init(&s->stall_timer, settings->loop, post_on_stall, s);
     timer_init(&s->health_timer, settings->loop, channels_save_health, s);
     s->outbox_count = store_shards(settings->store);
@@ -226,6 +257,9 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
             outbox_enqueue(o);
         }
     }
+    if (is_first) {
+        timer_start_ms(&s->sweep_timer, SWEEP_MS);
+    }
     sender_started(s, NULL);
 }
 
@@ -316,9 +350,11 @@ void sender_stop(struct sender *s)
     store_cancel(STEAL(s->rev_call));
     store_cancel(STEAL(s->load_call));
     store_cancel(STEAL(s->health_call));
+    store_cancel(STEAL(s->sweep_call));
     post_cancel_all(s, NULL);
     loop_defer_cancel(s->set.loop, &s->dispatch);
     timer_stop(&s->stall_timer);
+    timer_stop(&s->sweep_timer);
     if (timer_is_armed(&s->health_timer)) {
         timer_stop(&s->health_timer);
         channels_save_health(s);
@@ -352,6 +388,8 @@ void sender_free(struct sender *s)
     free(s->outboxes);
     map_free(s->posts);
     map_free(s->disabling);
+    map_free(s->interests);
+    timer_done(&s->sweep_timer);
     map_free(s->subscriptions);
     egress_free(s->egress);
     free(s);

@@ -64,6 +64,7 @@ struct sender {
     struct outbox *outboxes;
     unsigned outbox_count;
     struct map *subscriptions; /* id -> struct subscription */
+    struct map *interests;     /* interest.h's cache */
     struct map *disabling;     /* id -> JSON {"url","why"}: disabled in memory, not yet in Redis */
     int64_t rev, loading_rev;  /* subscriptions_rev of these; and of those being read */
     struct map *channels;      /* subscription id -> struct channel, where there is something to know */
@@ -74,14 +75,14 @@ struct sender {
     int64_t in_flight, stalled;
     struct channel *turn_first, *turn_last; /* have something to send, and may */
     struct deferred dispatch;
-    struct timer stall_timer, health_timer;
+    struct timer stall_timer, health_timer, sweep_timer;
     unsigned claims;      /* under way */
     int64_t claimed;      /* places they may fill */
     unsigned claim_turn;  /* shard that is looked at first next time */
     int64_t redeliver_us; /* redeliver.c's token bucket */
     struct request *requests; /* of the API, under way */
     bool is_running;
-    struct store_call *rev_call, *load_call, *health_call;
+    struct store_call *rev_call, *load_call, *health_call, *sweep_call;
     void (*fenced)(void *owner, unsigned shard);
     void *fenced_owner;
     void (*started)(void *owner, const struct err *err);

@@ -103,6 +103,9 @@ extern const char *const subscription_filter_variables[];
  */
 bool subscription_wants(const struct subscription *s, const json_t *event, struct err *err);
 
+/* Is the type one of its `events`? The first of the questions that the function above asks. */
+bool subscription_wants_type(const struct subscription *s, const char *type);
+
 /* The value of webhook-signature: one signature for each secret that is live at now_us, the newest
  * first, separated by spaces. malloc'd. */
 char *subscription_sign(

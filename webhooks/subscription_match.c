@@ -54,7 +54,7 @@ int subscription_check_events(const struct subscription *s, struct err *err)
     return 0;
 }
 
-static bool is_type_wanted(const struct subscription *s, const char *type)
+bool subscription_wants_type(const struct subscription *s, const char *type)
 {
     for (size_t i = 0; i < s->events.count; i++) {
         if (fnmatch(s->events.items[i], type, 0) == 0) {
@@ -99,7 +99,7 @@ bool subscription_wants(const struct subscription *s, const json_t *event, struc
     if (to != NULL) {
         return s->is_enabled && strcmp(to, s->id) == 0;
     }
-    return s->is_enabled && is_type_wanted(s, jget_str(event, "type", "")) &&
+    return s->is_enabled && subscription_wants_type(s, jget_str(event, "type", "")) &&
            is_listed(&s->namespaces, data, "namespace", "namespace") &&
            is_listed(&s->experiments, data, "experiment_id", "experiment_name") &&
            is_listed(&s->pipelines, data, "pipeline_id", "pipeline_name") &&
