@@ -70,6 +70,16 @@ static bool is_variable(const struct checker *c, const char *name)
     return false;
 }
 
+static bool is_bound(const struct checker *c, const char *name)
+{
+    for (unsigned i = 0; i < c->depth; i++) {
+        if (strcmp(c->locals[i], name) == 0) {
+            return true;
+        }
+    }
+    return is_variable(c, name);
+}
+
 static int unknown_name(struct checker *c, const struct cel_node *node)
 {
     struct buf list;
@@ -214,9 +224,58 @@ static int check_has(struct checker *c, struct cel_node *node)
 
 /* ---- functions ---- */
 
+/* math.abs(x) reads like a method of a variable math; it is one when there is such a variable. */
+static void check_package(struct checker *c, struct cel_node *node)
+{
+    const struct cel_node *package = node->is_method ? node->args[0] : NULL;
+    if (package == NULL || package->op != CEL_OP_NAME || is_bound(c, package->name)) {
+        return;
+    }
+    const char *name = pool_printf(c->run.pool, "%s.%s", package->name, node->name);
+    if (cel_function_find(name) != NULL) {
+        node->name = name;
+        node->is_method = false;
+        node->args++;
+        node->count--;
+    }
+}
+
+/* math.greatest(a, b, ...) is math.greatest([a, b, ...]). */
+static void check_variadic(struct checker *c, struct cel_node *node)
+{
+    bool takes_list =
+        node->function->call == cel_call_greatest || node->function->call == cel_call_least;
+    if (!takes_list || node->count < 2) {
+        return;
+    }
+    struct cel_node *list = pool_alloc(c->run.pool, sizeof *list);
+    *list = (struct cel_node){.op = CEL_OP_LIST,
+        .start = node->start,
+        .end = node->end,
+        .height = node->height,
+        .args = node->args,
+        .count = node->count};
+    node->args = pool_calloc(c->run.pool, 1, sizeof(struct cel_node *));
+    node->args[0] = list;
+    node->count = 1;
+}
+
+/* Also what is only forgotten to be of a package: quote() for strings.quote(). */
+static const char *nearest_function(const char *name)
+{
+    const char *const *names = cel_function_names();
+    for (size_t i = 0; names[i] != NULL; i++) {
+        const char *point = strchr(names[i], '.');
+        if (point != NULL && strcmp(point + 1, name) == 0) {
+            return names[i];
+        }
+    }
+    return text_nearest(name, names);
+}
+
 static int unknown_function(struct checker *c, const struct cel_node *node)
 {
-    const char *near = text_nearest(node->name, cel_function_names());
+    const char *near = nearest_function(node->name);
     return cel_complain(c->err, c->source, node->start, node->end, "unknown function %s%s%s%s",
         node->name, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
         near != NULL ? "?" : "; the functions there are stand in the documentation of filters");
@@ -224,10 +283,13 @@ static int unknown_function(struct checker *c, const struct cel_node *node)
 
 static int check_function(struct checker *c, struct cel_node *node)
 {
+    check_package(c, node);
     const struct cel_function *f = cel_function_find(node->name);
     if (f == NULL) {
         return unknown_function(c, node);
     }
+    node->function = f;
+    check_variadic(c, node);
     if (node->is_method ? !f->is_method : !f->is_global) {
         return cel_complain(c->err, c->source, node->start, node->end,
             node->is_method ? "%s is no method; write %s(x)" : "%s is a method; write x.%s(...)",
@@ -246,7 +308,6 @@ static int check_function(struct checker *c, struct cel_node *node)
         buf_done(&wanted);
         return -1;
     }
-    node->function = f;
     return 0;
 }
 

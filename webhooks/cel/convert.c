@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 #include "base/util.h"
 #include "webhooks/cel/text.h"
 #include "webhooks/cel/time.h"
@@ -134,13 +135,14 @@ struct cel_value cel_call_string(struct cel_run *run, const struct cel_node *nod
     case CEL_STRING:
         return args[0];
     case CEL_BYTES:
-        if (!utf8_is_valid(args[0].text, args[0].len)) {
-            return cel_fail(run, node, "invalid UTF-8 in bytes, cannot convert to string");
+        if (!cel_spend(run, args[0].len / 16)) {
+            return cel_fail_spent(run, node);
         }
-        return cel_spend(run, args[0].len / 64) ? (struct cel_value){.kind = CEL_STRING,
-                                                      .text = args[0].text,
-                                                      .len = args[0].len}
-                                                : cel_fail_spent(run, node);
+        return utf8_is_valid(args[0].text, args[0].len)
+                   ? (struct cel_value){.kind = CEL_STRING,
+                         .text = args[0].text,
+                         .len = args[0].len}
+                   : cel_fail(run, node, "invalid UTF-8 in bytes, cannot convert to string");
     case CEL_BOOL:
         snprintf(text, sizeof text, "%s", args[0].truth ? "true" : "false");
         break;
@@ -201,4 +203,34 @@ struct cel_value cel_call_type(struct cel_run *run UNUSED, const struct cel_node
 {
     return (struct cel_value){
         .kind = CEL_TYPE, .type = args[0].kind == CEL_TYPE ? CEL_ERROR : args[0].kind};
+}
+
+/* ---- base64 ---- */
+
+struct cel_value cel_call_base64_encode(struct cel_run *run, const struct cel_node *node,
+    const struct cel_value *args, size_t count UNUSED)
+{
+    if (args[0].len > run->bytes || !cel_spend(run, args[0].len / 16)) {
+        return cel_fail_spent(run, node);
+    }
+    char *text CLEANUP(cleanup_free) = base64_encode(args[0].text, args[0].len);
+    return cel_text_value(run, node, CEL_STRING, text, strlen(text));
+}
+
+/* With or without '=' at its end. */
+struct cel_value cel_call_base64_decode(struct cel_run *run, const struct cel_node *node,
+    const struct cel_value *args, size_t count UNUSED)
+{
+    size_t padding = (4 - args[0].len % 4) % 4, len = 0;
+    if (args[0].len > run->bytes || !cel_spend(run, args[0].len / 16)) {
+        return cel_fail_spent(run, node);
+    }
+    char *padded CLEANUP(cleanup_free) = xmalloc(args[0].len + padding + 1);
+    memcpy(padded, args[0].text, args[0].len);
+    memset(padded + args[0].len, '=', padding);
+    padded[args[0].len + padding] = '\0';
+    unsigned char *octets CLEANUP(cleanup_free) =
+        base64_decode(padded, args[0].len + padding, &len);
+    return octets != NULL ? cel_text_value(run, node, CEL_BYTES, (const char *)octets, len)
+                          : fail_text(run, node, &args[0], "bytes: it is not base64");
 }

@@ -21,6 +21,8 @@ struct cel_run {
 };
 
 struct cel_value cel_eval(struct cel_run *run, const struct cel_node *node);
+/* all(), exists(), map() and the others. */
+struct cel_value cel_eval_macro(struct cel_run *run, const struct cel_node *node);
 
 /* An error about node. */
 struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *fmt, ...)

@@ -36,18 +36,22 @@ struct cel_value cel_call_size(struct cel_run *run, const struct cel_node *node,
 
 /* ---- comparing ---- */
 
-struct cel_value cel_call_starts_with(struct cel_run *run UNUSED,
-    const struct cel_node *node UNUSED, const struct cel_value *args, size_t count UNUSED)
+struct cel_value cel_call_starts_with(struct cel_run *run, const struct cel_node *node,
+    const struct cel_value *args, size_t count UNUSED)
 {
-    return cel_truth(
-        args[0].len >= args[1].len && memcmp(args[0].text, args[1].text, args[1].len) == 0);
+    return spend_texts(run, &args[1], 1)
+               ? cel_truth(args[0].len >= args[1].len &&
+                           memcmp(args[0].text, args[1].text, args[1].len) == 0)
+               : cel_fail_spent(run, node);
 }
 
-struct cel_value cel_call_ends_with(struct cel_run *run UNUSED, const struct cel_node *node UNUSED,
+struct cel_value cel_call_ends_with(struct cel_run *run, const struct cel_node *node,
     const struct cel_value *args, size_t count UNUSED)
 {
     size_t a = args[0].len, b = args[1].len;
-    return cel_truth(a >= b && memcmp(args[0].text + a - b, args[1].text, b) == 0);
+    return spend_texts(run, &args[1], 1)
+               ? cel_truth(a >= b && memcmp(args[0].text + a - b, args[1].text, b) == 0)
+               : cel_fail_spent(run, node);
 }
 
 struct cel_value cel_call_contains(

@@ -19,6 +19,7 @@
 #define NS_PER_S INT64_C(1000000000)
 #define YEAR_1_S INT64_C(-62135596800)
 #define YEAR_9999_END_S INT64_C(253402300799)
+#define TEXT_MAX 100
 #define ZONE_STEPS 100 /* the first use of a zone reads its file */
 
 /* ---- text ---- */
@@ -120,7 +121,8 @@ struct cel_value cel_call_timestamp(struct cel_run *run, const struct cel_node *
     }
     struct err err = ERR_INIT;
     int64_t us;
-    if (strlen(args[0].text) != args[0].len || clock_parse(args[0].text, &us, &err) != 0) {
+    if (args[0].len > TEXT_MAX || strlen(args[0].text) != args[0].len ||
+        clock_parse(args[0].text, &us, &err) != 0) {
         return fail_text(run, node, &args[0], "a time like 2026-11-23T09:30:00Z (RFC 3339)");
     }
     int64_t seconds = us / US_PER_S - (us % US_PER_S < 0);
@@ -178,7 +180,7 @@ struct cel_value cel_call_duration(struct cel_run *run, const struct cel_node *n
     bool is_negative = *at == '-';
     at += *at == '-' || *at == '+';
     uint64_t ns = 0;
-    int status = *at != '\0' ? 0 : -1;
+    int status = *at != '\0' && args[0].len <= TEXT_MAX ? 0 : -1;
     if (strcmp(at, "0") == 0) {
         at++;
     }
@@ -253,7 +255,9 @@ static struct cel_value zone_offset_of(struct cel_run *run, const struct cel_nod
         return cel_fail_spent(run, node);
     }
     struct err err = ERR_INIT;
-    const struct zone *zone = strlen(name->text) == name->len ? zone_get(name->text, &err) : NULL;
+    const struct zone *zone = name->len <= TEXT_MAX && strlen(name->text) == name->len
+                                  ? zone_get(name->text, &err)
+                                  : NULL;
     return zone != NULL
                ? cel_int(zone_offset(zone, at->integer))
                : fail_text(run, node, name, "a time zone like Europe/Berlin, UTC or +02:00");

@@ -340,6 +340,8 @@ bool cel_member(const struct cel_value *map, const struct cel_value *key, cel_st
     struct cel_value *out)
 {
     if (map->is_json) {
+        size_t cost = key->kind == CEL_STRING ? key->len / 64 : 0;
+        *steps -= cost < *steps ? cost : *steps;
         /* JSON's keys hold no NUL, so a text with one is none of them */
         const json_t *member = key->kind == CEL_STRING && strlen(key->text) == key->len
                                    ? json_object_get(map->json, key->text)

@@ -181,12 +181,12 @@ static void test_core(void **state UNUSED)
 
 static void test_conformance(void **state UNUSED)
 {
-    run_table("conformance.cases", 1196);
+    run_table("conformance.cases", 1509);
 }
 
 static void test_functions(void **state UNUSED)
 {
-    run_table("functions.cases", 156);
+    run_table("functions.cases", 184);
 }
 
 static void test_examples(void **state UNUSED)
