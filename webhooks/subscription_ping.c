@@ -34,12 +34,13 @@ static void on_state(void *owner, redisReply *reply, const struct err *err)
     part->call = NULL;
     const char *state = err == NULL && reply->elements == 5 ? reply_str(reply->element[0]) : NULL;
     bool is_tried = state != NULL && reply_int(reply->element[2], 0) > 0;
-    if (!is_tried && clock_mono_us() < r->deadline_us) {
+    bool is_refused = state != NULL && strcmp(state, "FAILED") == 0; /* by the egress rules, say */
+    if (!is_tried && !is_refused && clock_mono_us() < r->deadline_us) {
         timer_start_ms(&r->timer, r->poll_ms);
         r->poll_ms = r->poll_ms * 2 < POLL_MAX_MS ? r->poll_ms * 2 : POLL_MAX_MS;
         return;
     }
-    if (!is_tried) { /* perhaps that says why */
+    if (!is_tried && !is_refused) { /* perhaps that says why */
         json_object_set_new(r->rows, "health", channel_health(r->sender, r->id));
     }
     if (state != NULL) {
