@@ -533,6 +533,8 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .events = on_events,
         .events_owner = d,
         .seal = d->seal,
+        .http = d->http,
+        .egress = sender_egress(d->sender),
     };
     d->git_hooks = git_hooks_new(&git);
     return 0;

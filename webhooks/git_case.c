@@ -20,11 +20,8 @@
 #include "scheduler/plan.h"
 #include "scheduler/run.h"
 #include "webhooks/git_hooks.h"
-#include "webhooks/git_mapping.h"
 #include "webhooks_scripts.h"
 
-#define RUN_NAME_MAX 200
-#define SHORT_COMMIT 10
 #define SEEN_MAX 20000
 
 /* ---- life ---- */
@@ -74,164 +71,14 @@ void git_case_free(struct git_case *c)
     for (size_t i = 0; i < c->changes.count; i++) {
         json_decref(c->findings[i].steps);
         json_decref(c->findings[i].parameters);
+        if (c->findings[i].plan != NULL) {
+            plan_unref(c->findings[i].plan);
+        }
     }
-    if (c->plan != NULL) {
-        plan_unref(c->plan);
-    }
+    git_remote_cancel(c->remote);
     json_decref(c->headers);
     git_trigger_unref(c->trigger);
     free(c);
-}
-
-/* ---- examine ---- */
-
-static void examined(void *owner)
-{
-    struct git_case *c = owner;
-    c->done(c->owner, c->err.code != ERR_NONE ? &c->err : NULL);
-}
-
-/* What the set-up lacks: none of the changes can start. */
-static void fail_all(struct git_case *c, const char *why)
-{
-    for (size_t i = 0; i < c->changes.count; i++) {
-        if (c->findings[i].is_wanted) {
-            c->findings[i].failure = pool_strdup(c->pool, why);
-        }
-    }
-}
-
-/* True: nothing is left to be found out. */
-static bool is_lost(struct git_case *c, const char *what, const struct err *err)
-{
-    if (err == NULL) {
-        return false;
-    }
-    if (err_is_transient(err) || err->code == ERR_LIMIT) {
-        err_copy(&c->err, err);
-    } else {
-        fail_all(c, pool_printf(c->pool, "%s: %s", what, err->msg));
-    }
-    loop_defer(c->hooks->set.loop, &c->later, examined, c);
-    return true;
-}
-
-static void name_run(struct git_case *c, size_t i)
-{
-    struct git_finding *f = &c->findings[i];
-    const struct git_change *change = &c->changes.items[i];
-    const struct git_push *p = &change->push;
-    struct id id;
-    const char *what =
-        change->kind == GIT_KIND_PULL_REQUEST
-            ? pool_printf(c->pool, "#%lld", (long long)c->message->pull_request->number)
-        : p->branch != NULL ? p->branch
-        : p->tag != NULL    ? p->tag
-                            : change->delivery;
-    const char *name = pool_printf(c->pool, "%s %s %.*s", c->plan->name, what, SHORT_COMMIT,
-        p->is_deleted ? "deleted" : p->commit);
-    f->run_name = git_clip(c->pool, name, RUN_NAME_MAX);
-    id_derive(&id, c->trigger->id,
-        c->forced != NULL ? pool_printf(c->pool, "push/%s/again/%s", change->delivery, c->forced)
-                          : pool_printf(c->pool, "push/%s", change->delivery));
-    f->run_id = pool_strdup(c->pool, id.text);
-}
-
-static void name_group(struct git_case *c, size_t i)
-{
-    struct git_finding *f = &c->findings[i];
-    char hex[SHA256_HEX_LEN + 1];
-    if (c->trigger->policy == GIT_POLICY_ALLOW) {
-        return;
-    }
-    char *name = git_template_apply(c->pool, c->trigger->group, &c->changes.items[i]);
-    name = pool_strdup(c->pool, git_clip(c->pool, name, GIT_GROUP_MAX));
-    text_sanitise(name);
-    for (char *p = name; *p != '\0'; p++) {
-        *p = *p == '\n' || *p == '\t' ? ' ' : *p;
-    }
-    sha256_hex(name, strlen(name), hex);
-    f->group = name;
-    f->group_hash = pool_strndup(c->pool, hex, 16);
-}
-
-static void on_plan(void *owner, struct plan *plan, const struct err *err)
-{
-    struct git_case *c = owner;
-    if (is_lost(c, "the pipeline", err)) {
-        return;
-    }
-    plan_ref(plan);
-    c->plan = plan;
-    for (size_t i = 0; i < c->changes.count; i++) {
-        struct git_finding *f = &c->findings[i];
-        struct err bad = ERR_INIT;
-        if (!f->is_wanted) {
-            continue;
-        }
-        name_run(c, i);
-        name_group(c, i);
-        f->parameters = git_mapping_apply(json_object_get(c->trigger->record, "parameters"),
-            &c->changes.items[i], c->headers, plan, &bad);
-        if (f->parameters == NULL) {
-            f->failure = pool_strdup(c->pool, bad.msg);
-        }
-    }
-    loop_defer(c->hooks->set.loop, &c->later, examined, c);
-}
-
-static void on_version(void *owner, const json_t *version, const struct err *err)
-{
-    struct git_case *c = owner;
-    if (is_lost(c, "the pipeline's version", err)) {
-        return;
-    }
-    c->version_id = pool_strdup(c->pool, jget_str(version, "id", ""));
-    c->spec = pool_strdup(c->pool, jget_str(version, "spec", ""));
-    spec_plan(c->hooks->set.catalog, c->spec, on_plan, c);
-}
-
-static void find_version(struct git_case *c)
-{
-    const json_t *record = c->trigger->record;
-    const char *version = jget_str(record, "version_id", NULL);
-    if (version != NULL) {
-        version_get(c->hooks->set.catalog, version, on_version, c);
-    } else {
-        version_latest(c->hooks->set.catalog, jget_str(record, "pipeline_id", ""), on_version, c);
-    }
-}
-
-static void on_experiment(void *owner, const json_t *experiment, const struct err *err)
-{
-    struct git_case *c = owner;
-    if (!is_lost(c, "the experiment", err)) {
-        c->experiment_id = pool_strdup(c->pool, jget_str(experiment, "id", ""));
-        find_version(c);
-    }
-}
-
-void git_case_examine(struct git_case *c, bool with_steps, git_case_fn *done, void *owner)
-{
-    size_t wanted = 0;
-    c->done = done;
-    c->owner = owner;
-    for (size_t i = 0; i < c->changes.count; i++) {
-        struct git_finding *f = &c->findings[i];
-        f->steps = with_steps ? json_array() : NULL;
-        f->is_wanted =
-            git_match(c->trigger, &c->changes.items[i], c->headers, f->steps, &f->reason);
-        wanted += f->is_wanted;
-    }
-    const char *experiment = jget_str(c->trigger->record, "experiment_id", NULL);
-    if (wanted == 0) {
-        loop_defer(c->hooks->set.loop, &c->later, examined, c);
-    } else if (experiment != NULL) {
-        c->experiment_id = pool_strdup(c->pool, experiment);
-        experiment_get(c->hooks->set.catalog, experiment, on_experiment, c);
-    } else {
-        experiment_default(c->hooks->set.catalog, on_experiment, c);
-    }
 }
 
 /* ---- settle ---- */
@@ -247,14 +94,17 @@ static void add_change(struct store_args *args, const struct git_case *c, size_t
 {
     const struct git_finding *f = &c->findings[i];
     const struct git_change *change = &c->changes.items[i];
-    bool starts = f->is_wanted && f->failure == NULL;
+    bool starts = f->is_wanted && f->failure == NULL && !f->needs_file;
     bool is_forced = c->forced != NULL;
     CLEANUP(cleanup_free) char *doc = starts ? git_case_run_text(c, i) : NULL;
     CLEANUP(cleanup_free) char *fired = starts ? git_case_fired_text(c, i) : NULL;
     CLEANUP(cleanup_free) char *rejected = git_case_rejected_text(c, i);
     store_arg_i(args, (int64_t)i + 1);
-    store_arg(args, starts ? "match" : f->is_wanted ? "failed" : "ignored");
-    store_arg(args, git_clip(c->pool, git_finding_reason(f), GIT_TEXT_MAX));
+    store_arg(args, starts               ? "match"
+                    : f->failure != NULL ? "failed"
+                    : f->is_wanted       ? "fetch"
+                                         : "ignored");
+    store_arg(args, pool_clip(c->pool, git_finding_reason(f), GIT_TEXT_MAX));
     store_arg(args, starts ? f->run_id : "-");
     store_arg(args, starts ? c->experiment_id : "-");
     store_arg(args, starts ? doc : "-");
@@ -274,6 +124,7 @@ static int64_t *count_of(struct git_counts *counts, const char *result)
 {
     return strcmp(result, "started") == 0     ? &counts->started
            : strcmp(result, "waiting") == 0   ? &counts->waiting
+           : strcmp(result, "fetching") == 0  ? &counts->fetching
            : strcmp(result, "duplicate") == 0 ? &counts->duplicates
            : strcmp(result, "failed") == 0    ? &counts->failed
                                               : &counts->ignored;
@@ -323,6 +174,8 @@ static void on_settled(void *owner, redisReply *reply, const struct err *err)
         for (size_t i = 0; i < c->changes.count; i++) {
             if (strcmp(c->findings[i].result, "started") == 0) {
                 wake(c, c->findings[i].result_run);
+            } else if (strcmp(c->findings[i].result, "fetching") == 0) {
+                git_fetch_wake(c->hooks, c->trigger->id);
             }
         }
         for (size_t i = c->changes.count; i + 1 < reply->elements; i += 2) {
@@ -349,6 +202,9 @@ void git_case_settle(struct git_case *c, git_case_fn *done, void *owner)
     struct store *store = set->store;
     const char *prefix = store_id_prefix(store, c->trigger->id);
     bool is_kept = c->payload_len > 0 && (int64_t)c->payload_len <= set->payload_max;
+    for (size_t i = 0; i < c->changes.count && c->payload_len > 0; i++) {
+        is_kept |= c->findings[i].needs_file; /* it will be looked at once more */
+    }
     CLEANUP(cleanup_free) char *doc = git_case_event_text(c, is_kept);
     CLEANUP(cleanup_free) char *headers = jtext(c->headers);
     struct store_args *args = store_args_new();
@@ -388,8 +244,8 @@ const char *git_result_clause(const char *result)
 /* What the message as a whole has come to: the best of its changes. */
 static const struct git_finding *best_of(const struct git_case *c)
 {
-    static const char *const order[] = {
-        "started", "waiting", "duplicate", "superseded", "failed", "skipped", "ignored"};
+    static const char *const order[] = {"started", "waiting", "fetching", "duplicate", "superseded",
+        "failed", "skipped", "ignored"};
     for (size_t o = 0; o < ARRAY_LEN(order); o++) {
         for (size_t i = 0; i < c->changes.count; i++) {
             if (str_eq(c->findings[i].result, order[o])) {
@@ -422,8 +278,10 @@ json_t *git_case_answer(const struct git_case *c, int *status_out)
         put(out, "reason", c->message->why);
         return out;
     }
-    *status_out =
-        strcmp(best->result, "started") == 0 || strcmp(best->result, "waiting") == 0 ? 202 : 200;
+    bool is_accepted = strcmp(best->result, "started") == 0 ||
+                       strcmp(best->result, "waiting") == 0 ||
+                       strcmp(best->result, "fetching") == 0;
+    *status_out = is_accepted ? 202 : 200;
     add_result(out, best);
     if (c->changes.count > 1) {
         json_t *refs = json_array();
@@ -454,7 +312,7 @@ static json_t *explain_change(const struct git_case *c, size_t i)
         json_object_set(one, "parameters", f->parameters);
         put(one, "run_id", f->run_id);
         put(one, "run_name", f->run_name);
-        put(one, "pipeline_version_id", c->version_id);
+        put(one, "pipeline_version_id", f->version_id);
         put(one, "experiment_id", c->experiment_id);
         put(one, "group", f->group);
     }

@@ -14,15 +14,6 @@
 
 #define DESCRIPTION_MAX 500
 
-const char *git_clip(struct pool *pool, const char *text, size_t max)
-{
-    size_t len = 0, all = strlen(text), step;
-    while (len < all && (step = utf8_step(text + len, all - len)) > 0 && len + step <= max) {
-        len += step;
-    }
-    return len == all ? text : pool_printf(pool, "%.*s", (int)len, text);
-}
-
 static void put(json_t *out, const char *key, const char *text)
 {
     if (text != NULL && text[0] != '\0') {
@@ -49,10 +40,10 @@ static json_t *run_trigger(const struct git_case *c, size_t i)
     put(t, "tag", p->tag);
     put(t, "before", p->before);
     put(t, "commit", p->is_deleted ? "" : p->commit);
-    put(t, "actor", git_clip(c->pool, p->actor, GIT_TEXT_MAX));
-    put(t, "message", git_clip(c->pool, p->message, GIT_TEXT_MAX));
-    put(t, "url", git_clip(c->pool, p->url, GIT_TEXT_MAX));
-    put(t, "compare_url", git_clip(c->pool, p->compare_url, GIT_TEXT_MAX));
+    put(t, "actor", pool_clip(c->pool, p->actor, GIT_TEXT_MAX));
+    put(t, "message", pool_clip(c->pool, p->message, GIT_TEXT_MAX));
+    put(t, "url", pool_clip(c->pool, p->url, GIT_TEXT_MAX));
+    put(t, "compare_url", pool_clip(c->pool, p->compare_url, GIT_TEXT_MAX));
     put(t, "group", c->findings[i].group);
     return t;
 }
@@ -68,7 +59,7 @@ static const char *describe(const struct git_case *c, size_t i)
     if (p->message[0] != '\0') {
         text = pool_printf(c->pool, "%s: %.*s", text, (int)strcspn(p->message, "\r\n"), p->message);
     }
-    return git_clip(c->pool, text, DESCRIPTION_MAX);
+    return pool_clip(c->pool, text, DESCRIPTION_MAX);
 }
 
 /* ---- events told to subscribers ---- */
@@ -83,11 +74,11 @@ static json_t *told_of(const struct git_case *c, size_t i)
     json_object_set_new(data, "trigger_name", json_string(c->trigger->name));
     json_object_set_new(data, "forge", json_string(p->forge));
     json_object_set_new(data, "delivery", json_string(change->delivery));
-    json_object_set_new(data, "event", json_string(git_clip(c->pool, p->event, GIT_TEXT_MAX)));
+    json_object_set_new(data, "event", json_string(pool_clip(c->pool, p->event, GIT_TEXT_MAX)));
     json_object_set_new(data, "repository", json_string(p->repository));
     json_object_set_new(data, "ref", json_string(p->ref));
     put(data, "commit", p->is_deleted ? "" : p->commit);
-    put(data, "actor", git_clip(c->pool, p->actor, GIT_TEXT_MAX));
+    put(data, "actor", pool_clip(c->pool, p->actor, GIT_TEXT_MAX));
     return data;
 }
 
@@ -111,7 +102,7 @@ char *git_case_fired_text(const struct git_case *c, size_t i)
     json_object_set_new(data, "run_id", json_string(f->run_id));
     json_object_set_new(data, "result", json_string("@")); /* the script knows */
     json_object_set_new(data, "experiment_id", json_string(c->experiment_id));
-    json_object_set_new(data, "pipeline_name", json_string(c->plan->name));
+    json_object_set_new(data, "pipeline_name", json_string(f->plan->name));
     put(data, "pipeline_id", jget_str(c->trigger->record, "pipeline_id", NULL));
     return told_text(f->run_id, "trigger.fired", "trigger.fired", clock_now_us(), data);
 }
@@ -125,10 +116,10 @@ char *git_case_run_text(const struct git_case *c, size_t i)
         .name = f->run_name,
         .description = describe(c, i),
         .experiment_id = c->experiment_id,
-        .spec = c->spec,
-        .pipeline_name = c->plan->name,
+        .spec = f->spec,
+        .pipeline_name = f->plan->name,
         .pipeline_id = jget_str(c->trigger->record, "pipeline_id", NULL),
-        .version_id = c->version_id,
+        .version_id = f->version_id,
         .parameters = f->parameters,
         .trigger = trigger,
     };
@@ -144,12 +135,14 @@ char *git_case_run_text(const struct git_case *c, size_t i)
 
 const char *git_finding_clause(const struct git_finding *f)
 {
-    return f->failure != NULL ? "run" : f->reason.clause;
+    return f->failure != NULL ? "run" : f->needs_file ? "file" : f->reason.clause;
 }
 
 const char *git_finding_reason(const struct git_finding *f)
 {
-    return f->failure != NULL ? f->failure : f->reason.text;
+    return f->failure != NULL ? f->failure
+           : f->needs_file    ? "the pipeline is being read from the repository"
+                              : f->reason.text;
 }
 
 json_t *git_case_ref_json(const struct git_case *c, size_t i)
@@ -164,7 +157,7 @@ json_t *git_case_ref_json(const struct git_case *c, size_t i)
     put(out, "after", p->after);
     put(out, "commit", p->commit);
     put(out, "clause", git_finding_clause(&c->findings[i]));
-    put(out, "detail", git_clip(c->pool, git_finding_reason(&c->findings[i]), GIT_TEXT_MAX));
+    put(out, "detail", pool_clip(c->pool, git_finding_reason(&c->findings[i]), GIT_TEXT_MAX));
     return out;
 }
 
@@ -177,12 +170,12 @@ char *git_case_event_text(const struct git_case *c, bool is_payload_kept)
         (json_int_t)c->payload_len, "secret", m->verified.secret, "payload_kept", is_payload_kept);
     put(doc, "delivery", m->delivery);
     put(doc, "forge", forge_name(m->forge));
-    put(doc, "event", git_clip(c->pool, m->event != NULL ? m->event : "", GIT_TEXT_MAX));
+    put(doc, "event", pool_clip(c->pool, m->event != NULL ? m->event : "", GIT_TEXT_MAX));
     put(doc, "verified_by", m->verified.by);
     put(doc, "repository",
-        git_clip(c->pool, m->repository != NULL ? m->repository : "", GIT_TEXT_MAX));
-    put(doc, "actor", git_clip(c->pool, m->actor != NULL ? m->actor : "", GIT_TEXT_MAX));
-    put(doc, "content_type", git_clip(c->pool, c->content_type, GIT_TEXT_MAX));
+        pool_clip(c->pool, m->repository != NULL ? m->repository : "", GIT_TEXT_MAX));
+    put(doc, "actor", pool_clip(c->pool, m->actor != NULL ? m->actor : "", GIT_TEXT_MAX));
+    put(doc, "content_type", pool_clip(c->pool, c->content_type, GIT_TEXT_MAX));
     if (m->kind == HOOK_PING || m->kind == HOOK_OTHER) {
         put(doc, "result", m->kind == HOOK_PING ? "ping" : "ignored");
         put(doc, "reason", m->why);

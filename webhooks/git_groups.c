@@ -211,6 +211,7 @@ void git_hooks_shard_start(struct git_hooks *h, unsigned shard)
 {
     h->is_ours[shard] = true;
     scan_shard(h, shard);
+    git_fetch_look(h, shard);
 }
 
 void git_hooks_shard_stop(struct git_hooks *h, unsigned shard)

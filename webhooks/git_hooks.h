@@ -8,9 +8,11 @@
 #include "base/store.h"
 #include "webhooks/git_change.h"
 #include "webhooks/git_match.h"
+#include "webhooks/git_remote.h"
 #include "webhooks/git_trigger.h"
 #include "webhooks/webhooks.h"
 
+struct git_fetcher;
 struct git_limit;
 struct git_turn;
 struct map;
@@ -32,6 +34,7 @@ struct git_hooks {
     struct git_case *cases;
     struct git_turn *turns;
     struct timer scan; /* groups of our shards are looked at */
+    struct git_fetcher *fetcher;
     bool *is_ours;     /* by shard */
 };
 
@@ -61,6 +64,9 @@ struct git_finding {
     json_t *steps;      /* when they were asked for */
     json_t *parameters; /* of the run; NULL: not wanted, or failed */
     const char *failure; /* why a wanted one cannot start; or NULL */
+    bool needs_file;     /* its pipeline has to be read from the repository first */
+    const char *version_id, *spec;
+    struct plan *plan; /* a reference, or NULL */
     const char *run_id, *run_name;
     const char *group, *group_hash; /* NULL: no group */
     /* after git_case_settle() */
@@ -68,6 +74,13 @@ struct git_finding {
 };
 
 typedef void git_case_fn(void *owner, const struct err *err);
+
+/* A pipeline that is in the repository and not here yet: */
+enum git_fetching {
+    GIT_FETCH_LATER, /* somebody waits for an answer: git_fetch.c does it */
+    GIT_FETCH_NOW,   /* read it and keep it as a version */
+    GIT_FETCH_LOOK,  /* read it, and write nothing */
+};
 
 struct git_case {
     struct git_hooks *hooks;
@@ -81,9 +94,11 @@ struct git_case {
     const char *event_id;
     bool by_hand;
     const char *forced; /* by hand, whatever has come before: names the run; or NULL */
-    /* found out once, for all changes */
-    const char *experiment_id, *version_id, *spec;
-    struct plan *plan; /* a reference, or NULL */
+    enum git_fetching fetching;
+    bool gives_up;             /* what may work later counts as failed */
+    const char *experiment_id; /* of all runs */
+    size_t at;                 /* the change that is being looked at */
+    struct git_remote_call *remote;
     /* what is kept of the message */
     const char *payload;
     size_t payload_len;
@@ -121,8 +136,6 @@ json_t *git_case_explanation(const struct git_case *c);
 /* ---- git_case_text.c: what a case writes ---- */
 
 #define GIT_TEXT_MAX 1024 /* bytes kept of a text from outside */
-/* A copy of at most max bytes, with no half characters. */
-const char *git_clip(struct pool *pool, const char *text, size_t max);
 /* The clause that decided about a change, and why. */
 const char *git_finding_clause(const struct git_finding *f);
 const char *git_finding_reason(const struct git_finding *f);
@@ -135,6 +148,17 @@ char *git_case_run_text(const struct git_case *c, size_t i);
 char *git_case_event_text(const struct git_case *c, bool is_payload_kept);
 char *git_case_fired_text(const struct git_case *c, size_t i);
 char *git_case_rejected_text(const struct git_case *c, size_t i);
+
+/* ---- git_fetch.c: messages whose pipelines are to be read from repositories ---- */
+
+/* There is one more, of this trigger. A hint; what is written is the truth. */
+void git_fetch_wake(struct git_hooks *h, const char *trigger_id);
+void git_fetch_look(struct git_hooks *h, unsigned shard);
+void git_fetch_init(struct git_hooks *h);
+void git_fetch_done(struct git_hooks *h);
+/* git_inquiry.c: evaluate a stored event again, as git_event_redeliver() does. */
+void git_event_fetch(struct git_hooks *h, const char *trigger_id, const char *event_id,
+    bool gives_up, webhook_json_fn *done, void *owner);
 
 /* ---- git_groups.c ---- */
 

@@ -38,6 +38,7 @@ struct git_inquiry {
     struct git_case *one;
     const char *verification; /* of a pasted message */
     bool is_verified;
+    bool gives_up; /* what may work later counts as failed */
     struct err err;
 };
 
@@ -123,8 +124,8 @@ static void add_result(json_t *ref, const char *text)
 /* The event as a whole: of its changes, the one that has come furthest. */
 static void add_summary(json_t *event)
 {
-    static const char *const order[] = {
-        "started", "waiting", "duplicate", "superseded", "failed", "skipped", "ignored"};
+    static const char *const order[] = {"started", "waiting", "fetching", "duplicate", "superseded",
+        "failed", "skipped", "ignored"};
     const json_t *refs = json_object_get(event, "refs");
     for (size_t o = 0; o < ARRAY_LEN(order); o++) {
         for (size_t i = 0; i < json_array_size(refs); i++) {
@@ -460,6 +461,8 @@ static void look(struct git_inquiry *q)
         inquiry_fail(q, &err);
         return;
     }
+    q->one->fetching = q->kind == INQUIRY_EXPLAIN ? GIT_FETCH_LOOK : GIT_FETCH_NOW;
+    q->one->gives_up = q->gives_up;
     git_case_examine(q->one, q->kind == INQUIRY_EXPLAIN, on_examined, q);
 }
 
@@ -571,5 +574,14 @@ void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char
 {
     struct git_inquiry *q = inquiry_new(h, INQUIRY_AGAIN, trigger_id, body, done, owner);
     q->event_id = event_name(q, event_id);
+    inquiry_start(q);
+}
+
+void git_event_fetch(struct git_hooks *h, const char *trigger_id, const char *event_id,
+    bool gives_up, webhook_json_fn *done, void *owner)
+{
+    struct git_inquiry *q = inquiry_new(h, INQUIRY_AGAIN, trigger_id, NULL, done, owner);
+    q->event_id = event_name(q, event_id);
+    q->gives_up = gives_up;
     inquiry_start(q);
 }

@@ -5,7 +5,7 @@
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold or 0, 3 trigger, 4 event, 5 now_us,
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
 --   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand); then of
---   each change: n, verdict (match, ignored, failed), reason, run, experiment, the run's doc and its
+--   each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
 --   event run.created (JSON, a newline between them), key or
 --   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait, the
 --   events trigger.fired and trigger.rejected, or '-'
@@ -23,6 +23,7 @@ local counts = p .. 'git:' .. trigger .. ':counts'
 local is_ours = redis.call('GET', KEYS[1]) == ARGV[2]
 local by_hand = ARGV[12] == 'again'
 local out, todo = {}, {}
+local is_fetching = false
 
 local function remember(field, value)
     redis.call('HSET', seen, field, value)
@@ -97,7 +98,7 @@ local function decide(c)
     if is_settled and (run == c.run or not by_hand) then
         return 'duplicate', run, 'this delivery came before'
     end
-    if c.verdict ~= 'match' then
+    if c.verdict ~= 'match' and c.verdict ~= 'fetch' then
         return c.verdict, '-', c.reason
     end
     if redis.call('HEXISTS', seen, c.run) == 1 then
@@ -106,6 +107,10 @@ local function decide(c)
     run = twin(c)
     if run then
         return 'duplicate', run, 'another message told of this very change'
+    end
+    if c.verdict == 'fetch' then
+        is_fetching = true
+        return 'fetching', '-', c.reason
     end
     local result, reason = 'started', ''
     if c.group then
@@ -191,6 +196,14 @@ else
 end
 if #results > 0 then
     redis.call('HSET', E, unpack(results))
+end
+-- Its pipeline is to be read from the repository (git_fetch.c), or that is done.
+local fetch = trigger .. ' ' .. event
+if is_fetching then
+    redis.call('ZADD', p .. 'git_fetches', 'NX', now_text, fetch)
+elseif by_hand then
+    redis.call('ZREM', p .. 'git_fetches', fetch)
+    redis.call('HDEL', p .. 'git_fetch_tries', fetch)
 end
 redis.call('HSET', counts, 'last_us', now_text)
 forget(redis.call('ZRANGEBYSCORE', seen_at, '-inf', string.format('%.0f', now - tonumber(ARGV[10])),

@@ -354,7 +354,8 @@ static int read_all(struct git_trigger *t, struct err *err)
                    jread_bool(t->record, "", "enabled", &t->is_enabled, err) != 0 ||
                    read_source(t->record, &t->source, err) != 0 ||
                    read_filters(t->record, t, err) != 0 || read_filter(t->record, t, err) != 0 ||
-                   read_concurrency(t->record, t, err) != 0
+                   read_concurrency(t->record, t, err) != 0 ||
+                   git_remote_read(t->record, t->source.forge, t->repository, &t->remote, err) != 0
                ? -1
                : 0;
 }
@@ -466,7 +467,7 @@ static const char *const writable[] = {"name", "forge", "verification", "secret"
     "unknown_files", "max_files", "max_commits", "skip_ci", "created", "deleted", "forced",
     "actions", "actors", "actors_ignore", "authors_ignore", "messages_ignore", "filter",
     "parameters", "pipeline_id", "version_id", "experiment_id", "enabled", "concurrency",
-    "tell_rejected", NULL};
+    "tell_rejected", "api", "file", "commit_status", "status_context", "poll_s", NULL};
 
 static int set_secret(json_t *record, const json_t *body, int64_t now_us, struct err *err)
 {
@@ -575,5 +576,6 @@ json_t *git_trigger_public(const json_t *record)
         json_object_del(one, "secret");
     }
     add_defaults(copy);
+    git_remote_hide(copy);
     return copy;
 }

@@ -13,6 +13,7 @@
 
 #include "webhooks/forge.h"
 #include "webhooks/git_pattern.h"
+#include "webhooks/git_remote.h"
 
 struct cel;
 struct err;
@@ -71,6 +72,7 @@ struct git_trigger {
     enum git_policy policy;
     int64_t max_waiting;
     enum git_tell tells;
+    struct git_remote remote;
 };
 
 /*

@@ -213,6 +213,10 @@ static void on_version(void *owner, const json_t *version, const struct err *err
 static void find_version(struct trigger_request *r)
 {
     const char *id = jget_str(r->record, "version_id", NULL);
+    if (json_object_get(r->record, "file") != NULL) {
+        request_put(r); /* which inputs it has is known at each commit only */
+        return;
+    }
     if (id != NULL) {
         version_get(r->hooks->set.catalog, id, on_version, r);
     } else {

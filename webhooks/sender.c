@@ -434,3 +434,8 @@ void sender_counts(const struct sender *s, struct sender_counts *out)
         out->pending += s->outboxes[i].waiting;
     }
 }
+
+const struct egress *sender_egress(const struct sender *s)
+{
+    return s->egress;
+}

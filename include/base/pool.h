@@ -21,6 +21,8 @@ void *pool_alloc(struct pool *pool, size_t size);
 void *pool_calloc(struct pool *pool, size_t count, size_t size);
 char *pool_strdup(struct pool *pool, const char *text); /* NULL gives NULL */
 char *pool_strndup(struct pool *pool, const char *text, size_t len);
+/* text itself, or a copy of at most max bytes of it that ends between characters of UTF-8. */
+const char *pool_clip(struct pool *pool, const char *text, size_t max);
 char *pool_printf(struct pool *pool, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* fn(arg) runs when the pool is freed, last added first. For json_t and the like. */

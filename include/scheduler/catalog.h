@@ -51,6 +51,8 @@ struct version_input {
     const char *pipeline_id, *name, *display_name, *description, *code_source_url, *package_url;
     const json_t *tags;
     const struct plan *plan; /* compiled already: only good specs are stored */
+    const char *id;          /* NULL: a new one. Creating it again answers with what is there */
+    const char *commit;      /* of the repository that it was read from, or NULL */
 };
 /* With version: pipeline and first version in one script; done gets the pipeline record. */
 void pipeline_create(struct catalog *c, const struct pipeline_input *in,

@@ -63,6 +63,8 @@ void sender_shard_stop(struct sender *sender, unsigned shard);
 void sender_on_fenced(
     struct sender *sender, void (*fn)(void *owner, unsigned shard), void *owner);
 void sender_free(struct sender *sender);
+/* The rules by which it calls others; they live as long as it does. */
+const struct egress *sender_egress(const struct sender *sender);
 /* We listen there ourselves, so nothing is sent there unless allowed. */
 void sender_set_listener(struct sender *sender, const char *host, uint16_t port);
 /* New events in this shard's stream. A hint; the stream is the truth. */
@@ -165,6 +167,8 @@ struct git_hooks_settings {
     int64_t events_max;  /* kept per trigger */
     int64_t payload_max; /* larger payloads are not kept with their event */
     int64_t dedupe_ms;   /* so long the same push is known again */
+    struct http_client *http;    /* for calls to the forges */
+    const struct egress *egress; /* where these may go: sender_egress() */
     const struct seal *seal; /* secrets at rest; NULL: they are kept as they are */
     void (*events)(void *owner, unsigned shard); /* this shard may have new events; may be NULL */
     void *events_owner;
@@ -219,7 +223,7 @@ void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char
     const json_t *body, webhook_json_fn *done, void *owner);
 
 struct git_counts { /* since start; changes of refs, but refused: messages */
-    int64_t started, waiting, ignored, duplicates, failed, refused;
+    int64_t started, waiting, fetching, ignored, duplicates, failed, refused;
 };
 void git_hooks_counts(const struct git_hooks *hooks, struct git_counts *out);
 

@@ -16,6 +16,8 @@
 /* Sorted. tests/check/faults.py compares this list with the FAULT() uses in the sources. */
 static const char *const names[] = {
     "git.cancel.before",
+    "git.file.after",
+    "git.file.before",
     "git.receive.after",
     "git.receive.before",
     "git.turn.after",

@@ -140,6 +140,15 @@ char *pool_strndup(struct pool *pool, const char *text, size_t len)
     return copy;
 }
 
+const char *pool_clip(struct pool *pool, const char *text, size_t max)
+{
+    size_t len = 0, all = strlen(text), step;
+    while (len < all && (step = utf8_step(text + len, all - len)) > 0 && len + step <= max) {
+        len += step;
+    }
+    return len == all ? text : pool_strndup(pool, text, len);
+}
+
 char *pool_printf(struct pool *pool, const char *fmt, ...)
 {
     va_list ap, again;

@@ -33,7 +33,11 @@ int version_draft(struct version_draft *draft, const struct version_input *in,
         return -1;
     }
     memset(draft, 0, sizeof(*draft));
-    id_new(&draft->id);
+    if (in->id != NULL) {
+        memcpy(draft->id.text, in->id, sizeof(draft->id.text));
+    } else {
+        id_new(&draft->id);
+    }
     draft->name = name;
     draft->spec = plan_canonical(in->plan);
     sha256_hex(draft->spec, strlen(draft->spec), draft->sha);
@@ -48,7 +52,7 @@ int version_draft(struct version_draft *draft, const struct version_input *in,
     record_set(record, "spec", draft->sha);
     record_set(record, "code_source_url", in->code_source_url);
     record_set(record, "package_url", in->package_url);
-    record_set(record, "commit", "");
+    record_set(record, "commit", in->commit);
     json_object_set_new(
         record, "tags", json_is_object(in->tags) ? json_deep_copy(in->tags) : json_object());
     draft->record = jtext(record);
