@@ -10,29 +10,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 
+#include "base/clock.h"
+
 static int64_t *late;
 static size_t count, room;
 static int64_t first_us, last_us;
 
-static int64_t now_us(void)
+static int64_t told_us(const char *body)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static int64_t told_us(const char *text)
-{
-    struct tm tm = {0};
-    const char *at = strstr(text, "\"timestamp\":\"");
-    const char *rest = at != NULL ? strptime(at + 13, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-    return rest == NULL ? -1 : (int64_t)timegm(&tm) * 1000000 + (*rest == '.' ? atoi(rest + 1) : 0);
+    static const char member[] = "\"timestamp\":\"";
+    const char *at = strstr(body, member);
+    char text[CLOCK_TEXT_MAX];
+    int64_t us;
+    snprintf(text, sizeof text, "%s", at != NULL ? at + sizeof member - 1 : "");
+    text[strcspn(text, "\"")] = '\0';
+    return clock_parse(text, &us, NULL) == 0 ? us : -1;
 }
 
 static int by_size(const void *a, const void *b)
@@ -69,7 +66,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     char body[4096];
     ev_ssize_t len = evbuffer_copyout(in, body, sizeof body - 1);
     body[len < 0 ? 0 : len] = '\0';
-    int64_t now = now_us(), told = told_us(body);
+    int64_t now = clock_now_us(), told = told_us(body);
     if (count == room) {
         room = room > 0 ? 2 * room : 65536;
         late = realloc(late, room * sizeof *late);
