@@ -187,6 +187,7 @@ static int read_filters(struct subscription *s, const json_t *body, struct err *
         return 0;
     }
     s->filter = cel_compile(filter, subscription_filter_variables, err);
+    s->speaks_of_time = strstr(filter, "time") != NULL;
     if (s->filter == NULL) {
         return err_wrap(err, "filter");
     }

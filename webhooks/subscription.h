@@ -53,7 +53,8 @@ struct subscription {
     struct subscription_list events; /* globs: "*", "task.*", "run.finished" */
     /* Any of each list; an empty list lets everything through. */
     struct subscription_list namespaces, experiments, pipelines, recurring_runs;
-    struct cel *filter; /* or NULL */
+    struct cel *filter;  /* or NULL */
+    bool speaks_of_time; /* the filter may: otherwise there is no need to make that text */
     enum subscription_format format;
     enum subscription_payload payload;
     struct subscription_header *headers;

@@ -68,13 +68,16 @@ bool subscription_wants_type(const struct subscription *s, const char *type)
 static bool is_listed(
     const struct subscription_list *list, const json_t *data, const char *id, const char *name)
 {
+    if (list->count == 0) {
+        return true;
+    }
     const char *has_id = jget_str(data, id, ""), *has_name = jget_str(data, name, "");
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(list->items[i], has_id) == 0 || strcmp(list->items[i], has_name) == 0) {
             return true;
         }
     }
-    return list->count == 0;
+    return false;
 }
 
 static bool is_let_through(const struct subscription *s, const json_t *event, struct err *err)
@@ -83,9 +86,12 @@ static bool is_let_through(const struct subscription *s, const json_t *event, st
     if (s->filter == NULL) {
         return true;
     }
-    char at[CLOCK_TEXT_MAX];
-    clock_format_us(jget_i64(event, "time_us", 0), at);
-    CLEANUP(json_decrefp) json_t *time = json_string(at);
+    CLEANUP(json_decrefp) json_t *time = NULL;
+    if (s->speaks_of_time) {
+        char at[CLOCK_TEXT_MAX];
+        clock_format_us(jget_i64(event, "time_us", 0), at);
+        time = json_string(at);
+    }
     const struct cel_var vars[] = {{"type", json_object_get(event, "type")},
         {"id", json_object_get(event, "id")}, {"time", time},
         {"data", json_object_get(event, "data")}};
