@@ -185,8 +185,8 @@ SCHEMES = {
 OTHER_PREFIX = {"sha256=": "sha1=", "sha1=": "sha256=", "v1,": "v2,", "v1a,": "v1,", "Bearer ": "Token ",
                 "Basic ": "Bearer ", "": "sha256="}
 # What may be wrong with a message, in the order of the matrix's columns.
-FAULTS = ("right", "wrong", "empty", "short", "long", "upper", "prefix", "second", "expired", "missing", "twice", "changed",
-          "other", "old", "early")
+FAULTS = ("right", "wrong", "empty", "short", "long", "upper", "prefix", "second", "expired", "missing", "twice",
+          "changed", "other", "old", "early")
 
 
 def make(name, text, fault, form=False, now_s=0):
@@ -212,5 +212,6 @@ def make(name, text, fault, form=False, now_s=0):
     if fault == "twice":
         headers = [*headers, headers[-1]]
     if scheme.token is not None:  # right when the signature is not, and the other way round
-        headers = [*headers, ("X-Gitlab-Token", "not the token" if fault in ("right", "second", "upper") else scheme.token)]
+        is_wrong = fault in ("right", "second", "upper")
+        headers = [*headers, ("X-Gitlab-Token", "not the token" if is_wrong else scheme.token)]
     return scheme.source_of(now_s * 1000000, fault == "expired"), headers, m.body

@@ -88,8 +88,8 @@ class TestSignatures:
         general = ("hmac", "bearer", "basic")
         right = [c for c in made if c[2] == "right" and c[3] and c[4]["forge"] not in general
                  and "scheme" not in c[4] and "sha1" not in c[4]]
-        answers = read({"source": {**source, "forge": "auto"}, "now_us": now_s * 1000000, "headers": headers, "body": body}
-                       for *_, source, headers, body in right)
+        answers = read({"source": {**source, "forge": "auto"}, "now_us": now_s * 1000000, "headers": headers,
+                        "body": body} for *_, source, headers, body in right)
         for cell, answer in zip(right, answers, strict=True):
             assert answer["verified"] == SCHEMES[cell[0]].header, cell[:3]
 
@@ -198,14 +198,31 @@ class TestDaemon:
                     assert run["runtime_config"]["parameters"]["commit"] in (body if scheme.forge in TABLES
                                                                              else "of no forge")
 
+    def test_a_tag_that_is_told_twice(self, daemon):
+        """Gitea and Forgejo send push and create of a new tag: one run."""
+        trigger = daemon.post("/apis/rondo/v1/triggers/git", {
+            "name": "tags", "forge": "forgejo", "pipeline_id": daemon.pipeline, "secret": SCHEMES["forgejo"].secrets[0],
+            "events": ["tag"], "parameters": {"commit": {"from": "$tag"}}})["id"]
+        bases = json.loads((DATA / "gitea.json").read_text())["bases"]
+        push = {**bases["push"]["body"], "ref": "refs/tags/v1.0", "before": "0" * 40, "commits": [], "total_commits": 0}
+        results = []
+        for event, body in (("push", push), ("create", bases["create"]["body"])):
+            _, headers, text = forge_sender.make("forgejo", json.dumps(body), "right")
+            headers = [(n, {"push": event, "d-1": str(uuid.uuid4())}.get(v, v)) for n, v in headers]
+            results.append(self.send(daemon, trigger, headers, text))
+        (status, first), (again, second) = results
+        assert status == 202 and daemon.run(first["run_id"])["runtime_config"]["parameters"] == {"commit": "v1.0"}
+        assert again == 200 and second["result"] == "duplicate"
+
     def test_a_bare_ping_of_bitbucket(self, daemon):
         """It may be unsigned; then it says nothing about which triggers there are."""
         trigger = self.trigger(daemon, SCHEMES["bitbucket-server"])
         headers = [("X-Event-Key", "diagnostics:ping"), ("X-Request-Id", "p-1"), ("Content-Type", "application/json")]
-        answers = [self.send(daemon, which, headers, json.dumps({"test": True})) for which in (trigger, str(uuid.uuid4()))]
+        body = json.dumps({"test": True})
+        answers = [self.send(daemon, which, headers, body) for which in (trigger, str(uuid.uuid4()))]
         assert answers[0] == answers[1] and answers[0][0] == 200
         headers.append(("X-Hub-Signature", "sha256=" + "0" * 64))
-        assert self.send(daemon, trigger, headers, json.dumps({"test": True}))[0] == 404
+        assert self.send(daemon, trigger, headers, body)[0] == 404
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +256,8 @@ class TestRoundTrip:
 class TestPayloads:
     def test_github_s_examples(self):
         """All 329, and those of Enterprise Server: what they are, by the event's name and GitHub's own fields."""
-        examples = json.loads(subprocess.run(["node", "examples.mjs"], cwd=NODE, capture_output=True, check=True).stdout)
+        done = subprocess.run(["node", "examples.mjs"], cwd=NODE, capture_output=True, check=True)
+        examples = json.loads(done.stdout)
         assert sum(e["set"] == "api.github.com" for e in examples) >= 329 and len({e["set"] for e in examples}) > 1
         answers = read({"source": {"forge": "auto", "insecure": True}, "body": e["payload"],
                         "headers": {"X-GitHub-Event": e["event"], "X-GitHub-Delivery": "d"}} for e in examples)
@@ -317,5 +335,5 @@ class TestPayloads:
                               **({"X-Forgejo-Event": "create"} if "HookTag" in name else {})}} for name in expected]
         for (name, want), answer in zip(expected.items(), read(lines), strict=True):
             push, = answer["message"]["pushes"]
-            assert (push["ref"], push["after"][:12], push["created"], push["files_known"], push["added"], push["modified"],
-                    push["message"]) == want, name
+            assert (push["ref"], push["after"][:12], push["created"], push["files_known"], push["added"],
+                    push["modified"], push["message"]) == want, name
