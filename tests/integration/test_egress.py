@@ -3,10 +3,14 @@
 tests/unit/webhooks/test_egress*.c."""
 
 import contextlib
+import shutil
 import socket
+import subprocess
 import threading
 
-from rondo_testing import Daemon, Receiver
+import pytest
+
+from rondo_testing import ROOT, Daemon, Receiver
 
 V1 = "/apis/rondo/v1"
 
@@ -89,3 +93,12 @@ def test_the_rules_of_now_hold():
             row = ping(daemon, made["id"])
             assert row["state"] == "FAILED" and rule in row["error"], (settings, row)
         assert len(receiver.requests) == 1
+
+
+def test_the_table_is_what_ipaddr_js_says():
+    """tests/unit/base/test_ip.c compares with this table."""
+    node = ROOT / "tests" / "node"
+    if shutil.which("node") is None or not (node / "node_modules/ipaddr.js").exists():
+        pytest.skip("ipaddr.js is not there: npm ci in tests/node")
+    made = subprocess.run(["node", "addresses.mjs"], cwd=node, capture_output=True, check=True, text=True)
+    assert made.stdout == (ROOT / "tests" / "data" / "addresses.tsv").read_text()
