@@ -68,3 +68,8 @@ rondo_flags(forge_driver)
 add_executable(cel_driver tests/differential/cel_driver.c)
 target_link_libraries(cel_driver PRIVATE cel cron base)
 rondo_flags(cel_driver)
+
+# Git patterns by line, for tests/integration/test_git_patterns.py.
+add_executable(pattern_driver tests/differential/pattern_driver.c)
+target_link_libraries(pattern_driver PRIVATE webhooks)
+rondo_flags(pattern_driver)
