@@ -300,7 +300,7 @@ static json_t *explain_change(const struct git_case *c, size_t i)
 {
     const struct git_finding *f = &c->findings[i];
     json_t *one = git_case_ref_json(c, i);
-    json_object_set(one, "push", (json_t *)c->changes.items[i].facts);
+    json_object_set(one, "push", (json_t *)git_change_facts(&c->changes.items[i]));
     json_object_set_new(one, "starts", json_boolean(f->is_wanted && f->failure == NULL));
     if (f->is_wanted) {
         json_array_append_new(f->steps,

@@ -31,6 +31,11 @@ static char *hash_of(struct pool *pool, const char *text)
 
 /* ---- facts ---- */
 
+struct git_facts {
+    struct pool *pool;
+    json_t *json; /* or NULL: not asked for yet */
+};
+
 static void put(json_t *facts, const char *key, const char *value)
 {
     json_object_set_new(facts, key, json_string(value != NULL ? value : ""));
@@ -153,6 +158,16 @@ static json_t *facts_of(const struct git_change *c)
     return facts;
 }
 
+const json_t *git_change_facts(const struct git_change *change)
+{
+    struct git_facts *facts = change->facts_;
+    if (facts->json == NULL) {
+        facts->json = facts_of(change);
+        pool_on_free(facts->pool, drop_json, facts->json);
+    }
+    return facts->json;
+}
+
 /* ---- changes ---- */
 
 static struct git_push bare_push(const struct hook_message *m)
@@ -243,9 +258,8 @@ void git_changes_of(struct pool *pool, const struct hook_message *m, struct git_
             c->push = bare_push(m);
             c->delivery = m->delivery;
         }
-        json_t *facts = facts_of(c);
-        pool_on_free(pool, drop_json, facts);
-        c->facts = facts;
+        c->facts_ = pool_alloc(pool, sizeof *c->facts_);
+        c->facts_->pool = pool;
     }
 }
 

@@ -24,8 +24,11 @@ struct git_change {
     struct git_push push;
     const char *key;     /* the same for every message about this very change; NULL: there is none */
     const char *ref_key; /* names the ref; NULL: none was moved */
-    const json_t *facts; /* CEL's `push`, and what $variables and templates are taken from */
+    struct git_facts *facts_; /* this file's business */
 };
+
+/* CEL's `push`, and what $variables and templates are taken from; made when it is first asked for. */
+const json_t *git_change_facts(const struct git_change *change);
 
 struct git_changes {
     struct git_change *items;

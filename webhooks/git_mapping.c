@@ -82,7 +82,7 @@ static const struct variable *variable_find(const char *text, size_t len)
 /* Borrowed, or NULL when there is nothing. */
 static const json_t *variable_get(const struct variable *v, const struct git_change *change)
 {
-    const json_t *value = json_object_get(change->facts, v->fact);
+    const json_t *value = json_object_get(git_change_facts(change), v->fact);
     if (v->member != NULL) {
         value = json_object_get(value, v->member);
     }
@@ -472,8 +472,8 @@ static json_t *evaluate(const char *name, const struct mapping *m, const struct 
     if (cel == NULL) {
         return NULL;
     }
-    const struct cel_var vars[] = {
-        {"push", change->facts}, {"payload", change->push.payload}, {"headers", headers}};
+    const struct cel_var vars[] = {{"push", git_change_facts(change)},
+        {"payload", change->push.payload}, {"headers", headers}};
     json_t *value = cel_evaluate(cel, vars, ARRAY_LEN(vars), err);
     if (value == NULL) {
         err_wrap(err, "parameters.%.100s.cel", name);

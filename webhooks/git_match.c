@@ -161,7 +161,7 @@ static enum say clause_actions(struct matching *m)
     if (m->c->kind != GIT_KIND_PULL_REQUEST && m->c->kind != GIT_KIND_RELEASE) {
         return SAY_NOTHING;
     }
-    const char *action = jget_str(m->c->facts, "action", "");
+    const char *action = jget_str(git_change_facts(m->c), "action", "");
     bool fits = false;
     for (size_t i = 0; m->t->actions == NULL && i < ARRAY_LEN(usual); i++) {
         fits = fits || strcmp(usual[i], action) == 0;
@@ -350,7 +350,7 @@ static enum say clause_filter(struct matching *m)
         return SAY_NOTHING;
     }
     const struct cel_var vars[] = {
-        {"push", m->c->facts}, {"payload", m->c->push.payload}, {"headers", m->headers}};
+        {"push", git_change_facts(m->c)}, {"payload", m->c->push.payload}, {"headers", m->headers}};
     bool fits = false;
     struct err err = ERR_INIT;
     if (cel_matches(m->t->filter, vars, ARRAY_LEN(vars), &fits, &err) != 0) {

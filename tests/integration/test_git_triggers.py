@@ -18,7 +18,7 @@ import uuid
 import pytest
 import requests
 
-from rondo_testing import Daemon, Receiver, bin_dir, wait_for
+from rondo_testing import Daemon, Receiver, Redis, wait_for
 from test_git import SECRET, V1, V2, Forge, push, sign
 
 ZEROS = "0" * 40
@@ -695,6 +695,45 @@ class TestStorm:
             token = page.get("next_page_token", "")
             if not token:
                 return runs
+
+    def test_three_daemons_one_of_which_dies(self):
+        """Ten copies of each push over three receivers on one Redis: one run each, whoever carries it on."""
+        with Redis() as redis, contextlib.ExitStack() as stack:
+            daemons = [stack.enter_context(Daemon(redis=redis.url, settings={"executor": "noop"})) for _ in range(3)]
+            one = Hooked(daemons[0], concurrency={"policy": "queue", "max_waiting": 100})
+            bodies, before = [], ZEROS
+            for n in range(30):
+                bodies.append(json.dumps(push(before=before, after=sha(n))).encode())
+                before = sha(n)
+            told, lock = collections.defaultdict(set), threading.Lock()
+
+            def send(item):
+                n, copy = item
+                with contextlib.suppress(requests.RequestException):
+                    answer = requests.post(
+                        f"{daemons[copy % 3].url}/hooks/{one.trigger}", data=bodies[n], timeout=20, headers={
+                            "X-GitHub-Event": "push", "X-GitHub-Delivery": f"{n}-{copy // 5}",
+                            "X-Hub-Signature-256": sign(bodies[n])})
+                    if answer.status_code in (200, 202):
+                        with lock:
+                            told[n].add(answer.json()["run_id"])
+
+            copies = [(n, copy) for n in range(30) for copy in range(10)]
+            random.Random(2).shuffle(copies)
+            with concurrent.futures.ThreadPoolExecutor(12) as pool:
+                sent = [pool.submit(send, item) for item in copies]
+                wait_for(lambda: sum(f.done() for f in sent) > 150, 60, "half of them")
+                daemons[2].kill9()
+            assert len(told) == 30 and {len(runs) for runs in told.values()} == {1}
+
+            def all_ended():
+                runs = self.all_runs(daemons[0])
+                return len(runs) == 30 and all(r["state"] == "SUCCEEDED" for r in runs) and runs
+            runs = wait_for(all_ended, 60, "the turn of each")
+            assert {r["run_id"] for r in runs} == {next(iter(run)) for run in told.values()}
+            spans = sorted((r["created_at"], r["finished_at"]) for r in runs)
+            assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:]))  # one at a time
+            daemons[2].start()
 
     def test_redis_away(self, daemon, forge):
         """Nothing is said to be accepted that is not written."""
