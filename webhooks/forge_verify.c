@@ -55,10 +55,16 @@ static const char *header_of(const struct check *c)
     return c->source->header != NULL ? c->source->header : DEFAULT_HEADER;
 }
 
+/* Everybody may have it. */
+static bool is_public_key(const char *text)
+{
+    return str_starts(text, "whpk_");
+}
+
 /* Of Standard Webhooks. */
 static bool is_signing_key(const char *text)
 {
-    return str_starts(text, "whsec_") || str_starts(text, "whpk_");
+    return str_starts(text, "whsec_") || is_public_key(text);
 }
 
 /* The i-th secret, or NULL if it has no text or is past its time. */
@@ -127,7 +133,7 @@ static int check_mac(struct check *c, const struct mac_rule *rule, const char *d
     }
     for (size_t i = 0; i < c->source->secret_count; i++) {
         const char *secret = live_secret(c, i);
-        if (secret != NULL) {
+        if (secret != NULL && !is_public_key(secret)) {
             size_t mac_len = hmac_make(rule->hash, secret, strlen(secret), data, len, mac);
             note_match(c, i, secret_eq(mac, mac_len, claimed, mac_len));
         }
@@ -288,8 +294,8 @@ static int check_standard(struct check *c)
         const char *key = live_secret(c, i);
         if (key != NULL && is_signing_key(key)) {
             struct err err = ERR_INIT;
-            int rc = str_starts(key, "whpk_") ? check_public_key(c, &sent, key, &err)
-                                              : check_secret_key(c, &sent, key, &err);
+            int rc = is_public_key(key) ? check_public_key(c, &sent, key, &err)
+                                        : check_secret_key(c, &sent, key, &err);
             note_match(c, i, rc == 0);
             if (first.code == ERR_NONE) {
                 err_copy(&first, &err);

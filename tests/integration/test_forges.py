@@ -130,6 +130,19 @@ class TestSignatures:
         answers = read({"source": s, "headers": headers, "body": {}} for s in sources)
         assert [a["verified"] for a in answers] == [None, None, None, None, "nothing"]
 
+    def test_a_public_key_is_no_secret(self):
+        """Everybody has it: what is signed with it as if it were one is not genuine."""
+        key, body = forge_sender.public_key("1"), "{}"
+        digest = forge_sender.hex_mac("sha256")(key, body, 0)
+        headers = {"github": {**forge_sender.GITHUB, "X-Hub-Signature-256": "sha256=" + digest},
+                   "gitea": {"X-Gitea-Event": "push", "X-Gitea-Delivery": "d", "X-Gitea-Signature": digest},
+                   "gitlab": {**forge_sender.GITLAB, "X-Gitlab-Token": key},
+                   "azure-devops": {"Authorization": "Basic " + forge_sender.login(key, "", 0)},
+                   "hmac": {"X-Signature": digest}, "bearer": {"Authorization": f"Bearer {key}"}}
+        answers = read({"source": {"forge": forge, "secrets": [key]}, "headers": headers[name], "body": body}
+                       for name in headers for forge in (name, "auto"))
+        assert [a["verified"] for a in answers] == [None] * len(answers)
+
     def test_an_unknown_sender_is_refused(self):
         answer, = read([{"source": {"forge": "auto", "secrets": ["x"]}, "headers": {}, "body": {}}])
         assert answer["verified"] is None and "name it" in answer["refusal"]
