@@ -160,7 +160,7 @@ static int evaluate(
     run->steps = CEL_STEPS_MAX;
     run->bytes = CEL_BYTES_MAX;
     *out = cel_eval(run, cel->root);
-    if (run->spent != NULL && out->kind != CEL_ERROR) {
+    if ((run->spent != NULL || run->steps == 0) && out->kind != CEL_ERROR) {
         *out = cel_fail_spent(run, cel->root);
     }
     if (out->kind != CEL_ERROR) {

@@ -15,6 +15,9 @@
 #include "webhooks/cel/regex.h"
 #include "webhooks/cel/text.h"
 
+#define CONSTANTS_MAX                                                                              \
+    (64 << 10) /* bytes kept with the expression; what needs more is computed anew */
+
 struct checker {
     const char *source;
     const char *const *variables;
@@ -404,6 +407,6 @@ int cel_check(struct cel *cel, const char *const *variables, struct err *err)
         .run = {.source = cel->text,
             .pool = cel->pool,
             .steps = CEL_STEPS_MAX,
-            .bytes = CEL_BYTES_MAX}};
+            .bytes = CONSTANTS_MAX}};
     return check(&c, cel->root);
 }

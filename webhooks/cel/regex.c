@@ -31,6 +31,7 @@
 struct cel_regex {
     pcre2_code *code;
     pcre2_match_context *limits;
+    size_t size;
 };
 
 /* ---- RE2's syntax ---- */
@@ -228,11 +229,19 @@ const struct cel_regex *cel_regex_compile(
     buf_init(&s.out, 2 * CEL_REGEX_MAX);
     pcre2_code *code = scan(&s) ? compile_searching(pattern, len, &s.out, problem) : NULL;
     buf_done(&s.out);
+    size_t size = 0;
+    if (code != NULL &&
+        (pcre2_pattern_info(code, PCRE2_INFO_SIZE, &size) != 0 || size > CEL_REGEX_CODE_MAX)) {
+        snprintf(problem, 256, "it is too large; make its counted repeats shorter");
+        pcre2_code_free(code);
+        code = NULL;
+    }
     if (code == NULL) {
         return NULL;
     }
     struct cel_regex *out = pool_alloc(pool, sizeof *out);
     out->code = code;
+    out->size = size;
     out->limits = pcre2_match_context_create(NULL);
     pcre2_set_depth_limit(out->limits, DEPTH_MAX);
     pcre2_set_heap_limit(out->limits, HEAP_KIB_MAX);
@@ -290,6 +299,10 @@ struct cel_value cel_call_matches(struct cel_run *run, const struct cel_node *no
         if (regex == NULL) {
             return cel_fail(run, node, "not a regular expression of RE2: %s", problem);
         }
+        if (regex->size > run->bytes) {
+            return cel_fail_spent(run, node);
+        }
+        run->bytes -= regex->size; /* it stays until the end of the evaluation */
     }
     return match(run, node, regex, &args[0]);
 }

@@ -11,7 +11,8 @@
 struct pool;
 struct cel_regex;
 
-#define CEL_REGEX_MAX 1000 /* bytes of a pattern */
+#define CEL_REGEX_MAX 1000           /* bytes of a pattern */
+#define CEL_REGEX_CODE_MAX (8 << 10) /* bytes of what it is compiled to */
 
 /*
  * Compile; lives as long as the pool. NULL, and what is wrong in `problem`, when it is not RE2's

@@ -429,6 +429,8 @@ static void test_ceilings_of_an_evaluation(void **state UNUSED)
         "a.map(x, x.split('')).size() > 0",
         "a.map(x, {x: x, 1: x, 2: x, 3: a.map(y, y)}).size() > 0",
         "a.map(x, x.upperAscii()).size() > 0",
+        "a.all(x, '%s'.format([a]) != '')",
+        "a.all(x, a.all(y, 'aa'.matches(string(size(a)) + '(bcd){100}') || true))",
     };
     for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
         expect_spent(bytes[i], list, "builds too much (1 MiB is allowed)");
