@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a daemon says of its events, as something to hold deliveries against."""
 
+import json
+
 import jsonschema
 
 V1 = "/apis/rondo/v1"
+EACH = 20  # of a type are checked of what one receiver got
+known = None  # what the first daemon said that was subscribed to
 
 
 class EventSchemas:
@@ -32,3 +36,25 @@ class EventSchemas:
         known = self.members(kind)
         stray = {m for m in body["data"] if m.removesuffix("_left_out") not in known}
         assert not stray, f"{kind} has {stray}, which the catalogue does not tell"
+
+
+def learn(daemon):
+    """Ask once for all tests of this process; what they receive is held against it: check_bodies()."""
+    global known
+    if known is None:
+        known = EventSchemas(daemon)
+
+
+def check_bodies(bodies):
+    """Those of the format "standard" among them."""
+    counts = {}
+    for text in bodies if known is not None else ():
+        try:
+            body = json.loads(text)
+        except ValueError:
+            continue
+        if not isinstance(body, dict) or set(body) != {"type", "timestamp", "version", "data"}:
+            continue
+        counts[body["type"]] = counts.get(body["type"], 0) + 1
+        if counts[body["type"]] <= EACH:
+            known.check(body)

@@ -24,6 +24,8 @@ import time
 
 import requests
 
+import event_schemas
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 
@@ -212,7 +214,10 @@ class Daemon:
         return self.call("GET", path, expect, params=params).json()
 
     def post(self, path, body=None, expect=200, **kwargs):
-        return self.call("POST", path, expect, json=body, **kwargs).json()
+        answer = self.call("POST", path, expect, json=body, **kwargs).json()
+        if path.endswith("/subscriptions") and expect == 200:
+            event_schemas.learn(self)  # so that receivers know what may come
+        return answer
 
     def delete(self, path, expect=200, **params):
         return self.call("DELETE", path, expect, params=params).json()
@@ -452,8 +457,10 @@ class Receiver:
     def __enter__(self):
         return self
 
-    def __exit__(self, *args):
+    def __exit__(self, kind, *args):
         self.close()
+        if kind is None:  # whatever a test is about, what came is as the catalogue says
+            event_schemas.check_bodies(r["body"] for r in self.requests)
 
 
 def shell_spec(script="echo hello", name="hello", outputs=None, inputs=None, image="alpine"):
