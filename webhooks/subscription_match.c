@@ -57,7 +57,8 @@ int subscription_check_events(const struct subscription *s, struct err *err)
 bool subscription_wants_type(const struct subscription *s, const char *type)
 {
     for (size_t i = 0; i < s->events.count; i++) {
-        if (fnmatch(s->events.items[i], type, 0) == 0) {
+        const char *glob = s->events.items[i];
+        if (strcmp(glob, "*") == 0 || strcmp(glob, type) == 0 || fnmatch(glob, type, 0) == 0) {
             return true;
         }
     }
