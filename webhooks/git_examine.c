@@ -21,6 +21,7 @@
 #include "scheduler/plan.h"
 #include "webhooks/git_hooks.h"
 #include "webhooks/git_mapping.h"
+#include "webhooks/git_template.h"
 
 #define RUN_NAME_MAX 200
 #define SHORT_COMMIT 10

@@ -2,7 +2,6 @@
 /* From what was pushed to a run's parameters: variables, pointers, templates, CEL, types. */
 #include "webhooks/git_mapping.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,154 +14,11 @@
 #include "scheduler/plan.h"
 #include "webhooks/cel/cel.h"
 #include "webhooks/git_change.h"
+#include "webhooks/git_template.h"
 
 #define PARAMETERS_MAX 128
 #define POINTER_DEPTH_MAX 32
-#define TEMPLATE_MAX 1024
-#define TEMPLATE_TEXT_MAX 8192
 #define COMPLAINTS_MAX 1500
-
-/* ---- variables ---- */
-
-enum variable_kind { VARIABLE_TEXT, VARIABLE_NUMBER, VARIABLE_TRUTH, VARIABLE_LIST };
-
-/* Each is one of a change's facts. A text that is empty counts as nothing. */
-static const struct variable {
-    const char *name;
-    const char *fact, *member;
-    enum variable_kind kind;
-} variables[] = {
-    {"branch", "branch", NULL, VARIABLE_TEXT},
-    {"tag", "tag", NULL, VARIABLE_TEXT},
-    {"ref", "ref", NULL, VARIABLE_TEXT},
-    {"commit", "commit", NULL, VARIABLE_TEXT},
-    {"before", "before", NULL, VARIABLE_TEXT},
-    {"after", "after", NULL, VARIABLE_TEXT},
-    {"repository", "repository", NULL, VARIABLE_TEXT},
-    {"url", "url", NULL, VARIABLE_TEXT},
-    {"html_url", "html_url", NULL, VARIABLE_TEXT},
-    {"compare_url", "compare_url", NULL, VARIABLE_TEXT},
-    {"default_branch", "default_branch", NULL, VARIABLE_TEXT},
-    {"actor", "actor", NULL, VARIABLE_TEXT},
-    {"author", "author", "name", VARIABLE_TEXT},
-    {"author_email", "author", "email", VARIABLE_TEXT},
-    {"message", "message", NULL, VARIABLE_TEXT},
-    {"delivery", "delivery", NULL, VARIABLE_TEXT},
-    {"event", "event", NULL, VARIABLE_TEXT},
-    {"kind", "kind", NULL, VARIABLE_TEXT},
-    {"forge", "forge", NULL, VARIABLE_TEXT},
-    {"action", "action", NULL, VARIABLE_TEXT},
-    {"title", "title", NULL, VARIABLE_TEXT},
-    {"source_branch", "source_branch", NULL, VARIABLE_TEXT},
-    {"number", "number", NULL, VARIABLE_NUMBER},
-    {"commits", "commits", NULL, VARIABLE_NUMBER},
-    {"created", "created", NULL, VARIABLE_TRUTH},
-    {"deleted", "deleted", NULL, VARIABLE_TRUTH},
-    {"forced", "forced", NULL, VARIABLE_TRUTH},
-    {"files", "files", "all", VARIABLE_LIST},
-};
-
-const char *git_variables(void)
-{
-    return "$branch $tag $ref $commit $before $after $repository $url $html_url $compare_url "
-           "$default_branch $actor $author $author_email $message $delivery $event $kind $forge "
-           "$action $title $source_branch $number $commits $created $deleted $forced $files";
-}
-
-static const struct variable *variable_find(const char *text, size_t len)
-{
-    for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
-        if (strlen(variables[i].name) == len && strncmp(variables[i].name, text, len) == 0) {
-            return &variables[i];
-        }
-    }
-    return NULL;
-}
-
-/* Borrowed, or NULL when there is nothing. */
-static const json_t *variable_get(const struct variable *v, const struct git_change *change)
-{
-    const json_t *value = json_object_get(git_change_facts(change), v->fact);
-    if (v->member != NULL) {
-        value = json_object_get(value, v->member);
-    }
-    bool is_nothing = value == NULL || (json_is_string(value) && json_string_length(value) == 0) ||
-                      (strcmp(v->name, "commits") == 0 && json_integer_value(value) < 0) ||
-                      (v->kind == VARIABLE_LIST && change->push.files_known == GIT_FILES_UNKNOWN);
-    return is_nothing ? NULL : value;
-}
-
-/* ---- templates ---- */
-
-static size_t name_length(const char *text)
-{
-    size_t len = 0;
-    while (islower((unsigned char)text[len]) || text[len] == '_') {
-        len++;
-    }
-    return len;
-}
-
-/* At a '$': the variable, and how long the reference is. NULL: there is none of that name. */
-static const struct variable *reference_read(const char *at, size_t *len_out)
-{
-    bool is_braced = at[1] == '{';
-    const char *name = at + 1 + (is_braced ? 1 : 0);
-    size_t len = name_length(name);
-    if (is_braced && name[len] != '}') {
-        return NULL;
-    }
-    *len_out = (size_t)(name - at) + len + (is_braced ? 1 : 0);
-    return variable_find(name, len);
-}
-
-int git_template_check(const char *text, const char *where, struct err *err)
-{
-    if (strlen(text) > TEMPLATE_MAX) {
-        return err_set(err, ERR_INVALID, "%s: longer than %d bytes", where, TEMPLATE_MAX);
-    }
-    for (const char *at = text; (at = strchr(at, '$')) != NULL;) {
-        size_t len = 2;
-        if (at[1] != '$' && reference_read(at, &len) == NULL) {
-            return err_set(err, ERR_INVALID,
-                "%s: '%.30s': unknown variable; there are %s; a '$' itself is written \"$$\"",
-                where, at, git_variables());
-        }
-        at += len;
-    }
-    return 0;
-}
-
-char *git_template_apply(struct pool *pool, const char *text, const struct git_change *change)
-{
-    struct buf out;
-    buf_init(&out, TEMPLATE_TEXT_MAX);
-    while (*text != '\0') {
-        size_t plain = strcspn(text, "$"), len = 2;
-        buf_add(&out, text, plain);
-        text += plain;
-        if (*text == '\0') {
-            break;
-        }
-        if (text[1] == '$') {
-            buf_addc(&out, '$');
-        } else {
-            const struct variable *v = reference_read(text, &len);
-            const json_t *value = v != NULL ? variable_get(v, change) : NULL;
-            if (value != NULL) {
-                struct buf one;
-                buf_init(&one, TEMPLATE_TEXT_MAX);
-                value_text(value, &one);
-                buf_add(&out, buf_str(&one), one.len);
-                buf_done(&one);
-            }
-        }
-        text += len;
-    }
-    char *made = pool_strdup(pool, buf_str(&out));
-    buf_done(&out);
-    return made;
-}
 
 /* ---- pointers ---- */
 
@@ -211,7 +67,7 @@ struct mapping {
     const char *text;
     const json_t *constant;
     const json_t *fallback; /* "default", or NULL */
-    const struct variable *variable;
+    const struct git_variable *variable;
 };
 
 /* An object that has one of these members is a mapping; any other one is a constant. */
@@ -259,7 +115,8 @@ static int mapping_read(const char *name, const json_t *value, struct mapping *o
     } else {
         bool is_variable = out->text[0] == '$';
         out->kind = is_variable ? MAPPING_VARIABLE : MAPPING_POINTER;
-        out->variable = is_variable ? variable_find(out->text + 1, strlen(out->text + 1)) : NULL;
+        out->variable =
+            is_variable ? git_variable_find(out->text + 1, strlen(out->text + 1)) : NULL;
         if (is_variable ? out->variable == NULL : out->text[0] != '/') {
             return err_set(err, ERR_INVALID,
                 "parameters.%.100s.from: expected a JSON pointer into the payload "
@@ -338,16 +195,16 @@ static json_t *coerce(const json_t *value, enum value_type type, const char *wha
 
 /* Whether values of a variable can be made this type; for texts that nobody can know only STRING
  * counts: a push whose branch is not a number would be lost. */
-static bool kind_fits(enum variable_kind kind, enum value_type type)
+static bool kind_fits(enum git_variable_kind kind, enum value_type type)
 {
     switch (kind) {
-    case VARIABLE_TEXT:
+    case GIT_VARIABLE_TEXT:
         return type == VALUE_STRING;
-    case VARIABLE_NUMBER:
+    case GIT_VARIABLE_NUMBER:
         return type == VALUE_STRING || type == VALUE_INTEGER || type == VALUE_DOUBLE;
-    case VARIABLE_TRUTH:
+    case GIT_VARIABLE_TRUTH:
         return type == VALUE_STRING || type == VALUE_BOOLEAN;
-    case VARIABLE_LIST:
+    case GIT_VARIABLE_LIST:
         return type == VALUE_STRING || type == VALUE_LIST;
     }
     return false;
@@ -490,7 +347,7 @@ static json_t *mapping_value(const char *name, const struct mapping *m,
     case MAPPING_CONSTANT:
         return json_incref((json_t *)m->constant);
     case MAPPING_VARIABLE:
-        return json_incref((json_t *)variable_get(m->variable, change));
+        return json_incref((json_t *)git_variable_get(m->variable, change));
     case MAPPING_POINTER:
         return json_incref((json_t *)pointer_get(change->push.payload, m->text));
     case MAPPING_CEL:

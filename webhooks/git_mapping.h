@@ -2,7 +2,7 @@
 /*
  * From what was pushed to a run's parameters. Each value of "parameters" is a constant, or an object
  * with one of
- *   {"from": "$branch"}            a variable (git_variables())
+ *   {"from": "$branch"}            a variable (git_template.h)
  *   {"from": "/head_commit/id"}    a JSON pointer (RFC 6901) into the payload
  *   {"template": "v$tag of $repository"}
  *   {"cel": "push.branch.split('/')[0]"}
@@ -18,10 +18,6 @@
 struct err;
 struct git_change;
 struct plan;
-struct pool;
-
-/* "$branch $commit ...", for messages. */
-const char *git_variables(void);
 
 /* What can be said without knowing the pipeline. ERR_INVALID with place, rule and fix. */
 int git_mapping_check(const json_t *parameters, struct err *err);
@@ -37,9 +33,5 @@ int git_mapping_check_plan(const json_t *parameters, const struct plan *plan, st
  */
 json_t *git_mapping_apply(const json_t *parameters, const struct git_change *change,
     const json_t *headers, const struct plan *plan, struct err *err);
-
-/* Texts with $variables and ${variables}; "$$" is a '$'. where names it in messages. */
-int git_template_check(const char *text, const char *where, struct err *err);
-char *git_template_apply(struct pool *pool, const char *text, const struct git_change *change);
 
 #endif

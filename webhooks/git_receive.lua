@@ -56,7 +56,20 @@ local function twin(c)
     return run
 end
 
+-- Only the newest of a group that cancels is wanted.
+local function supersede(c)
+    local waits = p .. 'git_waits:' .. c.group
+    for _, entry in ipairs(redis.call('LRANGE', waits, 0, -1)) do
+        local old, n, run = entry:match('^(%S+) (%S+) (%S+) ')
+        settle(p, trigger, old, n, 'superseded', run, 'a later push of group ' .. c.name)
+    end
+    redis.call('DEL', waits)
+end
+
 local function admit(c)
+    if c.policy == 'cancel' then
+        supersede(c)
+    end
     local active, is_begun = group_turn(p, c.group, now_text)
     if is_begun then
         todo[#todo + 1] = 'wake'
@@ -75,11 +88,6 @@ local function admit(c)
         return 'skipped', 'run ' .. active .. ' of group ' .. c.name .. ' has not ended'
     end
     if c.policy == 'cancel' then
-        for _, entry in ipairs(redis.call('LRANGE', waits, 0, -1)) do
-            local old, n, run = entry:match('^(%S+) (%S+) (%S+) ')
-            settle(p, trigger, old, n, 'superseded', run, 'a later push of group ' .. c.name)
-        end
-        redis.call('DEL', waits)
         redis.call('HSET', p .. 'git_group:' .. c.group, 'cancel', active)
         if is_to_be_asked(p, active) then
             todo[#todo + 1] = 'cancel'

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "webhooks/cel/cel.h"
 #include "webhooks/git_mapping.h"
+#include "webhooks/git_template.h"
 #include "webhooks/signature.h"
 
 #define TRIGGER_VERSION 2

@@ -15,7 +15,7 @@
 #include "base/pool.h"
 #include "webhooks/forge.h"
 #include "webhooks/git_change.h"
-#include "webhooks/git_mapping.h"
+#include "webhooks/git_template.h"
 #include "webhooks/git_match.h"
 #include "webhooks/git_trigger.h"
 

@@ -35,6 +35,7 @@ ELSEWHERE.update(dict.fromkeys([
     "lease.acquire.after", "lease.release.after", "lease.release.before"],
     "shards that come and go: test_daemons.py"))
 ELSEWHERE["git.cancel.before"] = "groups that cancel: test_git_triggers.py"
+ELSEWHERE.update(dict.fromkeys(["git.file.after", "git.file.before"], "no pipeline is in a repository here"))
 ELSEWHERE.update(dict.fromkeys([
     "local.volume.create.middle", "local.volume.delete.middle"],
     "half-made volumes: tests/unit/exec/test_local_settings.c"))

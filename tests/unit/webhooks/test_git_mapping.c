@@ -14,6 +14,7 @@
 #include "scheduler/plan.h"
 #include "webhooks/git_change.h"
 #include "webhooks/git_mapping.h"
+#include "webhooks/git_template.h"
 
 #define SHA_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define INPUT(name, type, more) "\"" name "\":{\"parameterType\":\"" type "\"" more "}"
