@@ -23,6 +23,7 @@
 
 struct got {
     char id[64], type[64], body[512], run[64];
+    char content_type[64], source[128]; /* source: of a CloudEvent in binary mode, or "" */
     bool is_signed;
 };
 
@@ -63,6 +64,10 @@ static void on_request(struct evhttp_request *req, void *owner)
         signature_verify(&b->secret, got->id, evhttp_find_header(in, "webhook-timestamp"),
             evhttp_find_header(in, "webhook-signature"), got->body, len, clock_now_us() / US_PER_S,
             NULL) == 0;
+    const char *source = evhttp_find_header(in, "ce-source");
+    snprintf(got->source, sizeof got->source, "%s", source != NULL ? source : "");
+    snprintf(
+        got->content_type, sizeof got->content_type, "%s", evhttp_find_header(in, "content-type"));
     json_t *body = json_loads(got->body, 0, NULL);
     snprintf(got->type, sizeof got->type, "%s", jget_str(body, "type", "?"));
     snprintf(
@@ -116,6 +121,8 @@ static void start_sender(struct bench *b, int64_t timeout_ms)
         .store = b->h.store,
         .http = b->http,
         .allow = "127.0.0.1",
+        .public_url = "https://rondo.example",
+        .namespace_ = "ml",
         .timeout_ms = timeout_ms,
         .max_in_flight = 64,
         .log_max = 100,
@@ -143,10 +150,11 @@ static void on_record(void *owner, const json_t *record, const struct err *err)
     }
 }
 
-static void subscribe(struct bench *b, const char *events)
+static void subscribe_as(struct bench *b, const char *events, const char *format)
 {
-    json_t *body = json_pack("{s:o,s:o}", "url", json_sprintf("http://127.0.0.1:%d/hook", b->port),
-        "events", events != NULL ? json_pack("[s]", events) : json_pack("[s]", "*"));
+    json_t *body = json_pack("{s:o,s:o,s:s}", "url",
+        json_sprintf("http://127.0.0.1:%d/hook", b->port), "events",
+        events != NULL ? json_pack("[s]", events) : json_pack("[s]", "*"), "format", format);
     b->answered = 0;
     subscription_create(b->sender, body, on_record, b);
     json_decref(body);
@@ -156,6 +164,11 @@ static void subscribe(struct bench *b, const char *events)
     secret_done(&b->secret);
     assert_int_equal(
         signature_parse_secret(jget_str(b->record, "secret", ""), &b->secret, NULL), 0);
+}
+
+static void subscribe(struct bench *b, const char *events)
+{
+    subscribe_as(b, events, "standard");
 }
 
 static void setup_bench(struct bench *b)
@@ -264,6 +277,29 @@ static void test_in_order_and_signed(void **state)
         assert_true(b.got[i].is_signed);
         assert_int_equal(times(&b, b.got[i].id), 1);
     }
+    teardown_bench(&b);
+}
+
+/* Each in its format, and what the sender knows of this installation is in all of them. */
+static void test_formats_side_by_side(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    subscribe_as(&b, NULL, "cloudevents-binary");
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 2);
+    wait_quiet(&b);
+    const struct got *standard = &b.got[b.got[0].source[0] != '\0'], *binary = &b.got[0];
+    binary += standard == binary;
+    assert_string_equal(standard->type, "run.started");
+    assert_string_equal(standard->source, "");
+    assert_string_equal(standard->content_type, "application/json");
+    assert_non_null(strstr(standard->body, "\"namespace\":\"ml\""));
+    assert_string_equal(binary->source, "https://rondo.example/apis/v2beta1/runs/r1");
+    assert_string_equal(binary->content_type, "application/json");
+    assert_string_equal(binary->body, "{\"n\":0,\"namespace\":\"ml\",\"run_id\":\"r1\"}");
+    assert_true(binary->is_signed); /* the last secret is the one that the bench knows */
     teardown_bench(&b);
 }
 
@@ -495,8 +531,8 @@ static void test_freed_with_requests_under_way(void **state)
     subscription_all(b.sender, 10, "", on_record, &b);
     subscription_patch(b.sender, b.sub, good, on_record, &b);
     subscription_ping(b.sender, b.sub, -1, on_record, &b);
-    delivery_list(b.sender, &(struct delivery_query){.subscription_id = b.sub, .max = 10},
-        on_record, &b);
+    delivery_list(
+        b.sender, &(struct delivery_query){.subscription_id = b.sub, .max = 10}, on_record, &b);
     delivery_get(b.sender, b.sub, on_record, &b);
     delivery_redeliver(b.sender, b.sub, nothing, on_record, &b);
     subscription_redeliver(b.sender, b.sub, nothing, on_record, &b);
@@ -532,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_order_and_signed),
+        cmocka_unit_test(test_formats_side_by_side),
         cmocka_unit_test(test_a_failing_event_does_not_hold_up_the_next),
         cmocka_unit_test(test_places_of_one_subscription),
         cmocka_unit_test(test_successor_sends_at_once_what_was_under_way),
