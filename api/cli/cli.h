@@ -32,7 +32,7 @@ extern const struct command command_run, command_run_get, command_runs, command_
     command_cron_resume, command_cron_skip, command_cron_fire, command_cron_backfill, command_cron_ticks,
     command_cron_next, command_next, command_lint, command_compile,
     command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
-    command_webhook_deliveries, command_webhook_delivery, command_webhook_redeliver, command_webhook_show, command_webhook_edit, command_webhook_rotate,
+    command_webhook_deliveries, command_webhook_delivery, command_webhook_redeliver, command_events, command_webhook_show, command_webhook_edit, command_webhook_rotate,
     command_webhook_enable, command_webhook_disable, command_webhook_ping, command_git_add, command_git_list, command_git_rm,
     command_git_show, command_git_edit, command_git_enable, command_git_disable, command_git_rotate,
     command_git_events, command_git_explain, command_git_redeliver, command_listen,

@@ -458,6 +458,18 @@ class TestWebhooksAndGit:
         cli("webhook", "add", "gopher://example.com", code=2)
         cli("webhook", "add", "http://127.0.0.1:9/", code=2)
 
+    def test_events(self, cli):
+        listed = cli.json("events")["types"]
+        assert {"run.finished", "webhook.ping"} <= {t["type"] for t in listed}
+        assert re.search(r"^run.finished +1 +a run has ended$", cli("events").stdout, re.M)
+        shown = cli("events", "run.finished").stdout
+        assert re.search(r"^state +string +yes +yes +how it ended", shown, re.M) and '"type": "run.finished"' in shown
+        assert cli.json("events", "run.finished") in listed
+        schema = json.loads(cli("events", "run.finished", "--schema").stdout)
+        assert schema["$id"] == "urn:rondo:event:run.finished:1"
+        assert "events/types lists them" in cli("events", "run.vanished", code=1).stderr
+        cli("events", "--schema", code=2)
+
     def test_git(self, cli, daemon, tmp_path):
         inputs = {"commit": "none", "id": "none", "lr": "0.1", "text": "t", "word": "w"}
         daemon.upload(json.dumps(shell_spec(name="pushed", inputs=inputs)), "pushed")
