@@ -182,7 +182,7 @@ SCHEMES = {
     "cloudevents-bearer": Scheme("cloudevents", "Authorization", itself, "Bearer ", signs=None, headers=EVENT),
 }
 
-OTHER_PREFIX = {"sha256=": "sha1=", "sha1=": "sha256=", "v1,": "v2,", "v1a,": "v1,", "Bearer ": "Token ",
+OTHER_PREFIX = {"sha256=": "sha512=", "sha1=": "sha2=", "v1,": "v2,", "v1a,": "v1,", "Bearer ": "Token ",
                 "Basic ": "Bearer ", "": "sha256="}
 # What may be wrong with a message, in the order of the matrix's columns.
 FAULTS = ("right", "wrong", "empty", "short", "long", "upper", "prefix", "second", "expired", "missing", "twice",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the forges send: whether it is genuine, and what it says. Signatures and payloads are other people's."""
 
+import base64
 import collections
 import http.client
 import json
@@ -142,6 +143,18 @@ class TestSignatures:
         answers = read({"source": {"forge": forge, "secrets": [key]}, "headers": headers[name], "body": body}
                        for name in headers for forge in (name, "auto"))
         assert [a["verified"] for a in answers] == [None] * len(answers)
+
+    def test_logins(self):
+        """The name counts where the trigger gives one; odd logins are none."""
+        def login(text):
+            return "Basic " + base64.b64encode(text.encode()).decode()
+        rows = [("hook", login("hook:pass:word"), True), ("hook", login("other:pass:word"), False),
+                (None, login("other:pass:word"), True), (None, login(":pass:word"), True), (None, login("hook"), False),
+                (None, login("hook:pass"), False), (None, login("hook:pass:word\0"), False), (None, "Basic", False),
+                ("hook", login("hook:pass:word").replace("Basic", "basic"), True), (None, "Basic !!!", False)]
+        answers = read({"source": {"forge": "basic", "secrets": ["pass:word"], **({"username": name} if name else {})},
+                        "headers": {"Authorization": value}, "body": {}} for name, value, _ in rows)
+        assert [a["verified"] is not None for a in answers] == [expected for *_, expected in rows]
 
     def test_an_unknown_sender_is_refused(self):
         answer, = read([{"source": {"forge": "auto", "secrets": ["x"]}, "headers": {}, "body": {}}])
