@@ -73,6 +73,7 @@ struct subscription {
     bool is_stale;         /* its record has expired secrets, or they are not sealed as of now */
     int64_t filter_errors; /* subscription_errors.c: not yet in Redis */
     char *filter_error;    /* the last of them, or NULL */
+    int filter_overruns;   /* how often it took more than a filter may */
 };
 
 /* An event for the one subscription that its member "to" names, whatever it is subscribed to. */

@@ -18,6 +18,8 @@
 #include "webhooks/subscriptions.h"
 #include "webhooks_scripts.h"
 
+#define OVERRUNS_MAX 10
+
 static void errors_save(void *owner)
 {
     struct sender *s = owner;
@@ -53,6 +55,12 @@ void subscriptions_filter_failed(struct sender *s, struct subscription *sub, con
     sub->filter_errors++;
     s->counts.filter_errors++;
     loop_defer(s->set.loop, &s->save_errors, errors_save, s); /* once for many */
+    if (err->code == ERR_LIMIT && ++sub->filter_overruns >= OVERRUNS_MAX) {
+        /* Each holds up everything else for some milliseconds. */
+        CLEANUP(cleanup_free) char *why = xasprintf("its filter took too much: %s", err->msg);
+        sub->filter_overruns = 0;
+        subscriptions_disable(s, sub->id, sub->url, why);
+    }
 }
 
 /* Reply: HGETALL. */
@@ -114,6 +122,7 @@ void subscriptions_forget_errors(struct sender *s, const char *id)
     struct subscription *sub = map_get(s->subscriptions, id);
     if (sub != NULL) {
         sub->filter_errors = 0;
+        sub->filter_overruns = 0;
         free(STEAL(sub->filter_error));
     }
     store_cmd(store, NULL, NULL, "HDEL %ssubscription_errors %s:count %s:text %s:at_us",

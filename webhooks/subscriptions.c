@@ -77,6 +77,7 @@ void subscriptions_carry_over(struct subscription *sub, const struct subscriptio
 {
     if (before != NULL) {
         sub->filter_errors = before->filter_errors;
+        sub->filter_overruns = before->filter_overruns;
         sub->filter_error = before->filter_error != NULL ? xstrdup(before->filter_error) : NULL;
     }
 }

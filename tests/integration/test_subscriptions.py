@@ -230,6 +230,17 @@ class TestFilter:
             assert {e["type"] for e in receiver.events()} == {"run.finished"}
             assert other.events() == []
 
+    def test_one_that_takes_too_much_is_switched_off(self, daemon, receiver, subscribe):
+        many = str(list(range(60)))
+        nested = f"{many}.all(a, {many}.all(b, {many}.all(c, a + b + c + size(data.run_name) >= 0)))"
+        made = subscribe(receiver.url, filter=nested)
+        for n in range(3):
+            daemon.create_run(shell_spec(), f"r{n}")
+        shown = wait_for(lambda: (s := daemon.get(f"{V1}/{made['id']}")) and not s["enabled"] and s, 60, "its end")
+        assert "its filter took too much" in shown["disabled_reason"] and shown["filter_errors"] >= 10
+        assert daemon.patch(f"{V1}/{made['id']}", {"filter": None, "enabled": True})["enabled"]
+        assert daemon.post(f"{V1}/{made['id']}:ping")["state"] == "DELIVERED"
+
     def test_errors_are_counted_and_shown(self, daemon, receiver, subscribe):
         made = subscribe(receiver.url, events=["run.finished"], filter="data.nothing == 1")
         path = f"{V1}/{made['id']}"
