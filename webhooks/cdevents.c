@@ -27,8 +27,7 @@ struct cd_kind {
 
 static const struct cd_kind kinds[] = {
     {"run.created", CD_PIPELINE_RUN, "queued"},
-    {"recurring_run.fired", CD_PIPELINE_RUN, "queued"}, /* these two create a run as well */
-    {"trigger.fired", CD_PIPELINE_RUN, "queued"},
+    {"recurring_run.fired", CD_PIPELINE_RUN, "queued"}, /* it creates a run as well */
     {"run.started", CD_PIPELINE_RUN, "started"},
     {"run.finished", CD_PIPELINE_RUN, "finished"},
     {"task.started", CD_TASK_RUN, "started"},
@@ -149,32 +148,20 @@ static json_t *link_from(const struct cdevent *c, const char *kind, const char *
     return json_pack("{s:s,s:{s:s},s:{}}", "linkType", kind, "from", "contextId", id.text, "tags");
 }
 
-static bool is_of_push(const struct cdevent *c)
-{
-    const char *kind = jget_str(json_object_get(c->m->whole, "trigger"), "kind", "");
-    return strcmp(kind, "git") == 0 || jget_str(c->m->whole, "repository", "")[0] != '\0';
-}
-
 /* The event that announced this run. */
 static json_t *link_from_birth(const struct cdevent *c)
 {
     bool is_recurring = jget_str(c->m->whole, "recurring_run_id", "")[0] != '\0';
-    return link_from(c, "PATH",
-        is_recurring    ? "recurring_run.fired"
-        : is_of_push(c) ? "trigger.fired"
-                        : "run.created");
+    return link_from(c, "PATH", is_recurring ? "recurring_run.fired" : "run.created");
 }
 
-static void add_start_links(const struct cdevent *c, json_t *links)
+/* Of a run that a push created. */
+static json_t *link_to_trigger(const struct cdevent *c)
 {
-    json_array_append_new(links, link_from_birth(c));
-    if (is_of_push(c)) {
-        struct id id;
-        id_derive(&id, c->run, "trigger.fired");
-        json_array_append_new(
-            links, json_pack("{s:s,s:s,s:{s:s},s:{}}", "linkType", "RELATION", "linkKind",
-                       "TRIGGER", "target", "contextId", id.text, "tags"));
-    }
+    struct id id;
+    id_derive(&id, c->run, "trigger.fired");
+    return json_pack("{s:s,s:s,s:{s:s},s:{}}", "linkType", "RELATION", "linkKind", "TRIGGER",
+        "target", "contextId", id.text, "tags");
 }
 
 /* What ended was begun by an attempt, if a program ran. */
@@ -197,8 +184,11 @@ static json_t *links_of(const struct cdevent *c)
     if (!id_is_valid(c->run)) {
         return links;
     }
-    if (strcmp(type, "run.started") == 0) {
-        add_start_links(c, links);
+    const char *kind = jget_str(json_object_get(c->m->whole, "trigger"), "kind", "");
+    if (strcmp(type, "run.created") == 0 && strcmp(kind, "git") == 0) {
+        json_array_append_new(links, link_to_trigger(c));
+    } else if (strcmp(type, "run.started") == 0) {
+        json_array_append_new(links, link_from_birth(c));
     } else if (strcmp(type, "run.finished") == 0) {
         bool has_started = jget_i64(c->m->whole, "started_us", 0) > 0;
         json_array_append_new(

@@ -173,8 +173,9 @@ static const struct event_member recurring_run_reason[] = {
 };
 
 static const struct event_member trigger_fired[] = {
-    ID("run_id", R, "the run that was created"),
-    {"run_name", "string", R, "its name", "\"on-push-5d2f0c9d7d\"", NULL},
+    ID("run_id", R, "the run"),
+    {"result", "string", R | T, "whether it was created, or waits for another of its group",
+        "\"started\"", "started waiting"},
 };
 
 static const struct event_member trigger_rejected[] = {
@@ -199,7 +200,7 @@ static const struct event_member delivery_exhausted[] = {
 /* ---- the table ---- */
 
 static const struct event_type table[] = {
-    {"run.created", 1, "the API has created a run, which waits for its turn",
+    {"run.created", 1, "the API or a push has created a run, which waits for its turn",
         {GROUP(of_run), GROUP(of_start)}},
     {"run.started", 1, "a run has begun", {GROUP(of_run), GROUP(of_start)}},
     {"run.canceling", 1, "somebody asked the run to end", {GROUP(of_run)}},
@@ -228,7 +229,7 @@ static const struct event_type table[] = {
         {GROUP(of_recurring_run), GROUP(of_pipeline), GROUP(recurring_run_reason)}},
     {"recurring_run.disabled", 1, "it was disabled: by somebody, or after failures",
         {GROUP(of_recurring_run), GROUP(of_pipeline), GROUP(recurring_run_reason)}},
-    {"trigger.fired", 1, "a message of a forge has created a run, which waits for its turn",
+    {"trigger.fired", 1, "a message of a forge starts a run, at once or when its group lets it",
         {GROUP(of_trigger), GROUP(of_pipeline), GROUP(trigger_fired)}},
     {"trigger.rejected", 1, "a verified message of a forge has started nothing",
         {GROUP(of_trigger), GROUP(trigger_rejected)}},

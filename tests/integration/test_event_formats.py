@@ -264,7 +264,7 @@ def test_every_kind_of_event_was_told(told):
 def test_each_run_ends_once_and_is_announced_once(told):
     told_of = {}
     for body in told.bodies("standard"):
-        if body["type"] in ("run.created", "recurring_run.fired", "trigger.fired", "run.finished"):
+        if body["type"] in ("run.created", "recurring_run.fired", "run.finished"):
             told_of.setdefault(body["data"]["run_id"], []).append(body["type"])
     assert len(told_of) == 4
     for kinds in told_of.values():
