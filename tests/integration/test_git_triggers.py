@@ -371,8 +371,7 @@ class TestEvents:
             fired = receiver.wait_events(1, "trigger.fired")[0]["data"]
             assert fired["run_id"] == answer["run_id"] and fired["commit"] == commit
             assert fired["trigger_id"] == forge.trigger and fired["repository"] == "acme/model"
-            assert fired["result"] == "started"
-            assert receiver.wait_events(1, "run.created")[0]["data"]["trigger"] == trigger
+            assert receiver.events("run.created") == []  # each run is announced once
 
             # What starts nothing is told where the trigger says so, and as a rule when it failed.
             daemon.patch(forge.url(), {"branches": ["main"]})
