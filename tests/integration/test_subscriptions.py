@@ -303,6 +303,32 @@ class TestRotation:
         with pytest.raises(WebhookVerificationError):
             Webhook(new["secret"]).verify(before["body"], before["headers"])
 
+    def test_no_message_is_lost_while_runs_go_on(self, daemon, receiver, subscribe):
+        """Rotated as often as may be, under load: whoever knows only the first secret verifies everything, and so does
+        whoever knows only a later one from its answer on."""
+        made = subscribe(receiver.url)
+        known = [(0.0, made["secret"])]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            runs = [pool.submit(daemon.create_run, shell_spec(), f"r{n}") for n in range(24)]
+            for n in range(4):
+                runs[n * 6].result()
+                secret = daemon.post(f"{V1}/{made['id']}:rotate", {"overlap_s": 600})["secret"]
+                known.append((time.time(), secret))
+            for run in runs:
+                run.result()
+        receiver.wait_events(24, "run.finished")
+        assert daemon.post(f"{V1}/{made['id']}:ping")["state"] == "DELIVERED"
+        counts = [0] * len(known)
+        for request in list(receiver.requests):
+            for n, (since_s, secret) in enumerate(known):
+                if int(request["headers"]["webhook-timestamp"]) > since_s:
+                    Webhook(secret).verify(request["body"], request["headers"])
+                    counts[n] += 1
+        assert counts[0] == len(receiver.requests) > 24 * 4
+        ping = next(r for r in receiver.requests if b"webhook.ping" in r["body"])
+        for _, secret in known:
+            Webhook(secret).verify(ping["body"], ping["headers"])
+
     def test_the_old_one_ends(self, daemon, receiver, subscribe):
         old = subscribe(receiver.url)
         path = f"{V1}/{old['id']}"
