@@ -97,6 +97,7 @@ static void add_change(struct store_args *args, const struct git_case *c, size_t
     bool starts = f->is_wanted && f->failure == NULL && !f->needs_file;
     bool is_forced = c->forced != NULL;
     CLEANUP(cleanup_free) char *doc = starts ? git_case_run_text(c, i) : NULL;
+    CLEANUP(cleanup_free) char *fired = starts ? git_case_fired_text(c, i) : NULL;
     CLEANUP(cleanup_free) char *rejected = git_case_rejected_text(c, i);
     store_arg_i(args, (int64_t)i + 1);
     store_arg(args, starts               ? "match"
@@ -115,6 +116,7 @@ static void add_change(struct store_args *args, const struct git_case *c, size_t
     store_arg(args, starts && f->group != NULL ? f->group : "-");
     store_arg(args, git_policy_name(c->trigger->policy));
     store_arg_i(args, c->trigger->max_waiting);
+    store_arg(args, starts ? fired : "-");
     store_arg(args, rejected != NULL ? rejected : "-");
 }
 

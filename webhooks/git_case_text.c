@@ -95,16 +95,16 @@ static char *told_text(
     return text;
 }
 
-static char *fired_text(const struct git_case *c, size_t i, int64_t now_us)
+char *git_case_fired_text(const struct git_case *c, size_t i)
 {
     const struct git_finding *f = &c->findings[i];
     json_t *data = told_of(c, i);
     json_object_set_new(data, "run_id", json_string(f->run_id));
-    json_object_set_new(data, "run_name", json_string(f->run_name));
+    json_object_set_new(data, "result", json_string("@")); /* the script knows */
     json_object_set_new(data, "experiment_id", json_string(c->experiment_id));
     json_object_set_new(data, "pipeline_name", json_string(f->plan->name));
     put(data, "pipeline_id", jget_str(c->trigger->record, "pipeline_id", NULL));
-    return told_text(f->run_id, "trigger.fired", "trigger.fired", now_us, data);
+    return told_text(f->run_id, "trigger.fired", "trigger.fired", clock_now_us(), data);
 }
 
 char *git_case_run_text(const struct git_case *c, size_t i)
@@ -126,7 +126,7 @@ char *git_case_run_text(const struct git_case *c, size_t i)
     json_t *doc = run_doc(&req);
     int64_t now_us = clock_now_us();
     CLEANUP(cleanup_free) char *written = jtext(doc);
-    CLEANUP(cleanup_free) char *event = fired_text(c, i, now_us);
+    CLEANUP(cleanup_free) char *event = run_created_event(&req, now_us, now_us);
     char *text = xasprintf("%s\n%s", written, event);
     json_decref(doc);
     json_decref(trigger);

@@ -141,10 +141,12 @@ const char *git_finding_clause(const struct git_finding *f);
 const char *git_finding_reason(const struct git_finding *f);
 /* A change as the log has it, without what becomes of it. New reference. */
 json_t *git_case_ref_json(const struct git_case *c, size_t i);
-/* As the script wants them, malloc'd: the run's doc, a newline and the event trigger.fired;
- * the event's doc; the event trigger.rejected with "@" for its reason, or NULL if nobody wants it. */
+/* As the script wants them, malloc'd: the run's doc, a newline and its event run.created; the
+ * event's doc; the event trigger.fired with "@" for its result; trigger.rejected with "@" for its
+ * reason, or NULL if nobody wants it. */
 char *git_case_run_text(const struct git_case *c, size_t i);
 char *git_case_event_text(const struct git_case *c, bool is_payload_kept);
+char *git_case_fired_text(const struct git_case *c, size_t i);
 char *git_case_rejected_text(const struct git_case *c, size_t i);
 
 /* ---- git_fetch.c: messages whose pipelines are to be read from repositories ---- */

@@ -6,9 +6,9 @@
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
 --   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand); then of
 --   each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
---   event trigger.fired (JSON, a newline between them), key or
+--   event run.created (JSON, a newline between them), key or
 --   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait, the
---   event trigger.rejected or '-'
+--   events trigger.fired and trigger.rejected, or '-'
 -- Result: of each change {result, run or '-', reason}, then pairs: 'wake' or 'cancel' and a run.
 --@include ../scheduler/base/knock.lua.in
 --@include ../scheduler/run/run_put.lua.in
@@ -136,15 +136,22 @@ local function decide(c)
     return result, c.run, reason
 end
 
--- Those who want to know are told of a rejection, once for each reason.
+-- member: whose value, "@", is known only here.
+local function tell(told, member, value)
+    local filled = told:gsub('"' .. member .. '":"@"', function()
+        return '"' .. member .. '":' .. cjson.encode(value)
+    end, 1)
+    redis.call('XADD', p .. 'events', '*', 'e', filled)
+end
+
+-- Those who want to know are told, of a rejection once for each reason.
 local function announce(c, result, reason)
     local is_rejected = result == 'ignored' or result == 'failed' or result == 'skipped'
-    if is_rejected and c.rejected ~= '-' and
+    if result == 'started' or result == 'waiting' then
+        tell(c.fired, 'result', result)
+    elseif is_rejected and c.rejected ~= '-' and
         redis.call('HGET', E, 'r' .. c.n) ~= result .. ' - ' .. reason then
-        local filled = c.rejected:gsub('"reason":"@"', function()
-            return '"reason":' .. cjson.encode(reason)
-        end, 1)
-        redis.call('XADD', p .. 'events', '*', 'e', filled)
+        tell(c.rejected, 'reason', reason)
     end
 end
 
@@ -158,11 +165,12 @@ end
 local is_new = redis.call('EXISTS', E) == 0
 local is_changed = false
 local results = {}
-for i = 13, #ARGV, 15 do
+for i = 13, #ARGV, 16 do
     local c = {n = ARGV[i], verdict = ARGV[i + 1], reason = ARGV[i + 2], run = ARGV[i + 3],
         experiment = ARGV[i + 4], doc = ARGV[i + 5], key = ARGV[i + 6], ref = ARGV[i + 7],
         before = ARGV[i + 8], after = ARGV[i + 9], group = ARGV[i + 10] ~= '-' and trigger .. ':' .. ARGV[i + 10], name = ARGV[i + 11],
-        policy = ARGV[i + 12], max = ARGV[i + 13], rejected = ARGV[i + 14]}
+        policy = ARGV[i + 12], max = ARGV[i + 13], fired = ARGV[i + 14],
+        rejected = ARGV[i + 15]}
     local result, run, reason = decide(c)
     if result ~= 'duplicate' and c.ref ~= '-' then
         remember('r:' .. c.ref, c.key .. ' ' .. c.after)

@@ -79,6 +79,9 @@ json_t *run_doc(const struct run_request *req);
 json_t *run_bind_artifacts(const struct artifact_store *store, const struct plan *plan,
     const json_t *given, struct err *err);
 
+/* Its event "run.created", which whoever creates runs in a script of his own writes with it. malloc'd. */
+char *run_created_event(const struct run_request *req, int64_t scheduled_us, int64_t now_us);
+
 typedef void run_json_fn(void *owner, const json_t *record, const struct err *err);
 
 /*

@@ -114,9 +114,9 @@ static void run_on_created(void *owner, redisReply *reply, const struct err *err
     run_op_on_hash(owner, reply, err);
 }
 
-static char *created_event(
-    const struct run_request *req, json_t *doc, int64_t scheduled_us, int64_t now_us)
+char *run_created_event(const struct run_request *req, int64_t scheduled_us, int64_t now_us)
 {
+    json_t *doc CLEANUP(json_decrefp) = run_doc(req);
     const json_t *trigger = json_object_get(doc, "trigger");
     json_t *data = json_pack("{s:I,s:o}", "scheduled_us", (json_int_t)scheduled_us, "trigger",
         trigger == NULL ? json_object() : json_deep_copy(trigger));
@@ -141,7 +141,7 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
     char *entry CLEANUP(cleanup_free) = record_history_entry(now_us, RUN_STATE_PENDING, NULL);
     char *history CLEANUP(cleanup_free) = xasprintf("[%s]", entry);
     int64_t scheduled_us = full.scheduled_us > 0 ? full.scheduled_us : now_us;
-    char *event CLEANUP(cleanup_free) = created_event(&full, doc, scheduled_us, now_us);
+    char *event CLEANUP(cleanup_free) = run_created_event(&full, scheduled_us, now_us);
     const char *prefix = store_id_prefix(store, full.id);
     struct store_args *args = store_args_new();
     store_key(args, "%sepoch", prefix);
