@@ -21,7 +21,7 @@ import uuid
 import pytest
 import requests
 
-from rondo_testing import Daemon, ROOT, Redis, bin_dir, shell_spec, wait_for
+from rondo_testing import Daemon, ROOT, Receiver, Redis, bin_dir, shell_spec, wait_for
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
@@ -230,6 +230,18 @@ def test_stand_in_refuses(plain_kube, status, words, change):
 
 
 # ---- steps as pods ----
+
+def test_events_name_the_namespace(kube):
+    with Receiver() as receiver, make_daemon(kube, **{"webhook-allow": "127.0.0.1"}) as daemon:
+        daemon.post("/apis/rondo/v1/subscriptions", {"url": receiver.url, "namespaces": [kube.namespace]})
+        daemon.post("/apis/rondo/v1/subscriptions", {"url": receiver.url, "namespaces": ["elsewhere"]})
+        run = daemon.create_run(sh("echo hello"))
+        daemon.wait_run(run["run_id"])
+        receiver.wait_events(1, "run.finished")
+        told = receiver.events()
+        assert {e["data"]["namespace"] for e in told} == {kube.namespace}
+        assert len(told) == len({(e["type"], e["timestamp"]) for e in told})
+
 
 def test_step_runs_in_a_pod(kube, daemon):
     script = 'echo "Hello, $0"; printf "%s!" "$0" > "$1"; echo $KFP_POD_NAME'
