@@ -392,6 +392,9 @@ static void test_lost_too_often(void **state)
     assert_string_equal(jget_str(b->answer, "error", ""),
         "task a failed: its attempt was lost 2 times, the last time: the node is gone");
     assert_int_equal(fake_begun(b->fake, "a"), 2);
+    assert_int_equal(bench_events(b, id, "task.retrying", "a"), 1);
+    assert_int_equal(bench_events(b, id, "task.finished", "a"), 1);
+    assert_int_equal(bench_events(b, id, "run.finished", NULL), 1);
 }
 
 /* ---- limits ---- */
