@@ -101,12 +101,22 @@ static void unpark(struct channel *c)
     }
 }
 
+/* Those behind one in a run become ready with its end, and go the same way. */
+static void give_back_all(struct channel *c)
+{
+    if (!c->is_returning) {
+        c->is_returning = true;
+        while (c->ready.first != NULL) {
+            post_give_back(c->ready.first);
+        }
+        c->is_returning = false;
+    }
+}
+
 /* Its subscription is gone: what waits here is dropped. */
 static void close_channel(struct channel *c)
 {
-    while (c->ready.first != NULL) {
-        post_give_back(c->ready.first);
-    }
+    give_back_all(c);
     unpark(c);
     if (c->has_record) {
         store_cmd(c->sender->set.store, NULL, NULL, "HDEL %ssubscription_health %s",
@@ -153,23 +163,32 @@ void channel_forget(struct channel *c)
 
 /* ---- turns ---- */
 
-static bool has_place(const struct sender *s)
+/* The last quarter of all connections is for those that are known to answer. */
+static bool has_place(const struct sender *s, bool is_proven)
 {
+    int64_t most = s->set.max_in_flight * STALLED_TIMES;
     return s->in_flight < s->set.max_in_flight &&
-           s->in_flight + s->stalled < s->set.max_in_flight * STALLED_TIMES;
+           s->in_flight + s->stalled < (is_proven ? most : most - most / 4);
 }
 
 void channels_dispatch(void *owner)
 {
     struct sender *s = owner;
     int64_t now_us = clock_now_us();
-    while (s->is_running && s->turn_first != NULL && has_place(s)) {
+    const struct channel *passed_over = NULL; /* the first of those */
+    while (s->is_running && s->turn_first != NULL && s->turn_first != passed_over &&
+           has_place(s, true)) {
         struct channel *c = s->turn_first;
         turn_leave(c);
         if (c->ready.first == NULL || !endpoint_may_begin(&c->endpoint, now_us)) {
             continue;
         }
-        post_begin(c->ready.first); /* which calls channel_update() */
+        if (has_place(s, c->endpoint.is_proven)) {
+            post_begin(c->ready.first); /* which calls channel_update() */
+        } else {
+            turn_join(c);
+            passed_over = passed_over != NULL ? passed_over : c;
+        }
     }
     outbox_claim_next(s);
 }
@@ -188,6 +207,9 @@ void channel_update(struct channel *c)
 {
     struct sender *s = c->sender;
     int64_t now_us = clock_now_us(), wakes_us = endpoint_wakes_us(&c->endpoint, now_us);
+    if (c->ready.first != NULL && endpoint_is_shut(&c->endpoint, now_us)) {
+        give_back_all(c);
+    }
     if (c->ready.first != NULL && endpoint_may_begin(&c->endpoint, now_us)) {
         turn_join(c);
     }
@@ -293,9 +315,7 @@ static void park_next(struct channel *c)
 
 void channel_shut(struct channel *c)
 {
-    while (c->ready.first != NULL) {
-        post_give_back(c->ready.first);
-    }
+    give_back_all(c);
     if (c->park_call == NULL) {
         c->park_shard = 0;
         c->park_after_us = 0;

@@ -12,7 +12,7 @@
 
 struct channel {
     struct sender *sender;
-    char *id; /* of the subscription */
+    char *id;  /* of the subscription */
     char *url; /* that the endpoint is known by */
     struct endpoint endpoint;
     size_t posts;           /* of it in memory */
@@ -20,6 +20,7 @@ struct channel {
     struct map *lines;      /* run id -> the last post of those that are sent one after the other */
     struct channel *turn_prev, *turn_next;
     bool has_turn;                /* is among those that may send */
+    bool is_returning;            /* what waits here goes back */
     size_t parked_in;             /* shards that have parked deliveries of it */
     int64_t dropped;              /* since the start, because too many waited */
     int64_t dropped_told_us;      /* when the log said so last */

@@ -18,7 +18,7 @@
 #define CLAIMS_AT_ONCE 4
 #define CLAIM_HEAD 4  /* elements of the claim's reply before the deliveries */
 #define NAMES_MAX 500 /* subscriptions whose room is told in one claim */
-#define HELD_TIMES 4  /* deliveries in memory, so many times the places */
+#define HELD_TIMES 8  /* deliveries in memory, so many times the places */
 #define LEASE_SLACK_US (10 * US_PER_S)
 
 /* ---- what is parked where ---- */

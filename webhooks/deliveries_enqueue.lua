@@ -22,7 +22,7 @@ if cursor ~= ARGV[3] then
     return redis.error_reply('CONFLICT the cursor is at ' .. cursor)
 end
 local now, made, at = tonumber(ARGV[5]), 0, 9
-local parked, dropped = {}, {}
+local parked, dropped, victim = {}, {}, nil
 
 -- Not one that is being sent: that would be sent and not be known.
 local function drop_oldest(sub)
@@ -86,8 +86,10 @@ while at <= #ARGV do
             bytes = tonumber(redis.call('HGET', stats, sub) or 0)
         end
         while all_bytes > tonumber(ARGV[8]) do
-            local victim = biggest()
-            if not victim or not drop_oldest(victim) then break end
+            if not victim or not drop_oldest(victim) then
+                victim = biggest()
+                if not victim or not drop_oldest(victim) then break end
+            end
             all_bytes = tonumber(redis.call('HGET', stats, 'bytes'))
         end
     end

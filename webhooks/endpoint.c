@@ -93,6 +93,13 @@ int endpoint_room(const struct endpoint *e, int64_t now_us, bool is_tight)
     return room < 0 ? 0 : (int)room;
 }
 
+bool endpoint_is_shut(const struct endpoint *e, int64_t now_us)
+{
+    int64_t soon_us = now_us + US_PER_S;
+    return !e->limits.is_enabled || e->pause_until_us > soon_us ||
+           (e->breaker.state == BREAKER_OPEN && e->breaker.probe_us > soon_us);
+}
+
 static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;

@@ -50,6 +50,8 @@ void endpoint_set_limits(struct endpoint *e, const struct endpoint_limits *limit
 bool endpoint_may_begin(const struct endpoint *e, int64_t now_us);
 /* How many more deliveries are worth fetching; is_tight: others need the memory, one at a time. */
 int endpoint_room(const struct endpoint *e, int64_t now_us, bool is_tight);
+/* Nothing may begin for a second and more, so what waits in memory had better wait elsewhere. */
+bool endpoint_is_shut(const struct endpoint *e, int64_t now_us);
 /* When one that may not begin for a reason that passes by itself may: -1 if there is none. */
 int64_t endpoint_wakes_us(const struct endpoint *e, int64_t now_us);
 

@@ -139,6 +139,13 @@ static void sender_started(struct sender *s, const struct err *err)
     }
 }
 
+static void disable_now(struct subscription *sub, const char *why)
+{
+    sub->is_enabled = false;
+    free(sub->disabled_reason);
+    sub->disabled_reason = xstrdup(why);
+}
+
 void sender_disable(struct outbox *o, struct subscription *sub, const char *url, const char *why)
 {
     struct sender *s = o->sender;
@@ -147,7 +154,7 @@ void sender_disable(struct outbox *o, struct subscription *sub, const char *url,
     }
     s->counts.disabled++;
     news_disabled(o, sub, why);
-    sub->is_enabled = false;
+    disable_now(sub, why);
     subscriptions_differs(sub);
     map_put(
         s->disabling, sub->id, json_pack("{s:s,s:s,s:s}", "id", sub->id, "url", url, "why", why));
@@ -199,7 +206,7 @@ static int take_subscription(
     subscriptions_carry_over(sub, before);
     const json_t *disabling = map_get(s->disabling, sub->id);
     if (disabling != NULL && strcmp(jget_str(disabling, "url", ""), sub->url) == 0) {
-        sub->is_enabled = false;
+        disable_now(sub, jget_str(disabling, "why", ""));
     }
     map_put(s->subscriptions, sub->id, sub);
     return 0;

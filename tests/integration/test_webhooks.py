@@ -103,8 +103,8 @@ class TestEvents:
             failing = daemon.create_run(shell_spec("exit 3"), "fails")["run_id"]
             endless = daemon.create_run(followed(shell_spec("echo $PPID; exec sleep 600")), "ends early")["run_id"]
             daemon.wait_run(failing, "FAILED")
-            launcher = wait_for(lambda: daemon.run_log(endless).strip(), 20, "the step's first line")
-            subprocess.run(["kill", "-9", launcher.splitlines()[-1].split()[-1]], check=True)
+            launcher = wait_for(lambda: re.findall(r"\b(\d+)$", daemon.run_log(endless).strip()), 20, "the step's first line")
+            subprocess.run(["kill", "-9", launcher[0]], check=True)
             receiver.wait_events(1, "task.retrying")
             daemon.post(f"{V2}/runs/{endless}:terminate")
             for kind in kinds:

@@ -354,6 +354,55 @@ static void test_places_of_one_subscription(void **state)
     teardown_bench(&b);
 }
 
+static void change(struct bench *b,
+    void (*fn)(struct sender *, const char *, const json_t *, webhook_json_fn *, void *))
+{
+    json_t *body = json_object();
+    b->answered = 0;
+    fn(b->sender, b->sub, body, on_record, b);
+    json_decref(body);
+    harness_wait(&b->h, &b->answered);
+    assert_int_equal(b->err.code, ERR_NONE);
+}
+
+static void wait_number(struct bench *b, int64_t number, const char *command)
+{
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS, is;
+    while ((is = harness_cmd(&b->h, command, b->sub)) != number) {
+        if (clock_mono_us() > limit) {
+            fail_msg("%s: %lld, not %lld", command, (long long)is, (long long)number);
+        }
+        loop_turn(b->h.loop, true);
+    }
+}
+
+/* What was at hand goes back and takes no memory; with the next change all of it is sent. */
+static void test_switched_off_and_on(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    warm_up(&b);
+    b.is_held = true;
+    for (int i = 0; i < 60; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("r%d", i % 9); /* some behind others of theirs */
+        put_event(&b, run, "run.started");
+    }
+    wait_count(&b, 9);
+    change(&b, subscription_disable);
+    release(&b);
+    wait_number(&b, 0, "SCARD rondo:{07}:sending");
+    wait_number(&b, 51, "ZCARD rondo:{07}:subscription:%s:parked");
+    assert_int_equal(b.count, 9);
+    change(&b, subscription_enable);
+    wait_count(&b, 60);
+    wait_quiet(&b);
+    for (int i = 0; i < b.count; i++) {
+        assert_int_equal(times(&b, b.got[i].id), 1);
+    }
+    teardown_bench(&b);
+}
+
 static void test_successor_sends_at_once_what_was_under_way(void **state)
 {
     (void)state;
@@ -571,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_formats_side_by_side),
         cmocka_unit_test(test_a_failing_event_does_not_hold_up_the_next),
         cmocka_unit_test(test_places_of_one_subscription),
+        cmocka_unit_test(test_switched_off_and_on),
         cmocka_unit_test(test_successor_sends_at_once_what_was_under_way),
         cmocka_unit_test(test_redis_away_while_a_request_is_under_way),
         cmocka_unit_test(test_redis_dies_at_any_moment),
