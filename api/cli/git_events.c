@@ -205,6 +205,12 @@ static void print_explanation(const json_t *reply)
         cli_print_text(jget_str(reply, "reason", ""), DETAIL_MAX);
         putchar('\n');
     }
+    const json_t *stored = json_object_get(reply, "stored");
+    if (stored != NULL) {
+        printf(
+            "when it came: %s %s", jget_str(stored, "result", ""), jget_str(stored, "run_id", ""));
+        fputs("; by the trigger as it is now:\n", stdout);
+    }
     size_t i, s;
     const json_t *ref, *step;
     json_array_foreach(json_object_get(reply, "refs"), i, ref)
