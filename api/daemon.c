@@ -313,7 +313,7 @@ static void on_shard_stop(void *owner, unsigned shard)
     }
 }
 
-static void on_group_run_ended(void *owner, const char *run_id)
+static void on_git_run_ended(void *owner, const char *run_id)
 {
     git_hooks_run_ended(((struct daemon *)owner)->git_hooks, run_id);
 }
@@ -485,7 +485,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .shard_hold = on_shard_hold,
         .shard_is_idle = on_shard_is_idle,
         .shard_stop = on_shard_stop,
-        .group_run_ended = on_group_run_ended,
+        .git_run_ended = on_git_run_ended,
         .displaced = on_displaced,
         .owner = d,
     };
@@ -535,6 +535,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .seal = d->seal,
         .http = d->http,
         .egress = sender_egress(d->sender),
+        .public_url = d->told_url,
     };
     d->git_hooks = git_hooks_new(&git);
     return 0;

@@ -313,11 +313,11 @@ void scheduler_check(struct scheduler *s, unsigned shard)
 
 /* A run ended: a firing of its recurring run, or the next of its group, may have been waiting. */
 static void on_run_end(
-    void *owner, const char *run_id, const char *recurring_run_id, bool has_group)
+    void *owner, const char *run_id, const char *recurring_run_id, bool is_of_git)
 {
     struct scheduler *s = owner;
-    if (has_group && s->listener.group_run_ended != NULL) {
-        s->listener.group_run_ended(s->listener.owner, run_id);
+    if (is_of_git && s->listener.git_run_ended != NULL) {
+        s->listener.git_run_ended(s->listener.owner, run_id);
     }
     if (recurring_run_id != NULL && recurring_run_id[0] != '\0') {
         ticker_wake(s->ticker, recurring_run_id);

@@ -83,6 +83,16 @@ void git_case_free(struct git_case *c)
 
 /* ---- settle ---- */
 
+const char *git_case_run_id(const struct git_case *c, size_t i)
+{
+    const char *delivery = c->changes.items[i].delivery;
+    struct id id;
+    id_derive(&id, c->trigger->id,
+        c->forced != NULL ? pool_printf(c->pool, "push/%s/again/%s", delivery, c->forced)
+                          : pool_printf(c->pool, "push/%s", delivery));
+    return pool_strdup(c->pool, id.text);
+}
+
 static void put(json_t *out, const char *key, const char *text)
 {
     if (text != NULL && text[0] != '\0') {
@@ -118,6 +128,11 @@ static void add_change(struct store_args *args, const struct git_case *c, size_t
     store_arg_i(args, c->trigger->max_waiting);
     store_arg(args, starts ? fired : "-");
     store_arg(args, rejected != NULL ? rejected : "-");
+    bool has_status = c->trigger->remote.posts_status && f->is_wanted &&
+                      !change->push.is_deleted && change->push.commit[0] != '\0';
+    store_arg(args, !has_status ? "-"
+                                : pool_printf(c->pool, "%s %s", git_case_run_id(c, i),
+                                      change->push.commit));
 }
 
 static int64_t *count_of(struct git_counts *counts, const char *result)
@@ -178,6 +193,9 @@ static void on_settled(void *owner, redisReply *reply, const struct err *err)
                 git_fetch_wake(c->hooks, c->trigger->id);
             }
         }
+        if (c->trigger->remote.posts_status) {
+            git_status_wake(c->hooks, c->trigger->id); /* of the same shard */
+        }
         for (size_t i = c->changes.count; i + 1 < reply->elements; i += 2) {
             const char *word = reply_str(reply->element[i]);
             const char *run = reply_str(reply->element[i + 1]);
@@ -223,6 +241,7 @@ void git_case_settle(struct git_case *c, git_case_fn *done, void *owner)
     store_arg_i(args, set->dedupe_ms * US_PER_MS);
     store_arg_i(args, SEEN_MAX);
     store_arg(args, c->by_hand ? "again" : "message");
+    store_arg(args, c->trigger->remote.posts_status ? c->trigger->remote.api.repository : "");
     for (size_t i = 0; i < c->changes.count; i++) {
         add_change(args, c, i);
     }

@@ -68,7 +68,6 @@ static void name_run(struct git_case *c, size_t i)
     struct git_finding *f = &c->findings[i];
     const struct git_change *change = &c->changes.items[i];
     const struct git_push *p = &change->push;
-    struct id id;
     const char *what =
         change->kind == GIT_KIND_PULL_REQUEST
             ? pool_printf(c->pool, "#%lld", (long long)c->message->pull_request->number)
@@ -78,10 +77,7 @@ static void name_run(struct git_case *c, size_t i)
     const char *name = pool_printf(c->pool, "%s %s %.*s", f->plan->name, what, SHORT_COMMIT,
         p->is_deleted ? "deleted" : p->commit);
     f->run_name = pool_clip(c->pool, name, RUN_NAME_MAX);
-    id_derive(&id, c->trigger->id,
-        c->forced != NULL ? pool_printf(c->pool, "push/%s/again/%s", change->delivery, c->forced)
-                          : pool_printf(c->pool, "push/%s", change->delivery));
-    f->run_id = pool_strdup(c->pool, id.text);
+    f->run_id = git_case_run_id(c, i);
 }
 
 static void name_group(struct git_case *c, size_t i)

@@ -14,6 +14,13 @@ for i = 1, #active, 2 do
         redis.call('HDEL', p .. 'git_active', active[i])
     end
 end
+for _, id in ipairs(redis.call('ZRANGE', p .. 'git_statuses', 0, -1)) do
+    if redis.call('HGET', p .. 'git_status:' .. id, 'trigger') == trigger then
+        redis.call('DEL', p .. 'git_status:' .. id)
+        redis.call('ZREM', p .. 'git_statuses', id)
+    end
+end
 redis.call('DEL', events, p .. 'git:' .. trigger .. ':seen', p .. 'git:' .. trigger .. ':seen_at',
-    p .. 'git:' .. trigger .. ':counts', p .. 'git:' .. trigger .. ':refused')
+    p .. 'git:' .. trigger .. ':counts', p .. 'git:' .. trigger .. ':refused',
+    p .. 'git:' .. trigger .. ':status', p .. 'git:' .. trigger .. ':poll', p .. 'git:' .. trigger .. ':refs')
 return 1

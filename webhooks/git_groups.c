@@ -3,7 +3,8 @@
  * Concurrency groups: when the active run of a group has ended, the next push of the group begins.
  * Who decides is a script (git_turn.lua) that looks at the run's own record, so asking too often
  * does no harm. It is asked when a run of a group ends here, and of every group when a shard
- * becomes ours and once a minute: what another daemon began and did not finish is found then.
+ * becomes ours and once a minute: what another daemon began and did not finish is found then. The
+ * same script makes the commit status of a run that has ended due (git_status.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -99,9 +100,12 @@ static void on_scanned(struct git_turn *t, const redisReply *reply)
 
 static void on_next(const struct git_turn *t, const redisReply *reply)
 {
-    const char *begun = reply->elements == 2 ? reply_str(reply->element[0]) : NULL;
-    const char *cancel = reply->elements == 2 ? reply_str(reply->element[1]) : NULL;
+    const char *begun = reply->elements == 3 ? reply_str(reply->element[0]) : NULL;
+    const char *cancel = reply->elements == 3 ? reply_str(reply->element[1]) : NULL;
     FAULT("git.turn.after");
+    if (reply->elements == 3 && reply_int(reply->element[2], 0) > 0) {
+        git_status_wake(t->hooks, t->run_id);
+    }
     if (begun != NULL && begun[0] != '\0') {
         t->hooks->counts.started++;
         LOG_INFO("a push that waited has begun", "run=%s after=%s", begun, t->run_id);
@@ -212,11 +216,13 @@ void git_hooks_shard_start(struct git_hooks *h, unsigned shard)
     h->is_ours[shard] = true;
     scan_shard(h, shard);
     git_fetch_look(h, shard);
+    git_status_shard_start(h, shard);
 }
 
 void git_hooks_shard_stop(struct git_hooks *h, unsigned shard)
 {
     h->is_ours[shard] = false;
+    git_status_shard_stop(h, shard);
     for (struct git_turn *t = h->turns, *next; t != NULL; t = next) {
         next = t->next;
         if (t->shard == shard && t->kind != TURN_CANCEL) {

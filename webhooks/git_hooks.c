@@ -267,6 +267,7 @@ struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings)
     h->limit = git_limit_new();
     git_groups_init(h);
     git_fetch_init(h);
+    git_status_init(h);
     return h;
 }
 
@@ -281,6 +282,7 @@ void git_hooks_free(struct git_hooks *hooks)
     git_inquiries_free(hooks);
     git_trigger_requests_free(hooks);
     git_fetch_done(hooks);
+    git_status_finish(hooks);
     git_groups_done(hooks);
     map_free(hooks->known);
     git_limit_free(hooks->limit);

@@ -13,6 +13,7 @@
 #include "webhooks/webhooks.h"
 
 struct git_fetcher;
+struct git_statuses;
 struct git_limit;
 struct git_turn;
 struct map;
@@ -35,6 +36,7 @@ struct git_hooks {
     struct git_turn *turns;
     struct timer scan; /* groups of our shards are looked at */
     struct git_fetcher *fetcher;
+    struct git_statuses *statuses;
     bool *is_ours;     /* by shard */
 };
 
@@ -126,6 +128,8 @@ void git_case_examine(struct git_case *c, bool with_steps, git_case_fn *done, vo
  * have results, runs have been told to the engine, and those to be canceled are asked.
  */
 void git_case_settle(struct git_case *c, git_case_fn *done, void *owner);
+/* The id of the run of this change, or of what would have been one. In the case's pool. */
+const char *git_case_run_id(const struct git_case *c, size_t i);
 /* The clause of a result that no filter gave: "duplicate", "concurrency"; NULL: the one that matched. */
 const char *git_result_clause(const char *result);
 /* {"result","run_id"?,"reason"?,"event_id","refs"?}: what the sender is told. New reference. */
@@ -159,6 +163,15 @@ void git_fetch_done(struct git_hooks *h);
 /* git_inquiry.c: evaluate a stored event again, as git_event_redeliver() does. */
 void git_event_fetch(struct git_hooks *h, const char *trigger_id, const char *event_id,
     bool gives_up, webhook_json_fn *done, void *owner);
+
+/* ---- git_status.c: what the forge is told of commits ---- */
+
+/* There is something to tell, named so (as a run). A hint; what is written is the truth. */
+void git_status_wake(struct git_hooks *h, const char *id);
+void git_status_shard_start(struct git_hooks *h, unsigned shard);
+void git_status_shard_stop(struct git_hooks *h, unsigned shard);
+void git_status_init(struct git_hooks *h);
+void git_status_finish(struct git_hooks *h);
 
 /* ---- git_groups.c ---- */
 

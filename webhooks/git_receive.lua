@@ -4,14 +4,15 @@
 -- KEYS: 1 epoch
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold or 0, 3 trigger, 4 event, 5 now_us,
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
---   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand); then of
---   each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
+--   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand),
+--   13 the repository whose commits get a status or ''; then of each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
 --   event run.created (JSON, a newline between them), key or
 --   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait, the
---   events trigger.fired and trigger.rejected, or '-'
+--   events trigger.fired and trigger.rejected, or '-'; '<status> <commit>' or '-'
 -- Result: of each change {result, run or '-', reason}, then pairs: 'wake' or 'cancel' and a run.
 --@include ../scheduler/base/knock.lua.in
 --@include ../scheduler/run/run_put.lua.in
+--@include git_status.lua.in
 --@include git_groups.lua.in
 local p, trigger, event, now_text = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local now = tonumber(now_text)
@@ -62,6 +63,7 @@ local function supersede(c)
     for _, entry in ipairs(redis.call('LRANGE', waits, 0, -1)) do
         local old, n, run = entry:match('^(%S+) (%S+) (%S+) ')
         settle(p, trigger, old, n, 'superseded', run, 'a later push of group ' .. c.name)
+        status_stage(p, run, 'superseded', 'a later push of group ' .. c.name, now_text)
     end
     redis.call('DEL', waits)
 end
@@ -155,6 +157,16 @@ local function announce(c, result, reason)
     end
 end
 
+local function tell_status(c, result, reason)
+    local id, commit = c.status:match('^(%S+) (%S+)$')
+    if id and (result == 'started' or result == 'waiting' or result == 'failed') then
+        local S = p .. 'git_status:' .. id
+        redis.call('HSET', S, 'trigger', trigger, 'event', event, 'commit', commit, 'repository', ARGV[13],
+            'stage', result, 'why', reason)
+        status_due(p, id, now_text)
+    end
+end
+
 local function forget(fields)
     if #fields > 0 then
         redis.call('HDEL', seen, unpack(fields))
@@ -165,12 +177,12 @@ end
 local is_new = redis.call('EXISTS', E) == 0
 local is_changed = false
 local results = {}
-for i = 13, #ARGV, 16 do
+for i = 14, #ARGV, 17 do
     local c = {n = ARGV[i], verdict = ARGV[i + 1], reason = ARGV[i + 2], run = ARGV[i + 3],
         experiment = ARGV[i + 4], doc = ARGV[i + 5], key = ARGV[i + 6], ref = ARGV[i + 7],
         before = ARGV[i + 8], after = ARGV[i + 9], group = ARGV[i + 10] ~= '-' and trigger .. ':' .. ARGV[i + 10], name = ARGV[i + 11],
         policy = ARGV[i + 12], max = ARGV[i + 13], fired = ARGV[i + 14],
-        rejected = ARGV[i + 15]}
+        rejected = ARGV[i + 15], status = ARGV[i + 16]}
     local result, run, reason = decide(c)
     if result ~= 'duplicate' and c.ref ~= '-' then
         remember('r:' .. c.ref, c.key .. ' ' .. c.after)
@@ -181,6 +193,7 @@ for i = 13, #ARGV, 16 do
         results[#results + 1] = result .. ' ' .. run .. ' ' .. reason
         announce(c, result, reason)
     end
+    tell_status(c, result, reason)
     redis.call('HINCRBY', counts, result, 1)
     out[#out + 1] = {result, run, reason}
 end

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -351,6 +352,40 @@ void git_trigger_rotate(
 
 /* ---- read and delete ---- */
 
+/* {"last_us": 1, "error": "..."} of what of it people may want to see. New reference. */
+static json_t *health_json(const redisReply *fields)
+{
+    static const char *const numbers[] = {"last_us", "next_us", "error_us", "failures", "refs"};
+    static const char *const texts[] = {"error", "error_commit", "last_commit"};
+    json_t *out = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        const char *text = reply_field(fields, numbers[i]);
+        int64_t value = 0;
+        if (text != NULL && parse_i64(text, 0, INT64_MAX, numbers[i], &value, NULL) == 0) {
+            json_object_set_new(out, numbers[i], json_integer(value));
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        jset_str(out, texts[i], reply_field(fields, texts[i]));
+    }
+    return out;
+}
+
+static void on_health(void *owner, redisReply *reply, const struct err *err)
+{
+    struct trigger_request *r = owner;
+    r->call = NULL;
+    if (err == NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        if (jget_bool(r->record, "commit_status", false)) {
+            json_object_set_new(r->record, "status", health_json(reply->element[0]));
+        }
+        if (jget_i64(r->record, "poll_s", 0) > 0) {
+            json_object_set_new(r->record, "poll", health_json(reply->element[1]));
+        }
+    }
+    request_end(r, err == NULL ? r->record : NULL, err);
+}
+
 static void on_read(void *owner, redisReply *reply, const struct err *err)
 {
     struct trigger_request *r = owner;
@@ -362,8 +397,18 @@ static void on_read(void *owner, redisReply *reply, const struct err *err)
         err = &r->err;
     }
     r->record = record != NULL ? git_trigger_public(record) : NULL;
+    bool has_health =
+        jget_bool(record, "commit_status", false) || jget_i64(record, "poll_s", 0) > 0;
     json_decref(record);
-    request_end(r, r->record, err);
+    if (!has_health || !id_is_valid(r->id)) {
+        request_end(r, r->record, err);
+        return;
+    }
+    struct store_args *args = store_args_new();
+    const char *prefix = store_id_prefix(r->hooks->set.store, r->id);
+    store_key(args, "%sgit:%s:status", prefix, r->id);
+    store_key(args, "%sgit:%s:poll", prefix, r->id);
+    r->call = store_eval(r->hooks->set.store, &script_git_trigger_health, args, on_health, r);
 }
 
 void git_trigger_get(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner)

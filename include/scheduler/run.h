@@ -203,10 +203,10 @@ void engine_delete(struct engine *engine, const char *run_id, run_json_fn *done,
 /* Start nothing new; in-flight saves finish. Local processes go on and are adopted next time. */
 void engine_stop(struct engine *engine);
 void engine_free(struct engine *engine);
-/* Told after each successful save that ended a run (its slot is free). has_group: its doc says in
- * trigger.group that others may wait for it. One listener. */
+/* Told after each successful save that ended a run (its slot is free). is_of_git: its doc's
+ * trigger.kind is "git". One listener. */
 typedef void engine_run_end_fn(
-    void *owner, const char *run_id, const char *recurring_run_id, bool has_group);
+    void *owner, const char *run_id, const char *recurring_run_id, bool is_of_git);
 void engine_on_run_end(struct engine *engine, engine_run_end_fn *fn, void *owner);
 /* Told when a save was refused because the shard is not ours; it is tried again. One listener. */
 void engine_on_fenced(

@@ -43,8 +43,9 @@ struct scheduler_listener {
     void (*shard_hold)(void *owner, unsigned shard);  /* it is about to be given up: begin nothing */
     bool (*shard_is_idle)(void *owner, unsigned shard); /* after that: nothing is under way */
     void (*shard_stop)(void *owner, unsigned shard);  /* it is another one's */
-    /* A run has ended, and that is saved, whose doc has a trigger.group: git_hooks lets the next begin. */
-    void (*group_run_ended)(void *owner, const char *run_id);
+    /* A run has ended, and that is saved, whose doc's trigger.kind is "git": the next of its group may
+     * begin, and the forge be told. */
+    void (*git_run_ended)(void *owner, const char *run_id);
     /* Another process runs under our instance id: stop. */
     void (*displaced)(void *owner);
     void *owner;

@@ -169,6 +169,7 @@ struct git_hooks_settings {
     int64_t dedupe_ms;   /* so long the same push is known again */
     struct http_client *http;    /* for calls to the forges */
     const struct egress *egress; /* where these may go: sender_egress() */
+    const char *public_url;      /* in links to runs, no slash at its end; NULL: nobody knows it */
     const struct seal *seal; /* secrets at rest; NULL: they are kept as they are */
     void (*events)(void *owner, unsigned shard); /* this shard may have new events; may be NULL */
     void *events_owner;
@@ -179,7 +180,7 @@ void git_hooks_free(struct git_hooks *hooks);
 /* This shard is ours: its concurrency groups are looked after. Before or after the start. */
 void git_hooks_shard_start(struct git_hooks *h, unsigned shard);
 void git_hooks_shard_stop(struct git_hooks *h, unsigned shard);
-/* A run that belongs to a concurrency group (its doc's trigger.group) has ended, and that is saved. */
+/* A run that a Git trigger started (its doc's trigger.kind is "git") has ended, and that is saved. */
 void git_hooks_run_ended(struct git_hooks *h, const char *run_id);
 
 /*
@@ -224,6 +225,7 @@ void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char
 
 struct git_counts { /* since start; changes of refs, but refused: messages */
     int64_t started, waiting, fetching, ignored, duplicates, failed, refused;
+    int64_t statuses, statuses_failed; /* of commits: told, and given up */
 };
 void git_hooks_counts(const struct git_hooks *hooks, struct git_counts *out);
 

@@ -20,6 +20,8 @@ static const char *const names[] = {
     "git.file.before",
     "git.receive.after",
     "git.receive.before",
+    "git.status.after",
+    "git.status.before",
     "git.turn.after",
     "git.turn.before",
     "lease.acquire.after",

@@ -153,7 +153,7 @@ void engine_run_ended(struct live *run)
     struct id id = run->id;
     char *rr CLEANUP(cleanup_free) = xstrdup(live_text(run, "recurring_run_id"));
     const json_t *trigger = json_object_get(run->record, "trigger");
-    bool has_group = jget_str(trigger, "group", "")[0] != '\0';
+    bool is_of_git = str_eq(jget_str(trigger, "kind", NULL), "git");
     engine->counts.runs_succeeded += run->state == RUN_STATE_SUCCEEDED;
     engine->counts.runs_failed += run->state == RUN_STATE_FAILED;
     engine->counts.runs_canceled += run->state == RUN_STATE_CANCELED;
@@ -165,7 +165,7 @@ void engine_run_ended(struct live *run)
     }
     engine_forget_run(run);
     if (engine->run_end != NULL) {
-        engine->run_end(engine->run_end_owner, id.text, rr, has_group);
+        engine->run_end(engine->run_end_owner, id.text, rr, is_of_git);
     }
 }
 

@@ -22,6 +22,7 @@ class ForgeServer:
 
     def __init__(self):
         self.files, self.statuses, self.asked = {}, [], []
+        self.posts, self.answers = [], []  # commit statuses, and what to answer: (code, headers)
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,6 +38,18 @@ class ForgeServer:
                 self.send_header("Content-Length", str(len(body or b"")))
                 self.end_headers()
                 self.wfile.write(body or b"")
+
+            def do_POST(self):  # noqa: N802
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                code, headers = outer.answers.pop(0) if outer.answers else (201, {})
+                outer.posts.append({"path": self.path, "code": code, "headers": dict(self.headers), **body})
+                self.send_response(code)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                text = headers.get("X-Body", "").encode()
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
 
             def log_message(self, *args):
                 pass
@@ -72,9 +85,9 @@ def spec(name="from-the-repository", inputs=None):
 
 
 class Trigger:
-    def __init__(self, daemon, server, **fields):
+    def __init__(self, daemon, server, script="echo old", **fields):
         self.daemon, self.server = daemon, server
-        text = json.dumps(shell_spec("echo old", name="uploaded"))
+        text = json.dumps(shell_spec(script, name="uploaded", inputs={"commit": "none"}))
         self.pipeline = daemon.upload(text, f"remote-{uuid.uuid4()}")["pipeline_id"]
         self.id = daemon.post(f"{V1}/triggers/git", {
             "name": "remote", "forge": "github", "secret": SECRET, "pipeline_id": self.pipeline, "file": FILE,

@@ -233,7 +233,7 @@ static void on_started(void *owner, const struct err *err)
 }
 
 static void on_run_end(
-    void *owner, const char *run_id UNUSED, const char *rr UNUSED, bool has_group UNUSED)
+    void *owner, const char *run_id UNUSED, const char *rr UNUSED, bool is_of_git UNUSED)
 {
     ((struct worker *)owner)->has_ended = true;
 }

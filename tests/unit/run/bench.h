@@ -227,7 +227,7 @@ static inline void bench_put_spec(struct bench *b, json_t *spec, char sha[65])
 /* ---- the bench ---- */
 
 static inline void bench_on_end(
-    void *owner, const char *run_id UNUSED, const char *rr UNUSED, bool has_group UNUSED)
+    void *owner, const char *run_id UNUSED, const char *rr UNUSED, bool is_of_git UNUSED)
 {
     struct bench *b = owner;
     b->ends++;

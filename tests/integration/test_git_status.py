@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commit statuses: the forge is told what becomes of a commit, whatever happens in between."""
+
+import contextlib
+import uuid
+
+import pytest
+import requests
+
+from rondo_testing import Daemon, wait_for
+from test_git import SECRET, V1
+from test_git_remote import FILE, TOKEN, ForgeServer, Trigger
+
+PUBLIC = "https://rondo.example.com"
+SETTINGS = {"executor": "noop", "webhook_allow": "127.0.0.1", "public_url": PUBLIC}
+
+
+@pytest.fixture
+def server():
+    with contextlib.closing(ForgeServer()) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with Daemon(settings=SETTINGS) as one:
+        yield one
+        one.move_clock(0)
+
+
+@pytest.fixture(scope="module")
+def local():
+    """Its runs are processes: they last and fail as they are told to."""
+    with Daemon(settings={k: v for k, v in SETTINGS.items() if k != "executor"}) as one:
+        yield one
+
+
+def make(daemon, server, **fields):
+    return Trigger(daemon, server, **{"file": None, "commit_status": True, **fields})
+
+
+def commit_of(n):
+    return f"{n:x}" * 40
+
+
+def told(server, *states, seconds=40):
+    """All that was taken of the forge, in order."""
+    def all_told():
+        return [p["state"] for p in server.posts if p["code"] == 201][-len(states):] == list(states)
+
+    wait_for(all_told, seconds, f"the statuses {states}; posted: {[(p['code'], p['state']) for p in server.posts]}")
+
+
+def status_of(trigger):
+    return trigger.daemon.get(f"{V1}/triggers/git/{trigger.id}").get("status", {})
+
+
+def test_from_pending_to_success(daemon, server):
+    trigger = make(daemon, server)
+    answer = trigger.send(commit_of(1))
+    told(server, "pending", "success")
+    assert len(server.posts) == 2
+    for post in server.posts:
+        assert post["path"] == f"/repos/acme/model/statuses/{commit_of(1)}"
+        assert post["headers"]["Authorization"] == f"Bearer {TOKEN}"
+        assert post["context"] == "rondo/remote"
+        assert post["target_url"] == f"{PUBLIC}/apis/v2beta1/runs/{answer['run_id']}"
+    assert server.posts[1]["description"].startswith("Succeeded after ")
+    wait_for(lambda: "last_us" in status_of(trigger), what="the trigger's status")
+    assert status_of(trigger)["last_commit"] == commit_of(1)
+    counts = daemon.get(f"{V1}/triggers/git/{trigger.id}/events")["counts"]
+    assert counts["statuses"] == 2
+
+
+def test_a_run_that_fails_says_why(local, server):
+    trigger = make(local, server, script="exit 3", status_context="ci / train")
+    trigger.send(commit_of(2))
+    told(server, "pending", "failure", seconds=60)
+    assert server.posts[-1]["context"] == "ci / train"
+    assert server.posts[-1]["description"].startswith("FAILED after ")
+    assert ": " in server.posts[-1]["description"]
+
+
+def test_groups_wait_and_are_superseded(local, server, tmp_path):
+    trigger = make(local, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done",
+                   concurrency={"policy": "cancel"})
+    answers = [trigger.send(commit_of(n), before=commit_of(n - 1)) for n in (1, 2, 3)]
+    assert answers[0]["result"] == "started"
+
+    def of(n):
+        return [p for p in server.posts if p["path"].endswith(commit_of(n))]
+
+    # The first is asked to end, the second never begins, the third takes its turn.
+    for n, last in ((1, "error"), (2, "error")):
+        wait_for(lambda n=n, last=last: of(n) and of(n)[-1]["state"] == last, 60, f"the end of {n}")
+    assert of(2)[-1]["description"].startswith("Superseded by a later push of group")
+    (tmp_path / "go").touch()
+    wait_for(lambda: of(3) and of(3)[-1]["state"] == "success", 60, "the third one")
+    assert of(3)[-1]["target_url"] == f"{PUBLIC}/apis/v2beta1/runs/{answers[2]['run_id']}"
+
+
+def test_a_run_that_cannot_start_is_a_failure(daemon, server):
+    trigger = make(daemon, server, file=FILE)
+    answer = trigger.send(commit_of(4))
+    assert trigger.settled(answer)["result"] == "failed"
+    told(server, "failure")
+    assert "404" in server.posts[-1]["description"]
+    assert server.posts[-1]["target_url"].endswith(f"/triggers/git/{trigger.id}/events/{answer['event_id']}")
+
+
+def test_a_forge_that_is_down_is_told_later(daemon, server):
+    trigger = make(daemon, server)
+    server.answers = [(500, {}), (429, {"Retry-After": "600"})]
+    trigger.send(commit_of(5))
+    # However the run's end and the tries fall together, what is told last is how it ended.
+    wait_for(lambda: len(server.posts) >= 1, 20, "the first try")
+    daemon.move_clock(60)
+    wait_for(lambda: len(server.posts) >= 2, 20, "the second try")
+    wait_for(lambda: "429" in status_of(trigger).get("error", ""), 20, "the reason to be seen")
+    daemon.move_clock(400)
+    assert len(server.posts) == 2  # it asked to be left alone
+    daemon.move_clock(800)
+    told(server, "success")
+    wait_for(lambda: "error" not in status_of(trigger), 20, "the error to be gone")
+    daemon.move_clock(0)
+
+
+@pytest.mark.parametrize("code, says", [(404, "is there such a commit"), (401, "may not set commit statuses"),
+                                        (301, "leads elsewhere")])
+def test_what_is_refused_is_not_tried_again(daemon, server, code, says):
+    trigger = make(daemon, server)
+    server.answers = [(code, {"Location": f"{server.url}/elsewhere"})] * 9
+    trigger.send(commit_of(6))
+    wait_for(lambda: says in status_of(trigger).get("error", ""), 20, "the reason to be seen")
+    assert status_of(trigger)["error_commit"] == commit_of(6)
+    count = len(server.posts)
+    daemon.move_clock(7200)
+    server.answers = []
+    trigger.send(commit_of(7), before=commit_of(6))
+    told(server, "success")
+    assert [p["path"][-40:] for p in server.posts[count:]] == [commit_of(7)] * len(server.posts[count:])
+    daemon.move_clock(0)
+
+
+def test_gitlab_that_was_told_before(daemon, server):
+    trigger = make(daemon, server, forge="gitlab")
+    body = {"object_kind": "push", "event_name": "push", "ref": "refs/heads/main", "before": "0" * 40,
+            "after": commit_of(8), "checkout_sha": commit_of(8), "project": {"path_with_namespace": "acme/model"}}
+    server.answers = [(400, {"X-Body": "Cannot transition status via :run from :running"})]
+    answer = daemon.call("POST", f"/hooks/{trigger.id}", 202, json=body, headers={
+        "X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": SECRET, "Idempotency-Key": str(uuid.uuid4())}).json()
+    assert answer["result"] == "started"
+    told(server, "success")
+    assert server.posts[-1]["path"] == f"/api/v4/projects/acme%2Fmodel/statuses/{commit_of(8)}"
+    assert "error" not in status_of(trigger)
+
+
+@pytest.mark.parametrize("fault", ["git.status.before", "git.status.after"])
+def test_killed_around_a_post(server, tmp_path, fault):
+    """What was told last may be told again; what is true in the end is told in any case."""
+    with Daemon(settings={k: v for k, v in SETTINGS.items() if k != "executor"}) as daemon:
+        trigger = make(daemon, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done")
+        daemon.restart(env={"RONDO_FAULT": f"{fault}:crash"})
+        with contextlib.suppress(requests.RequestException, AssertionError):
+            trigger.send(commit_of(9), delivery="one")
+        wait_for(lambda: daemon.process.poll() is not None, 30, "the crash")
+        daemon.kill9()
+        (tmp_path / "go").touch()
+        daemon.start()
+        told(server, "success", seconds=60)
+        assert [r["state"] for r in trigger.runs()] == ["SUCCEEDED"]
+
+
+def test_killed_between_begin_and_end(server, tmp_path):
+    with Daemon(settings={k: v for k, v in SETTINGS.items() if k != "executor"}) as daemon:
+        trigger = make(daemon, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done")
+        run = trigger.send(commit_of(10))["run_id"]
+        told(server, "pending")
+        server.answers = [(503, {})] * 2
+        (tmp_path / "go").touch()
+        daemon.wait_run(run)
+        daemon.kill9()
+        server.answers = []
+        daemon.start()
+        daemon.move_clock(60)
+        told(server, "pending", "success", seconds=60)
