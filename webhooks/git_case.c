@@ -20,6 +20,7 @@
 #include "scheduler/plan.h"
 #include "scheduler/run.h"
 #include "webhooks/git_hooks.h"
+#include "webhooks/git_poll.h"
 #include "webhooks_scripts.h"
 
 #define SEEN_MAX 20000
@@ -128,11 +129,11 @@ static void add_change(struct store_args *args, const struct git_case *c, size_t
     store_arg_i(args, c->trigger->max_waiting);
     store_arg(args, starts ? fired : "-");
     store_arg(args, rejected != NULL ? rejected : "-");
-    bool has_status = c->trigger->remote.posts_status && f->is_wanted &&
-                      !change->push.is_deleted && change->push.commit[0] != '\0';
-    store_arg(args, !has_status ? "-"
-                                : pool_printf(c->pool, "%s %s", git_case_run_id(c, i),
-                                      change->push.commit));
+    bool has_status = c->trigger->remote.posts_status && f->is_wanted && !change->push.is_deleted &&
+                      change->push.commit[0] != '\0';
+    store_arg(args,
+        !has_status ? "-"
+                    : pool_printf(c->pool, "%s %s", git_case_run_id(c, i), change->push.commit));
 }
 
 static int64_t *count_of(struct git_counts *counts, const char *result)
@@ -242,6 +243,11 @@ void git_case_settle(struct git_case *c, git_case_fn *done, void *owner)
     store_arg_i(args, SEEN_MAX);
     store_arg(args, c->by_hand ? "again" : "message");
     store_arg(args, c->trigger->remote.posts_status ? c->trigger->remote.api.repository : "");
+    if (c->message->is_polled) {
+        store_arg_i(args, c->message->since_us - GIT_POLL_OVERLAP_US);
+    } else {
+        store_arg(args, "");
+    }
     for (size_t i = 0; i < c->changes.count; i++) {
         add_change(args, c, i);
     }

@@ -180,6 +180,9 @@ char *git_case_event_text(const struct git_case *c, bool is_payload_kept)
         put(doc, "result", m->kind == HOOK_PING ? "ping" : "ignored");
         put(doc, "reason", m->why);
     }
+    if (m->is_polled) {
+        json_object_set_new(doc, "polled", json_true());
+    }
     if (m->refs_dropped > 0) {
         json_object_set_new(doc, "refs_dropped", json_integer((json_int_t)m->refs_dropped));
     }

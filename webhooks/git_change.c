@@ -194,13 +194,18 @@ static struct git_push bare_push(const struct hook_message *m)
     };
 }
 
+const char *git_ref_key(struct pool *pool, const char *repository, const char *ref)
+{
+    return hash_of(pool, pool_printf(pool, "%s\n%s", repository, ref));
+}
+
 static void take_push(struct pool *pool, struct git_change *c, const struct git_push *push)
 {
     c->kind = push->tag != NULL ? GIT_KIND_TAG : GIT_KIND_PUSH;
     c->push = *push;
     c->delivery = push->delivery;
     c->key = pool_printf(pool, "%s:%s", git_kind_name(c->kind), push->key);
-    c->ref_key = hash_of(pool, pool_printf(pool, "%s\n%s", push->repository, push->ref));
+    c->ref_key = git_ref_key(pool, push->repository, push->ref);
 }
 
 static void take_pull_request(struct pool *pool, struct git_change *c)

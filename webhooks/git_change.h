@@ -38,6 +38,9 @@ struct git_changes {
 /* None for a ping and for what starts nothing. */
 void git_changes_of(struct pool *pool, const struct hook_message *message, struct git_changes *out);
 
+/* git_change.ref_key of this ref. In the pool. */
+const char *git_ref_key(struct pool *pool, const char *repository, const char *ref);
+
 /* The headers that filters, mappings and the log may see: lower-case name -> value, without those
  * that carry or could carry secrets. New reference. */
 json_t *git_headers_safe(const struct http_fields *headers);

@@ -217,12 +217,14 @@ void git_hooks_shard_start(struct git_hooks *h, unsigned shard)
     scan_shard(h, shard);
     git_fetch_look(h, shard);
     git_status_shard_start(h, shard);
+    git_poll_shard_start(h);
 }
 
 void git_hooks_shard_stop(struct git_hooks *h, unsigned shard)
 {
     h->is_ours[shard] = false;
     git_status_shard_stop(h, shard);
+    git_poll_shard_stop(h, shard);
     for (struct git_turn *t = h->turns, *next; t != NULL; t = next) {
         next = t->next;
         if (t->shard == shard && t->kind != TURN_CANCEL) {

@@ -268,6 +268,7 @@ struct git_hooks *git_hooks_new(const struct git_hooks_settings *settings)
     git_groups_init(h);
     git_fetch_init(h);
     git_status_init(h);
+    git_poll_init(h);
     return h;
 }
 
@@ -283,6 +284,7 @@ void git_hooks_free(struct git_hooks *hooks)
     git_trigger_requests_free(hooks);
     git_fetch_done(hooks);
     git_status_finish(hooks);
+    git_poll_finish(hooks);
     git_groups_done(hooks);
     map_free(hooks->known);
     git_limit_free(hooks->limit);

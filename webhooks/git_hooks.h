@@ -13,6 +13,7 @@
 #include "webhooks/webhooks.h"
 
 struct git_fetcher;
+struct git_polls;
 struct git_statuses;
 struct git_limit;
 struct git_turn;
@@ -37,6 +38,7 @@ struct git_hooks {
     struct timer scan; /* groups of our shards are looked at */
     struct git_fetcher *fetcher;
     struct git_statuses *statuses;
+    struct git_polls *polls;
     bool *is_ours;     /* by shard */
 };
 
@@ -172,6 +174,15 @@ void git_status_shard_start(struct git_hooks *h, unsigned shard);
 void git_status_shard_stop(struct git_hooks *h, unsigned shard);
 void git_status_init(struct git_hooks *h);
 void git_status_finish(struct git_hooks *h);
+
+/* ---- git_poll.c: refs that moved without a message ---- */
+
+/* The trigger was changed. A hint. */
+void git_poll_wake(struct git_hooks *h, const char *trigger_id);
+void git_poll_shard_start(struct git_hooks *h);
+void git_poll_shard_stop(struct git_hooks *h, unsigned shard);
+void git_poll_init(struct git_hooks *h);
+void git_poll_finish(struct git_hooks *h);
 
 /* ---- git_groups.c ---- */
 

@@ -14,6 +14,7 @@
 #include "base/pool.h"
 #include "base/util.h"
 #include "webhooks/git_hooks.h"
+#include "webhooks/git_poll.h"
 #include "webhooks_scripts.h"
 
 #define EVENTS_SHOWN_MAX 1000
@@ -378,7 +379,10 @@ static int read_stored(struct git_inquiry *q, struct hook_message *out, struct e
     }
     add_header(q, req, "Content-Type", jget_str(q->event, "content_type", NULL));
     forge_from_name(jget_str(q->event, "forge", "auto"), &source.forge);
-    if (hook_read(req, &source, out, err) != 0) {
+    int rc = jget_bool(q->event, "polled", false)
+                 ? git_poll_read(q->pool, source.forge, req->body, req->body_len, out, err)
+                 : hook_read(req, &source, out, err);
+    if (rc != 0) {
         return err_wrap(err, "event %s cannot be read", q->event_id);
     }
     /* A message without an id of its own was given one when it came. */

@@ -129,6 +129,8 @@ struct hook_message {
     struct git_pull_request *pull_request;
     struct git_release *release;
     json_t *payload; /* freed with the pool */
+    bool is_polled;  /* nobody sent it: a look at the refs found it (git_poll.h) */
+    int64_t since_us; /* then: when they were looked at before */
 };
 
 #define HOOK_REFS_MAX 100

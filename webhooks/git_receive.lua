@@ -5,7 +5,8 @@
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold or 0, 3 trigger, 4 event, 5 now_us,
 --   6 the event's doc, 7 payload and 8 headers to keep or '', 9 events kept, 10 window_us and
 --   11 entries of what was seen, 12 'message' or 'again' (somebody asked for it by hand),
---   13 the repository whose commits get a status or ''; then of each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
+--   13 the repository whose commits get a status or '', 14 of a look at the refs: messages that came since
+--   then (us) may have told the same; or ''; then of each change: n, verdict (match, fetch, ignored, failed), reason, run, experiment, the run's doc and its
 --   event run.created (JSON, a newline between them), key or
 --   '-', ref key or '-', before, after, group or '-', the group's name, policy, how many may wait, the
 --   events trigger.fired and trigger.rejected, or '-'; '<status> <commit>' or '-'
@@ -23,6 +24,7 @@ local seen, seen_at = p .. 'git:' .. trigger .. ':seen', p .. 'git:' .. trigger 
 local counts = p .. 'git:' .. trigger .. ':counts'
 local is_ours = redis.call('GET', KEYS[1]) == ARGV[2]
 local by_hand = ARGV[12] == 'again'
+local since = tonumber(ARGV[14])
 local out, todo = {}, {}
 local is_fetching = false
 
@@ -66,6 +68,25 @@ local function supersede(c)
         status_stage(p, run, 'superseded', 'a later push of group ' .. c.name, now_text)
     end
     redis.call('DEL', waits)
+end
+
+-- Of a look at the refs: has a message told that the ref went there? Of a message: the run that a look
+-- started when it found the ref there, unless the ref has gone on since, and come back from where it was
+-- last.
+local function told_otherwise(c)
+    if c.ref == '-' then
+        return nil
+    end
+    local last, went = (redis.call('HGET', seen, 'r:' .. c.ref) or ''):match('^(%S+) (%S+)$')
+    if since then
+        local at = redis.call('ZSCORE', seen_at, 'r:' .. c.ref)
+        return went == c.after and last ~= c.key and at and tonumber(at) > since and '-' or nil
+    end
+    local after, run = (redis.call('HGET', seen, 'p:' .. c.ref) or ''):match('^(%S+) (%S+)$')
+    if after ~= c.after or went == c.before and went ~= after then
+        return nil
+    end
+    return run
 end
 
 local function admit(c)
@@ -114,7 +135,7 @@ local function decide(c)
     if redis.call('HEXISTS', seen, c.run) == 1 then
         return 'duplicate', c.run, 'this delivery came before'
     end
-    run = twin(c)
+    run = twin(c) or told_otherwise(c)
     if run then
         return 'duplicate', run, 'another message told of this very change'
     end
@@ -134,6 +155,9 @@ local function decide(c)
     remember(c.run, '1')
     if c.key ~= '-' then
         remember('k:' .. c.key, c.run .. ' ' .. now_text)
+        if since and c.ref ~= '-' then
+            remember('p:' .. c.ref, c.after .. ' ' .. c.run)
+        end
     end
     return result, c.run, reason
 end
@@ -177,7 +201,7 @@ end
 local is_new = redis.call('EXISTS', E) == 0
 local is_changed = false
 local results = {}
-for i = 14, #ARGV, 17 do
+for i = 15, #ARGV, 17 do
     local c = {n = ARGV[i], verdict = ARGV[i + 1], reason = ARGV[i + 2], run = ARGV[i + 3],
         experiment = ARGV[i + 4], doc = ARGV[i + 5], key = ARGV[i + 6], ref = ARGV[i + 7],
         before = ARGV[i + 8], after = ARGV[i + 9], group = ARGV[i + 10] ~= '-' and trigger .. ':' .. ARGV[i + 10], name = ARGV[i + 11],

@@ -132,6 +132,11 @@ static json_t *shown(const struct trigger_request *r)
     return out;
 }
 
+static bool polls(const json_t *record)
+{
+    return jget_i64(record, "poll_s", 0) > 0 && jget_bool(record, "enabled", true);
+}
+
 static void on_put(void *owner, redisReply *reply, const struct err *err)
 {
     (void)reply;
@@ -145,6 +150,7 @@ static void on_put(void *owner, redisReply *reply, const struct err *err)
     if (err == NULL) {
         LOG_INFO("trigger stored", "trigger=%s enabled=%d", jget_str(r->record, "id", ""),
             jget_bool(r->record, "enabled", true));
+        git_poll_wake(r->hooks, jget_str(r->record, "id", ""));
     }
     r->done(r->owner, out, err);
     json_decref(out);
@@ -157,10 +163,12 @@ static void request_put(struct trigger_request *r)
     char *text = git_record_text(r->hooks->set.seal, r->record);
     struct store_args *args = store_args_new();
     store_key(args, "%sgit_triggers", store_catalog_prefix(store));
+    store_key(args, "%sgit_polls", store_catalog_prefix(store));
     store_arg(args, jget_str(r->record, "id", ""));
     store_arg(args, r->before != NULL ? r->before : "");
     store_arg(args, text);
     store_arg_i(args, TRIGGERS_MAX);
+    store_arg(args, polls(r->record) ? "1" : "0");
     r->call = store_eval(store, &script_git_trigger_put, args, on_put, r);
     forget_text(&text);
 }
@@ -462,6 +470,7 @@ static void on_deleted(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     map_remove(r->hooks->known, r->id);
+    git_poll_wake(r->hooks, r->id);
     struct store_args *args = store_args_new();
     const char *prefix = store_id_prefix(r->hooks->set.store, r->id);
     store_key(args, "%sgit:%s:events", prefix, r->id);
@@ -473,6 +482,9 @@ static void on_deleted(void *owner, redisReply *reply, const struct err *err)
 void git_trigger_delete(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner)
 {
     struct trigger_request *r = request_new(h, id, done, owner);
-    r->call = store_cmd(h->set.store, on_deleted, r, "HDEL %sgit_triggers %s",
-        store_catalog_prefix(h->set.store), id);
+    struct store_args *args = store_args_new();
+    store_key(args, "%sgit_triggers", store_catalog_prefix(h->set.store));
+    store_key(args, "%sgit_polls", store_catalog_prefix(h->set.store));
+    store_arg(args, id);
+    r->call = store_eval(h->set.store, &script_git_trigger_drop, args, on_deleted, r);
 }

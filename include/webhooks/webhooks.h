@@ -226,6 +226,7 @@ void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char
 struct git_counts { /* since start; changes of refs, but refused: messages */
     int64_t started, waiting, fetching, ignored, duplicates, failed, refused;
     int64_t statuses, statuses_failed; /* of commits: told, and given up */
+    int64_t polls, polls_failed; /* looks at the refs of repositories */
 };
 void git_hooks_counts(const struct git_hooks *hooks, struct git_counts *out);
 

@@ -18,6 +18,8 @@ static const char *const names[] = {
     "git.cancel.before",
     "git.file.after",
     "git.file.before",
+    "git.poll.after",
+    "git.poll.before",
     "git.receive.after",
     "git.receive.before",
     "git.status.after",

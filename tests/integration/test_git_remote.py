@@ -3,6 +3,7 @@
 
 import http.server
 import json
+import subprocess
 import threading
 import urllib.parse
 import uuid
@@ -22,12 +23,16 @@ class ForgeServer:
 
     def __init__(self):
         self.files, self.statuses, self.asked = {}, [], []
+        self.repository, self.looks = None, []  # a bare one; what each look at its refs was answered
         self.posts, self.answers = [], []  # commit statuses, and what to answer: (code, headers)
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):  # noqa: N802 (name of the library)
                 url = urllib.parse.urlsplit(self.path)
+                if url.path.endswith("/info/refs"):
+                    self.send_refs()
+                    return
                 ref = urllib.parse.parse_qs(url.query).get("ref", [""])[0]
                 outer.asked.append({"path": url.path, "ref": ref, "headers": dict(self.headers)})
                 status = outer.statuses.pop(0) if outer.statuses else 200
@@ -38,6 +43,18 @@ class ForgeServer:
                 self.send_header("Content-Length", str(len(body or b"")))
                 self.end_headers()
                 self.wfile.write(body or b"")
+
+            def send_refs(self):
+                code = outer.statuses.pop(0) if outer.statuses else 200
+                refs = subprocess.run(["git", "upload-pack", "--http-backend-info-refs", outer.repository],
+                                      capture_output=True, check=True).stdout
+                body = b"001e# service=git-upload-pack\n0000" + refs if code == 200 else b""
+                self.send_response(code)
+                self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                outer.looks.append({"path": self.path, "code": code, "headers": dict(self.headers)})
 
             def do_POST(self):  # noqa: N802
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -36,6 +36,7 @@ ELSEWHERE.update(dict.fromkeys([
     "shards that come and go: test_daemons.py"))
 ELSEWHERE["git.cancel.before"] = "groups that cancel: test_git_triggers.py"
 ELSEWHERE.update(dict.fromkeys(["git.file.after", "git.file.before"], "no pipeline is in a repository here"))
+ELSEWHERE.update(dict.fromkeys(["git.poll.after", "git.poll.before"], "looks at refs: test_git_poll.py"))
 ELSEWHERE.update(dict.fromkeys(["git.status.after", "git.status.before"], "commit statuses: test_git_status.py"))
 ELSEWHERE.update(dict.fromkeys([
     "local.volume.create.middle", "local.volume.delete.middle"],
