@@ -196,7 +196,11 @@ static struct git_push bare_push(const struct hook_message *m)
 
 const char *git_ref_key(struct pool *pool, const char *repository, const char *ref)
 {
-    return hash_of(pool, pool_printf(pool, "%s\n%s", repository, ref));
+    char *text = pool_printf(pool, "%s\n%s", repository, ref);
+    for (char *c = text; *c != '\n'; c++) { /* forges know repositories without case */
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+    return hash_of(pool, text);
 }
 
 static void take_push(struct pool *pool, struct git_change *c, const struct git_push *push)
