@@ -334,6 +334,7 @@ void sender_shard_stop(struct sender *s, unsigned shard)
     o->is_ours = o->is_held = false;
     post_cancel_all(s, o);
     outbox_stop(o);
+    sender_write_disabled(s); /* the event about it may be lost with the shard, but not this */
     /* Whoever waited for the places, or for this claim, may look. */
     loop_defer(s->set.loop, &s->dispatch, channels_dispatch, s);
 }
