@@ -118,6 +118,12 @@ static void handle_redeliver(struct api_call *call)
     }
 }
 
+static void handle_drop(struct api_call *call)
+{
+    git_event_drop(call->api->git_hooks, api_arg(call, "id"), api_arg(call, "event"),
+        api_reply_record, call);
+}
+
 static void on_received(void *owner)
 {
     api_reply(owner);
@@ -134,6 +140,7 @@ const struct route routes_git[] = {
     {"POST", BASE, handle_create, ROUTE_TOKEN},
     {"GET", BASE, handle_list, ROUTE_TOKEN},
     {"POST", BASE "/{id}/events/{event}:redeliver", handle_redeliver, ROUTE_TOKEN},
+    {"POST", BASE "/{id}/events/{event}:drop", handle_drop, ROUTE_TOKEN},
     {"GET", BASE "/{id}/events/{event}", handle_event, ROUTE_TOKEN},
     {"GET", BASE "/{id}/events", handle_events, ROUTE_TOKEN},
     {"POST", BASE "/{id}:enable", handle_enable, ROUTE_TOKEN},

@@ -261,7 +261,7 @@ const char *git_result_clause(const char *result)
 {
     return strcmp(result, "duplicate") == 0 ? "duplicate"
            : strcmp(result, "waiting") == 0 || strcmp(result, "skipped") == 0 ||
-                   strcmp(result, "superseded") == 0
+                   strcmp(result, "superseded") == 0 || strcmp(result, "dropped") == 0
                ? "concurrency"
                : NULL;
 }
@@ -270,7 +270,7 @@ const char *git_result_clause(const char *result)
 static const struct git_finding *best_of(const struct git_case *c)
 {
     static const char *const order[] = {"started", "waiting", "fetching", "duplicate", "superseded",
-        "failed", "skipped", "ignored"};
+        "dropped", "failed", "skipped", "ignored"};
     for (size_t o = 0; o < ARRAY_LEN(order); o++) {
         for (size_t i = 0; i < c->changes.count; i++) {
             if (str_eq(c->findings[i].result, order[o])) {

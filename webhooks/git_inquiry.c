@@ -20,7 +20,7 @@
 #define EVENTS_SHOWN_MAX 1000
 #define FORCE_NAME_MAX 100
 
-enum inquiry_kind { INQUIRY_LIST, INQUIRY_GET, INQUIRY_EXPLAIN, INQUIRY_AGAIN };
+enum inquiry_kind { INQUIRY_LIST, INQUIRY_GET, INQUIRY_EXPLAIN, INQUIRY_AGAIN, INQUIRY_DROP };
 
 struct git_inquiry {
     struct git_hooks *hooks;
@@ -125,7 +125,7 @@ static void add_result(json_t *ref, const char *text)
 /* The event as a whole: of its changes, the one that has come furthest. */
 static void add_summary(json_t *event)
 {
-    static const char *const order[] = {"started", "waiting", "fetching", "duplicate", "superseded",
+    static const char *const order[] = {"started", "waiting", "fetching", "duplicate", "superseded", "dropped",
         "failed", "skipped", "ignored"};
     const json_t *refs = json_object_get(event, "refs");
     for (size_t o = 0; o < ARRAY_LEN(order); o++) {
@@ -239,6 +239,30 @@ static void list_events(struct git_inquiry *q)
     store_arg(args, q->trigger_id);
     store_arg_i(args, (int64_t)q->max);
     q->call = store_eval(q->hooks->set.store, &script_git_events, args, on_list, q);
+}
+
+static void on_dropped(void *owner, redisReply *reply, const struct err *err)
+{
+    struct git_inquiry *q = owner;
+    q->call = NULL;
+    int64_t count = err == NULL ? reply_int(reply, 0) : 0;
+    if (err == NULL && count == 0) {
+        err_set(&q->err, ERR_PRECONDITION, "nothing of event %.64s waits", q->event_id);
+        err = &q->err;
+    }
+    json_t *out = err == NULL ? json_pack("{s:I}", "dropped", (json_int_t)count) : NULL;
+    inquiry_end(q, out, err);
+}
+
+static void drop_event(struct git_inquiry *q)
+{
+    struct store_args *args = store_args_new();
+    const char *prefix = store_id_prefix(q->hooks->set.store, q->trigger_id);
+    store_key(args, "%sgit_active", prefix);
+    store_arg(args, prefix);
+    store_arg(args, q->trigger_id);
+    store_arg(args, q->event_id);
+    q->call = store_eval(q->hooks->set.store, &script_git_drop, args, on_dropped, q);
 }
 
 /* ---- a message to look at ---- */
@@ -528,6 +552,8 @@ static void on_trigger(void *owner, redisReply *reply, const struct err *err)
         inquiry_fail(q, err != NULL ? err : &q->err);
     } else if (q->kind == INQUIRY_LIST) {
         list_events(q);
+    } else if (q->kind == INQUIRY_DROP) {
+        drop_event(q);
     } else if (q->event_id[0] != '\0') {
         find_event(q);
     } else {
@@ -570,6 +596,14 @@ void git_trigger_explain(struct git_hooks *h, const char *trigger_id, const json
     struct git_inquiry *q = inquiry_new(h, INQUIRY_EXPLAIN, trigger_id, body, done, owner);
     const char *event = jget_str(body, "event", NULL);
     q->event_id = event != NULL ? event_name(q, event) : "";
+    inquiry_start(q);
+}
+
+void git_event_drop(struct git_hooks *h, const char *trigger_id, const char *event_id,
+    webhook_json_fn *done, void *owner)
+{
+    struct git_inquiry *q = inquiry_new(h, INQUIRY_DROP, trigger_id, NULL, done, owner);
+    q->event_id = event_name(q, event_id);
     inquiry_start(q);
 }
 

@@ -125,7 +125,8 @@ end
 
 local function decide(c)
     local old, run = (redis.call('HGET', E, 'r' .. c.n) or ''):match('^(%S+) (%S+)')
-    local is_settled = old == 'started' or old == 'waiting' or old == 'superseded'
+    local is_settled = old == 'started' or old == 'waiting' or old == 'superseded' or
+        old == 'dropped'
     if is_settled and (run == c.run or not by_hand) then
         return 'duplicate', run, 'this delivery came before'
     end

@@ -35,7 +35,7 @@ extern const struct command command_run, command_run_get, command_runs, command_
     command_webhook_deliveries, command_webhook_delivery, command_webhook_redeliver, command_events, command_webhook_show, command_webhook_edit, command_webhook_rotate,
     command_webhook_enable, command_webhook_disable, command_webhook_ping, command_git_add, command_git_list, command_git_rm,
     command_git_show, command_git_edit, command_git_enable, command_git_disable, command_git_rotate,
-    command_git_events, command_git_explain, command_git_redeliver, command_listen,
+    command_git_events, command_git_explain, command_git_redeliver, command_git_drop, command_listen,
     command_daemons, command_pools, command_pools_set, command_pools_rm;
 
 /* ---- options of one command ---- */

@@ -346,3 +346,23 @@ static int run_git_redeliver(struct cli *cli, int argc, char **argv)
 const struct command command_git_redeliver = {"git redeliver", "ID EVENT [--force]",
     "Evaluate a stored message again and start what was not started; --force: also what was",
     run_git_redeliver};
+
+static int run_git_drop(struct cli *cli, int argc, char **argv)
+{
+    int code;
+    if (cli_options(&command_git_drop, &argc, argv, NULL, 2, 2) != 0) {
+        return CLI_USAGE;
+    }
+    CLEANUP(cleanup_free) char *event = client_encode(argv[1]);
+    CLEANUP(cleanup_free) char *more = xasprintf("/events/%s:drop", event);
+    CLEANUP(cleanup_free) char *path = path_of(argv[0], more);
+    json_t *reply = call(cli, "POST", path, NULL, &code);
+    if (reply != NULL && cli->is_json) {
+        cli_print_json(reply);
+    }
+    json_decref(reply);
+    return code;
+}
+
+const struct command command_git_drop = {"git drop", "ID EVENT",
+    "What waits of this message in a concurrency group is to start nothing", run_git_drop};

@@ -23,7 +23,7 @@ static const struct command *const commands[] = {&command_run_get, &command_run,
     &command_webhook_deliveries, &command_webhook_delivery, &command_webhook_redeliver,
     &command_events, &command_git_add, &command_git_list, &command_git_show, &command_git_edit,
     &command_git_rm, &command_git_enable, &command_git_disable, &command_git_rotate,
-    &command_git_events, &command_git_explain, &command_git_redeliver, &command_listen,
+    &command_git_events, &command_git_explain, &command_git_redeliver, &command_git_drop, &command_listen,
     &command_daemons, &command_pools_set, &command_pools_rm, &command_pools};
 
 static void print_help(FILE *out)

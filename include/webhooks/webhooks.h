@@ -223,6 +223,11 @@ void git_trigger_explain(struct git_hooks *h, const char *trigger_id, const json
 void git_event_redeliver(struct git_hooks *h, const char *trigger_id, const char *event_id,
     const json_t *body, webhook_json_fn *done, void *owner);
 
+/* What waits of this event in a concurrency group starts nothing any more: {"dropped": how many}.
+ * ERR_PRECONDITION: nothing waits. */
+void git_event_drop(struct git_hooks *h, const char *trigger_id, const char *event_id,
+    webhook_json_fn *done, void *owner);
+
 struct git_counts { /* since start; changes of refs, but refused: messages */
     int64_t started, waiting, fetching, ignored, duplicates, failed, refused;
     int64_t statuses, statuses_failed; /* of commits: told, and given up */

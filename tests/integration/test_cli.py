@@ -583,7 +583,8 @@ class TestEverywhere:
         ["webhook", "edit", NOBODY], ["webhook", "rotate", NOBODY], ["webhook", "ping", NOBODY], ["git", "list"],
         ["git", "add", "x"], ["git", "rm", NOBODY], ["git", "show", NOBODY], ["git", "edit", NOBODY],
         ["git", "enable", NOBODY], ["git", "disable", NOBODY], ["git", "rotate", NOBODY], ["git", "events", NOBODY],
-        ["git", "explain", NOBODY, NOBODY], ["git", "redeliver", NOBODY, NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
+        ["git", "explain", NOBODY, NOBODY], ["git", "redeliver", NOBODY, NOBODY],
+        ["git", "drop", NOBODY, NOBODY], ["listen"], ["run", "FILE"], ["upload", "FILE"],
         ["cron", "add", "FILE", "--every", "5m"]])
     @pytest.mark.parametrize("output", ["table", "json"])
     def test_daemon_away(self, args, output, write):

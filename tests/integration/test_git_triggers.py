@@ -484,6 +484,20 @@ class TestGroups:
             assert len(forge.runs()) == 2
             assert [e["result"] for e in forge.events()] == ["started", "started"]
 
+    def test_drop(self, local, tmp_path):
+        daemon, forge = local, self.forge(local, tmp_path, policy="queue")
+        first, second, third = (forge.push() for _ in range(3))
+        drop = forge.url(f"/events/{second['event_id']}:drop")
+        assert daemon.post(drop) == {"dropped": 1}
+        assert "waits" in daemon.post(drop, expect=400)["message"]
+        daemon.post(forge.url(f"/events/{first['event_id']}:drop"), expect=400)  # it has begun
+        told = forge.event(second["event_id"])
+        assert told["result"] == "dropped" and told["clause"] == "concurrency"
+        (tmp_path / "all").touch()
+        wait_for(lambda: self.is_there(daemon, third["run_id"]), what="the turn of the third")
+        daemon.wait_run(third["run_id"])
+        assert len(forge.runs()) == 2 and not self.is_there(daemon, second["run_id"])
+
     def test_a_deleted_trigger_drops_what_waits(self, local, tmp_path):
         daemon, forge = local, self.forge(local, tmp_path, policy="queue")
         first, second = forge.push(), forge.push()
