@@ -150,7 +150,7 @@ static void add_times(json_t *list, const char *name)
 static void print_events(json_t *reply)
 {
     static const char *const columns[] = {"TIME:time", "EVENT ID:id", "FORGE:forge", "REF:ref",
-        "RESULT:result", "CLAUSE:clause", "REASON:reason", "RUN ID:run_id", NULL};
+        "RESULT:result", "CLAUSE:clause", "RUN ID:run_id", "REASON:reason", NULL};
     static const char *const refused[] = {
         "TIME:time", "FROM:peer", "REFUSED, NOT FOUND GENUINE:reason", NULL};
     json_t *events = json_object_get(reply, "events");

@@ -26,14 +26,40 @@ static const struct command *const commands[] = {&command_run_get, &command_run,
     &command_git_events, &command_git_explain, &command_git_redeliver, &command_git_drop, &command_listen,
     &command_daemons, &command_pools_set, &command_pools_rm, &command_pools};
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+/* Is this command asked for by these words: "webhook add", or "webhook" for all of those? */
+static bool is_of(const struct command *command, const char *first, const char *second)
+{
+    size_t len = strlen(first);
+    const char *rest = command->name + len;
+    return strncmp(command->name, first, len) == 0 && (*rest == '\0' || *rest == ' ') &&
+           (second == NULL || (*rest == ' ' && strcmp(rest + 1, second) == 0));
+}
+
+/* The commands that these words ask for. False: there are none, and nothing was printed. */
+static bool print_commands(FILE *out, const char *first, const char *second)
+{
+    bool is_some = false;
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct command *one = commands[i];
+        if (first == NULL || is_of(one, first, second)) {
+            fprintf(out, "  %s%s%s\n      %s\n", one->name, one->args[0] != '\0' ? " " : "",
+                one->args, one->help);
+            is_some = true;
+        }
+    }
+    return is_some;
+}
+
 static void print_help(FILE *out)
 {
     fputs("rondo " RONDO_VERSION " - cron for Kubeflow pipelines\n\nusage: rondo COMMAND ...\n\n",
         out);
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        fprintf(
-            out, "  %s %s\n      %s\n", commands[i]->name, commands[i]->args, commands[i]->help);
-    }
+    print_commands(out, NULL, NULL);
     fputs("\nEverywhere:\n"
           "  --host URL      the daemon; default RONDO_HOST or " DEFAULT_HOST "\n"
           "  --token TOKEN   bearer token; default RONDO_TOKEN\n"
@@ -95,10 +121,29 @@ int main(int argc, char **argv)
     if (take_common(&cli, &argc, argv) != 0) {
         return CLI_USAGE;
     }
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        print_help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? CLI_USAGE : CLI_OK;
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    int asked = argc - 1; /* words of the topic that help is asked for */
+    char **topic = argv + 1;
+    if (is_help(topic[0])) {
+        topic++;
+        asked--;
+    } else if (strcmp(topic[asked - 1], "--help") == 0 || strcmp(topic[asked - 1], "-h") == 0) {
+        asked--;
+    } else {
+        topic = NULL;
+    }
+    if (topic != NULL) {
+        if (asked == 0) {
+            print_help(stdout);
+            return CLI_OK;
+        }
+        if (print_commands(stdout, topic[0], asked > 1 ? topic[1] : NULL) ||
+            print_commands(stdout, topic[0], NULL)) {
+            return CLI_OK;
+        }
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts("rondo " RONDO_VERSION);
@@ -113,6 +158,9 @@ int main(int argc, char **argv)
             return code;
         }
     }
-    fprintf(stderr, "rondo: there is no command '%s'; see rondo --help\n", argv[1]);
+    const char *second = argc > 2 ? argv[2] : NULL;
+    fprintf(stderr, "rondo: there is no command '%s%s%s'; see rondo --help\n", argv[1],
+        second != NULL ? " " : "", second != NULL ? second : "");
+    print_commands(stderr, argv[1], NULL);
     return CLI_USAGE;
 }

@@ -10,6 +10,7 @@
 
 #define COLUMNS_MAX 12
 #define CELL_MAX 60
+#define LAST_MAX 1000 /* of the last column, which moves no other */
 
 void cli_print_json(const json_t *value)
 {
@@ -17,7 +18,25 @@ void cli_print_json(const json_t *value)
     puts(text);
 }
 
-/* The member named by "a.b" as text; a static buffer serves numbers. */
+/* "a,b" of ["a", "b"]; a static buffer, so that what does not fit is cut. */
+static const char *joined(const json_t *list)
+{
+    static char text[LAST_MAX + 1];
+    size_t len = 0, i;
+    const json_t *one;
+    text[0] = '\0';
+    json_array_foreach((json_t *)list, i, one)
+    {
+        const char *word = json_string_value(one);
+        if (word != NULL && len < sizeof text - 1) {
+            len +=
+                (size_t)snprintf(text + len, sizeof text - len, "%s%s", len > 0 ? "," : "", word);
+        }
+    }
+    return text;
+}
+
+/* The member named by "a.b" as text; static buffers serve numbers and lists. */
 static const char *cell(const json_t *row, const char *path)
 {
     static char number[32];
@@ -37,9 +56,7 @@ static const char *cell(const json_t *row, const char *path)
         return number;
     }
     if (json_is_array(at)) {
-        return json_array_size(at) > 0 && json_is_string(json_array_get(at, 0))
-                   ? json_string_value(json_array_get(at, 0))
-                   : "";
+        return joined(at);
     }
     return json_is_true(at) ? "yes" : json_is_false(at) ? "no" : "";
 }
@@ -65,7 +82,7 @@ int cli_print_text(const char *text, size_t max)
 
 static void print_cell(const char *text, int width, bool is_last)
 {
-    int n = cli_print_text(text, CELL_MAX);
+    int n = cli_print_text(text, is_last ? LAST_MAX : CELL_MAX);
     if (!is_last) {
         printf("%*s", width - n + 2, "");
     }

@@ -411,6 +411,7 @@ class TestWebhooksAndGit:
                 "order": "run", "max_in_flight": 3, "max_per_second": 9, "timeout_ms": 2000, "enabled": False,
                 "header_names": ["Authorization", "X-B", "X-C"]}
             assert expected.items() <= one.items()
+            assert " run.*,task.finished " in webhook("list").stdout
             shown = webhook("show", one["id"]).stdout
             assert re.search(r"^header names +Authorization, X-B, X-C$", shown, re.M) and "hush" not in shown
             assert re.search(r"^events +run.\*, task.finished$", shown, re.M) and re.search(r"^enabled +no$", shown, re.M)
@@ -566,8 +567,15 @@ class TestEverywhere:
         for command in ("run", "run get", "runs", "logs", "terminate", "upload", "pipelines", "cron add", "cron list", "cron enable",
                         "cron disable", "cron rm", "next", "lint", "webhook add", "git add", "git edit", "git events",
                         "git explain", "git redeliver", "listen"):
-            assert f"\n  {command} " in text
+            assert re.search(rf"\n  {command}[ \n]", text)
         assert rondo(code=2).stderr
+        for words in (["webhook", "--help"], ["webhook", "-h"], ["help", "webhook"]):
+            text = rondo(*words).stdout
+            assert "\n  webhook list\n" in text and text.startswith("  webhook add URL ") and "git add" not in text
+        for words in (["webhook", "ping", "--help"], ["help", "webhook", "ping"]):
+            assert rondo(*words).stdout.startswith("  webhook ping ID ") and "webhook add" not in rondo(*words).stdout
+        told = rondo("cron", "bake", code=2).stderr
+        assert "there is no command 'cron bake'" in told and "\n  cron add FILE " in told
         assert rondo("--version").stdout.startswith("rondo ")
 
     @pytest.mark.parametrize("args", [
