@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What became of events: deliveries, their attempts, and sending them again. */
 #include <stddef.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -18,21 +17,9 @@ static int read_instant(
     const struct api_call *call, const char *name, int64_t *us_out, struct err *err)
 {
     const char *text = http_query(&call->req, name);
-    int64_t ago_ms;
-    if (text == NULL || text[0] == '\0') {
-        return 0;
-    }
-    if (strchr(text, ':') != NULL) {
-        if (clock_parse(text, us_out, err) != 0) {
-            return err_wrap(err, "%s", name);
-        }
-        return 0;
-    }
-    if (parse_duration_ms(text, name, &ago_ms, err) != 0) {
-        return -1;
-    }
-    *us_out = clock_now_us() - ago_ms * US_PER_MS;
-    return 0;
+    return text == NULL || text[0] == '\0'
+               ? 0
+               : clock_parse_or_ago(text, name, clock_now_us(), us_out, err);
 }
 
 static int read_size(const struct api_call *call, size_t *out, struct err *err)

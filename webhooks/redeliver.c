@@ -199,6 +199,15 @@ static void range_go(struct request *r)
     range_next(r);
 }
 
+static int read_instant(const json_t *body, const char *name, int64_t *us_out, struct err *err)
+{
+    const char *text = NULL;
+    if (jread_string(body, "", name, &text, err) != 0) {
+        return -1;
+    }
+    return text == NULL ? 0 : clock_parse_or_ago(text, name, clock_now_us(), us_out, err);
+}
+
 static int read_range(struct request *r, const json_t *body)
 {
     static const char *const known[] = {"request_id", "state", "since", "until", NULL};
@@ -206,8 +215,8 @@ static int read_range(struct request *r, const json_t *body)
     int64_t since_us = 0, until_us = INT64_MAX;
     if (jread_only(body, "", known, &r->err) != 0 || read_request_id(r, body) != 0 ||
         jread_string(body, "", "state", &state, &r->err) != 0 ||
-        jread_time(body, "", "since", &since_us, &r->err) != 0 ||
-        jread_time(body, "", "until", &until_us, &r->err) != 0) {
+        read_instant(body, "since", &since_us, &r->err) != 0 ||
+        read_instant(body, "until", &until_us, &r->err) != 0) {
         return -1;
     }
     state = state != NULL ? state : "FAILED";

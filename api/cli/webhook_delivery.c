@@ -53,8 +53,8 @@ static json_t *fetch(const struct cli *cli, const char *path, int64_t max, struc
 
 static int run_deliveries(struct cli *cli, int argc, char **argv)
 {
-    static const char *const columns[] = {"DELIVERY ID:id", "TYPE:type", "STATE:state",
-        "ATTEMPTS:attempts", "STATUS:status", "ERROR:error", NULL};
+    static const char *const columns[] = {"CREATED:created", "DELIVERY ID:id", "TYPE:type",
+        "STATE:state", "ATTEMPTS:attempts", "STATUS:status", "ERROR:error", NULL};
     const char *state = NULL, *type = NULL, *run = NULL, *since = NULL, *until = NULL, *max = NULL;
     const struct cli_option options[] = {{"--state", &state, NULL, NULL},
         {"--type", &type, NULL, NULL}, {"--run", &run, NULL, NULL}, {"--since", &since, NULL, NULL},
@@ -81,6 +81,12 @@ static int run_deliveries(struct cli *cli, int argc, char **argv)
     if (cli->is_json) {
         cli_print_json(list);
     } else {
+        size_t i;
+        json_t *one;
+        json_array_foreach(json_object_get(list, "deliveries"), i, one)
+        {
+            jset_time(one, "created", jget_i64(one, "created_us", 0));
+        }
         cli_print_table(json_object_get(list, "deliveries"), columns);
     }
     return CLI_OK;
@@ -88,7 +94,7 @@ static int run_deliveries(struct cli *cli, int argc, char **argv)
 
 const struct command command_webhook_deliveries = {"webhook deliveries",
     "ID [--state PENDING|DELIVERED|FAILED|DROPPED] [--type 'run.*'] [--run RUN]\n"
-    "         [--since 2h|TIME] [--until TIME] [--max N]",
+    "         [--since 2h|TIME] [--until 2h|TIME] [--max N]",
     "List what was sent to a subscription, newest first", run_deliveries};
 
 static void print_time(const char *name, int64_t us)
@@ -203,12 +209,14 @@ static int run_redeliver(struct cli *cli, int argc, char **argv)
         printf("%lld sent again%s\n", (long long)jget_i64(reply, "redelivered", 0),
             jget_bool(reply, "more", false) ? "; there are more, ask again" : "");
     } else {
-        puts(jget_bool(reply, "redelivered", false) ? "sent again" : "is under way already");
+        puts(jget_bool(reply, "redelivered", false)
+                 ? "sent again"
+                 : "nothing to do: it is under way, or about to be sent");
     }
     return CLI_OK;
 }
 
 const struct command command_webhook_redeliver = {"webhook redeliver",
     "DELIVERY | --subscription ID [--state FAILED|DELIVERED|ANY]\n"
-    "         [--since TIME] [--until TIME] [--request NAME]",
+    "         [--since 2h|TIME] [--until 2h|TIME] [--request NAME]",
     "Send a delivery again, or those that failed in a time", run_redeliver};

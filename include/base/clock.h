@@ -35,6 +35,9 @@ const char *clock_format_us(int64_t us, char out[CLOCK_TEXT_MAX]);
 struct err;
 /* RFC 3339 with 'Z' or numeric offset, up to 9 fraction digits; a zone is required. */
 int clock_parse(const char *text, int64_t *us_out, struct err *err);
+/* The same, or how long before now_us: "2h". The error begins with what. */
+int clock_parse_or_ago(
+    const char *text, const char *what, int64_t now_us, int64_t *us_out, struct err *err);
 
 /* Calendar math, proleptic Gregorian, UTC. Pure. */
 struct civil {

@@ -197,6 +197,23 @@ int clock_parse(const char *text, int64_t *us_out, struct err *err)
     return 0;
 }
 
+int clock_parse_or_ago(
+    const char *text, const char *what, int64_t now_us, int64_t *us_out, struct err *err)
+{
+    int64_t ago_ms;
+    if (strchr(text, ':') != NULL) {
+        return clock_parse(text, us_out, err) == 0 ? 0 : err_wrap(err, "%s", what);
+    }
+    if (parse_duration_ms(text, what, &ago_ms, NULL) != 0) {
+        return err_set(err, ERR_INVALID,
+            "%s: '%.80s' is neither a time such as 2026-11-23T09:30:00Z nor how long ago, such as "
+            "30m, 2h or 1d",
+            what, text);
+    }
+    *us_out = ago_ms < now_us / US_PER_MS ? now_us - ago_ms * US_PER_MS : 0;
+    return 0;
+}
+
 /*
  * Calendar math. The year is taken to begin in March, so that the leap day is its last day and
  * the months before it have lengths that repeat every five months (153 days). An era is 400

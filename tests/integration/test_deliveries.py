@@ -188,12 +188,15 @@ class TestRedelivery:
         one.run(3)
         row = one.wait_rows(3, state="DELIVERED")[0]
         assert row["id"] in rondo("deliveries", one.id, "--state", "DELIVERED", "--since", "1h", "--type", "run.*")
-        assert len(rondo("deliveries", one.id, "--max", "2").splitlines()) == 3
+        head, *lines = rondo("deliveries", one.id, "--max", "2").splitlines()
+        assert head.startswith("CREATED") and len(lines) == 2 and lines[0].startswith("20")
         shown = rondo("delivery", row["id"])
         assert "attempt 1 at " in shown and "status     200" in shown and '"type":"run.finished"' in shown
         assert rondo("redeliver", row["id"]) == "sent again\n"
         wait_for(lambda: receiver.arrived == 4, 20, "the fourth")
         assert rondo("redeliver", "--subscription", one.id) == "0 sent again\n"
+        assert rondo("redeliver", "--subscription", one.id, "--state", "ANY", "--until", "1h") == "0 sent again\n"
+        assert rondo("redeliver", "--subscription", one.id, "--state", "ANY", "--since", "1h") == "3 sent again\n"
         rondo("redeliver", code=2)
         rondo("redeliver", row["id"], "--subscription", one.id, code=2)
         rondo("deliveries", one.id, "--state", "x", code=2)

@@ -133,6 +133,38 @@ static void test_parse(void **state)
     }
 }
 
+static void test_parse_or_ago(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t us;
+        const char *error;
+    } rows[] = {
+        {"1970-01-01T00:01:00Z", 60 * US_PER_S, NULL},
+        {"1970-01-01T01:00:00+01:00", 0, NULL},
+        {"90m", 4600 * US_PER_S, NULL},
+        {"0", 10000 * US_PER_S, NULL},
+        {"9000000000000000ms", 0, NULL}, /* before the first second there was nothing */
+        {"soon", 0, "since: 'soon' is neither a time such as 2026-11-23T09:30:00Z nor how long"},
+        {"2026-11-23", 0, "since: '2026-11-23' is neither"},
+        {"2026-13-23T09:30:00Z", 0, "since: '2026-13-23T09:30:00Z' is not an RFC 3339 time"},
+        {"-1h", 0, "since: '-1h' is neither"},
+        {"", 0, "since: '' is neither"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        int64_t us = -1;
+        int rc = clock_parse_or_ago(rows[i].text, "since", 10000 * US_PER_S, &us, &err);
+        assert_int_equal(rc, rows[i].error == NULL ? 0 : -1);
+        if (rows[i].error == NULL) {
+            assert_int_equal(us, rows[i].us);
+        } else {
+            assert_int_equal(strncmp(err.msg, rows[i].error, strlen(rows[i].error)), 0);
+        }
+    }
+}
+
 static void test_shift_moves_only_the_wall_clock(void **state)
 {
     (void)state;
@@ -157,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_every_day_of_eight_centuries),
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_parse_or_ago),
         cmocka_unit_test(test_shift_moves_only_the_wall_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
