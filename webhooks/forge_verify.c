@@ -125,8 +125,9 @@ static int check_mac(struct check *c, const struct mac_rule *rule, const char *d
     }
     if (!str_starts(sent, rule->prefix) ||
         !decode_digest(rule, sent + strlen(rule->prefix), claimed)) {
-        return err_set(c->err, ERR_UNAUTHENTICATED, "%s must be '%s' and %zu %s characters",
-            rule->header, rule->prefix,
+        return err_set(c->err, ERR_UNAUTHENTICATED, "%s must be %s%s%s%zu %s characters",
+            rule->header, rule->prefix[0] != '\0' ? "'" : "", rule->prefix,
+            rule->prefix[0] != '\0' ? "' and " : "",
             rule->encoding == HOOK_HEX ? 2 * hmac_len(rule->hash)
                                        : (hmac_len(rule->hash) + 2) / 3 * 4,
             rule->encoding == HOOK_HEX ? "hex" : "base64");

@@ -74,8 +74,9 @@ static void name_run(struct git_case *c, size_t i)
         : p->branch != NULL ? p->branch
         : p->tag != NULL    ? p->tag
                             : change->delivery;
-    const char *name = pool_printf(c->pool, "%s %s %.*s", f->plan->name, what, SHORT_COMMIT,
-        p->is_deleted ? "deleted" : p->commit);
+    const char *commit = p->is_deleted ? "deleted" : p->commit;
+    const char *name = pool_printf(c->pool, "%s %s%s%.*s", f->plan->name, what,
+        commit[0] != '\0' ? " " : "", SHORT_COMMIT, commit);
     f->run_name = pool_clip(c->pool, name, RUN_NAME_MAX);
     f->run_id = git_case_run_id(c, i);
 }

@@ -515,8 +515,8 @@ static void on_event(void *owner, redisReply *reply, const struct err *err)
     if (q->event == NULL) {
         if (err == NULL) {
             err_set(&q->err, ERR_NOT_FOUND,
-                "trigger %.64s has no event %.64s; see GET .../events for those it still has",
-                q->trigger_id, q->event_id);
+                "trigger %.64s has no event of this id; see GET .../events for those it still has",
+                q->trigger_id);
         }
         inquiry_fail(q, err != NULL ? err : &q->err);
         return;

@@ -248,7 +248,12 @@ static void check_one(
         return;
     }
     bool is_text = m.kind == MAPPING_TEMPLATE;
-    if (m.kind == MAPPING_CONSTANT) {
+    if (m.constant == value && json_is_object(value) && def->type != VALUE_STRUCT) {
+        complain(out,
+            "%s: expected one of from, template, cel, value, and maybe default; the input is %s, "
+            "and an object that is meant itself goes into {\"value\": ...}",
+            what, value_type_name(def->type));
+    } else if (m.kind == MAPPING_CONSTANT) {
         check_constant(m.constant, def, what, out);
     } else if (is_text ? def->type != VALUE_STRING
                        : m.variable != NULL && !kind_fits(m.variable->kind, def->type)) {
