@@ -12,18 +12,8 @@
 
 #define EVENTS_DEFAULT 50
 #define EVENTS_MAX 1000
-
-static void reply_list(void *owner, const json_t *records, const struct err *err)
-{
-    struct api_call *call = owner;
-    if (err != NULL) {
-        api_fail(call, err);
-        return;
-    }
-    json_t *out = api_keep(call, json_object());
-    json_object_set(out, "triggers", (json_t *)records);
-    api_reply_json(call, 200, out);
-}
+#define PAGE_DEFAULT 1000
+#define PAGE_MAX 1000
 
 static void handle_create(struct api_call *call)
 {
@@ -35,7 +25,16 @@ static void handle_create(struct api_call *call)
 
 static void handle_list(struct api_call *call)
 {
-    git_trigger_all(call->api->git_hooks, reply_list, call);
+    struct err err = ERR_INIT;
+    int64_t max = PAGE_DEFAULT;
+    const char *size = http_query(&call->req, "page_size");
+    const char *token = http_query(&call->req, "page_token");
+    if (size != NULL && parse_i64(size, 1, PAGE_MAX, "page_size", &max, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
+    git_trigger_all(
+        call->api->git_hooks, (size_t)max, token != NULL ? token : "", api_reply_record, call);
 }
 
 static void handle_get(struct api_call *call)
@@ -53,6 +52,16 @@ static void handle_patch(struct api_call *call)
 
 static void switch_to(struct api_call *call, bool is_enabled)
 {
+    static const char *const none[] = {NULL};
+    struct err err = ERR_INIT;
+    const json_t *given = api_body_json(call);
+    if (given == NULL) {
+        return;
+    }
+    if (jread_only(given, "", none, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
     const json_t *body = api_keep(call, json_pack("{s:b}", "enabled", is_enabled));
     git_trigger_patch(call->api->git_hooks, api_arg(call, "id"), body, api_reply_record, call);
 }

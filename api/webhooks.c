@@ -80,7 +80,16 @@ static void handle_ping(struct api_call *call)
 {
     struct err err = ERR_INIT;
     int64_t wait_ms = -1;
+    static const char *const none[] = {NULL};
     const char *wait = http_query(&call->req, "wait");
+    const json_t *body = api_body_json(call);
+    if (body == NULL) {
+        return;
+    }
+    if (jread_only(body, "", none, &err) != 0) {
+        api_fail(call, &err);
+        return;
+    }
     if (wait != NULL && parse_duration_ms(wait, "wait", &wait_ms, &err) != 0) {
         api_fail(call, &err);
         return;

@@ -72,8 +72,9 @@ static void note_refusal(struct git_hooks *h, const char *trigger_id,
     const struct http_request *req, const struct err *err)
 {
     const char *agent = http_header(req, "User-Agent");
-    json_t *entry = json_pack("{s:I,s:s,s:s}", "at_us", (json_int_t)clock_now_us(), "peer",
-        req->peer != NULL ? req->peer : "", "reason", err->msg);
+    json_t *entry = json_pack("{s:I,s:s,s:s,s:b}", "at_us", (json_int_t)clock_now_us(), "peer",
+        req->peer != NULL ? req->peer : "", "reason", err->msg, "genuine",
+        err->code != ERR_UNAUTHENTICATED);
     json_t *name = json_string(agent != NULL && strlen(agent) < 200 ? agent : "");
     if (name != NULL) {
         json_object_set_new(entry, "user_agent", name);
@@ -191,7 +192,7 @@ static void on_trigger(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     if (read_message(r, trigger, message, &bad) != 0) {
-        if (bad.code == ERR_UNAUTHENTICATED) {
+        if (bad.code == ERR_UNAUTHENTICATED || bad.code == ERR_INVALID) {
             note_refusal(r->hooks, r->trigger_id, r->req, &bad);
         }
         git_trigger_unref(trigger);

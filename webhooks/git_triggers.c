@@ -37,7 +37,8 @@ struct trigger_request {
     enum change_kind kind;
     json_t *body;
     char *before;   /* the text that was read, or NULL */
-    json_t *record; /* the new one */
+    json_t *record; /* the new one, or a page of all */
+    size_t max;     /* of such a page */
     int conflicts;
     struct err err;
 };
@@ -426,24 +427,84 @@ void git_trigger_get(struct git_hooks *h, const char *id, webhook_json_fn *done,
         h->set.store, on_read, r, "HGET %sgit_triggers %s", store_catalog_prefix(h->set.store), id);
 }
 
+/* Oldest first. Is a before b? */
+static bool is_before(int64_t a_us, const char *a, int64_t b_us, const char *b)
+{
+    return a_us != b_us ? a_us < b_us : strcmp(a, b) < 0;
+}
+
+static int by_created(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    return is_before(jget_i64(x, "created_us", 0), jget_str(x, "id", ""),
+               jget_i64(y, "created_us", 0), jget_str(y, "id", ""))
+               ? -1
+               : 1;
+}
+
+/* A token is "created_us.id" of the last one of the page before. */
+static int read_token(const char *token, int64_t *created_us, const char **id, struct err *err)
+{
+    const char *dot = strchr(token, '.');
+    CLEANUP(cleanup_free)
+    char *number = dot != NULL ? xstrndup(token, (size_t)(dot - token)) : NULL;
+    if (number == NULL || !id_is_valid(dot + 1) ||
+        parse_i64(number, 0, INT64_MAX, "page_token", created_us, NULL) != 0) {
+        return err_set(err, ERR_INVALID,
+            "page_token: not one that this list gave as next_page_token; begin without it");
+    }
+    *id = dot + 1;
+    return 0;
+}
+
 static void on_all(void *owner, redisReply *reply, const struct err *err)
 {
     struct trigger_request *r = owner;
+    int64_t after_us = -1;
+    const char *after = "";
     r->call = NULL;
-    r->record = json_array();
-    for (size_t i = 1; err == NULL && i < reply->elements && i < 2 * TRIGGERS_MAX; i += 2) {
-        json_t *record = json_loads(reply_str(reply->element[i]), 0, NULL);
-        if (record != NULL) {
-            json_array_append_new(r->record, git_trigger_public(record));
-        }
-        json_decref(record);
+    if (err == NULL && r->id[0] != '\0' && read_token(r->id, &after_us, &after, &r->err) != 0) {
+        err = &r->err;
     }
-    request_end(r, err == NULL ? r->record : NULL, err);
+    if (err != NULL) {
+        request_end(r, NULL, err);
+        return;
+    }
+    json_t **all = xcalloc(reply->elements / 2 + 1, sizeof *all);
+    size_t count = 0, total = 0, i = 0;
+    for (size_t e = 1; e < reply->elements && e < 2 * TRIGGERS_MAX; e += 2) {
+        json_t *record = json_loads(reply_str(reply->element[e]), 0, NULL);
+        total += record != NULL ? 1 : 0;
+        if (record != NULL && is_before(after_us, after, jget_i64(record, "created_us", 0),
+                                  jget_str(record, "id", ""))) {
+            all[count++] = record;
+        } else {
+            json_decref(record);
+        }
+    }
+    qsort(all, count, sizeof *all, by_created);
+    json_t *rows = json_array();
+    for (; i < count && i < r->max; i++) {
+        json_array_append_new(rows, git_trigger_public(all[i]));
+    }
+    r->record = json_pack("{s:o,s:I}", "triggers", rows, "total_size", (json_int_t)total);
+    if (i > 0 && i < count) {
+        json_object_set_new(r->record, "next_page_token",
+            json_sprintf("%lld.%s", (long long)jget_i64(all[i - 1], "created_us", 0),
+                jget_str(all[i - 1], "id", "")));
+    }
+    for (i = 0; i < count; i++) {
+        json_decref(all[i]);
+    }
+    free(all);
+    request_end(r, r->record, NULL);
 }
 
-void git_trigger_all(struct git_hooks *h, webhook_json_fn *done, void *owner)
+void git_trigger_all(
+    struct git_hooks *h, size_t max, const char *page_token, webhook_json_fn *done, void *owner)
 {
-    struct trigger_request *r = request_new(h, NULL, done, owner);
+    struct trigger_request *r = request_new(h, page_token, done, owner);
+    r->max = max;
     r->call = store_cmd(
         h->set.store, on_all, r, "HGETALL %sgit_triggers", store_catalog_prefix(h->set.store));
 }

@@ -37,18 +37,21 @@ static int run_git_list(struct cli *cli, int argc, char **argv)
 {
     static const char *const columns[] = {"TRIGGER ID:id", "NAME:name", "REPOSITORY:repository",
         "EVENTS:events", "BRANCHES:branches", "PIPELINE ID:pipeline_id", "ENABLED:enabled", NULL};
-    int code;
+    struct err err = ERR_INIT;
     if (cli_options(&command_git_list, &argc, argv, NULL, 0, 0) != 0) {
         return CLI_USAGE;
     }
-    json_t *list = call(cli, "GET", TRIGGERS, NULL, &code);
-    if (list != NULL && cli->is_json) {
+    json_t *list = client_pages(cli, TRIGGERS, "triggers", &err);
+    if (list == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
         cli_print_json(list);
-    } else if (list != NULL) {
+    } else {
         cli_print_table(json_object_get(list, "triggers"), columns);
     }
     json_decref(list);
-    return code;
+    return CLI_OK;
 }
 
 const struct command command_git_list = {"git list", "", "List Git triggers", run_git_list};
@@ -152,7 +155,7 @@ static void print_events(json_t *reply)
     static const char *const columns[] = {"TIME:time", "EVENT ID:id", "FORGE:forge", "REF:ref",
         "RESULT:result", "CLAUSE:clause", "RUN ID:run_id", "REASON:reason", NULL};
     static const char *const refused[] = {
-        "TIME:time", "FROM:peer", "REFUSED, NOT FOUND GENUINE:reason", NULL};
+        "TIME:time", "FROM:peer", "GENUINE:genuine", "REFUSED:reason", NULL};
     json_t *events = json_object_get(reply, "events");
     json_t *bad = json_object_get(reply, "refused");
     add_times(events, "time");

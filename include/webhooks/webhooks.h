@@ -192,7 +192,10 @@ void git_hooks_run_ended(struct git_hooks *h, const char *run_id);
 void git_trigger_create(struct git_hooks *h, const json_t *body, webhook_json_fn *done,
     void *owner);
 void git_trigger_get(struct git_hooks *h, const char *id, webhook_json_fn *done, void *owner);
-void git_trigger_all(struct git_hooks *h, webhook_json_fn *done, void *owner);
+/* {"triggers": [...], "total_size", "next_page_token"?}: at most max, oldest first, from page_token
+ * ("": the beginning) on. */
+void git_trigger_all(struct git_hooks *h, size_t max, const char *page_token,
+    webhook_json_fn *done, void *owner);
 void git_trigger_patch(struct git_hooks *h, const char *id, const json_t *body,
     webhook_json_fn *done, void *owner);
 void git_trigger_rotate(struct git_hooks *h, const char *id, const json_t *body,

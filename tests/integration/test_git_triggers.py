@@ -89,6 +89,8 @@ class TestRecords:
         told = daemon.post(f"{V1}/triggers/git", body, expect=400)["message"]
         for word in ("parameters.text: missing", "parameters.speed", "parameters.n", "Its inputs: "):
             assert word in told
+        typo = {"pipeline_id": pipeline, "parameters": {"text": {"form": "$branch"}}}
+        assert "parameters.text: expected one of from" in daemon.post(f"{V1}/triggers/git", typo, expect=400)["message"]
         good = {"pipeline_id": pipeline, "parameters": {"text": {"from": "$branch"}, "n": {"from": "/size"}}}
         made = daemon.post(f"{V1}/triggers/git", {**good, "secret": SECRET})
         url = f"{V1}/triggers/git/{made['id']}"
@@ -119,10 +121,35 @@ class TestRecords:
         assert forge.push(expect=202)["result"] == "started"
         for body in ({"secret": "short"}, {"id": "x"}, {"pipeline_id": None}, {"branches": ["[a"]}):
             assert daemon.patch(forge.url(), body, expect=400)["message"]
-        assert daemon.get(forge.url())["name"] == "other"
+        for action in (":enable", ":disable"):
+            assert "reason" in daemon.post(forge.url(action), {"reason": "x"}, expect=400)["message"]
+        assert daemon.get(forge.url())["name"] == "other" and forge.push(expect=202)
         for method, more in (("PATCH", ""), ("POST", ":enable"), ("POST", ":rotate"), ("POST", ":explain"),
                              ("GET", "/events"), ("GET", "/events/x"), ("POST", "/events/x:redeliver")):
             daemon.call(method, f"{V1}/triggers/git/{uuid.uuid4()}{more}", 404, json={})
+
+    def test_a_sender_that_is_no_forge(self, daemon, forge):
+        made = daemon.post(f"{V1}/triggers/git", {"pipeline_id": forge.pipeline, "forge": "bearer", "secret": SECRET,
+                                                  "parameters": {"commit": {"from": "/sha"}}})
+        answer = daemon.call("POST", f"/hooks/{made['id']}", 202, json={"sha": "1"},
+                             headers={"Authorization": f"Bearer {SECRET}"}).json()
+        name = daemon.run(answer["run_id"])["display_name"]
+        assert name == name.strip() and len(name.split(" ")) == 2  # no commit, and no room for it
+
+    def test_pages(self, daemon):
+        made = [Hooked(daemon).trigger for _ in range(5)]
+        seen, token = [], ""
+        while True:
+            page = daemon.get(f"{V1}/triggers/git", page_size=2, page_token=token)
+            seen += page["triggers"]
+            token = page.get("next_page_token", "")
+            assert len(page["triggers"]) <= 2
+            if not token:
+                break
+        assert [one["id"] for one in seen][-5:] == made  # the oldest first
+        assert len({one["id"] for one in seen}) == len(seen) == page["total_size"]
+        for bad in ({"page_size": 0}, {"page_size": "x"}, {"page_token": "x"}, {"page_token": "5.x"}):
+            assert list(bad)[0] in daemon.get(f"{V1}/triggers/git", 400, **bad)["message"]
 
     def test_rotation_leaves_the_old_secret_good_for_a_while(self, daemon, forge):
         made = daemon.post(forge.url(":rotate"), {"overlap_s": 3600})
@@ -276,6 +303,15 @@ class TestEvents:
         assert len(daemon.get(forge.url("/events"), n=1)["events"]) == 1
         daemon.get(forge.url("/events"), 400, n="many")
         daemon.get(forge.url(f"/events/{uuid.uuid4()}"), 404)
+
+    def test_genuine_but_not_readable(self, daemon, forge):
+        for i, body in enumerate((b"", b"[]", b'{"ref": 1, "ref": 2}', b'{"ref": "\xff"}')):
+            forge.send(body, f"bad-{i}", expect=400)
+        forge.send(push(), "bad-9", signature="sha256=" + "0" * 64, expect=404)
+        told = daemon.get(forge.url("/events"))
+        assert [one["genuine"] for one in told["refused"]] == [False, True, True, True, True]
+        assert "duplicate object key" in told["refused"][2]["reason"] and told["counts"]["refused"] == 5
+        assert told["events"] == []
 
     def test_a_large_payload_is_not_kept(self, daemon, forge):
         event = forge.push(padding="x" * 70_000)["event_id"]

@@ -397,6 +397,7 @@ class TestPing:
         made = subscribe(receiver.url, events=["run.finished"], pipelines=["none"])
         with Receiver() as other:
             subscribe(other.url)
+            assert "wait" in daemon.post(f"{V1}/{made['id']}:ping", {"wait": "5s"}, expect=400)["message"]
             answer = daemon.post(f"{V1}/{made['id']}:ping")
             assert (answer["state"], answer["status"], answer["attempts"]) == ("DELIVERED", 200, 1)
             request = receiver.requests[0]
