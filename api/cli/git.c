@@ -12,8 +12,9 @@
 
 #define TRIGGERS "/apis/rondo/v1/triggers/git"
 #define NUMBER_MAX (INT64_C(1) << 53)
+#define TOKEN_BYTES_MAX 8192
 
-enum member_kind { MEMBER_TEXT, MEMBER_LIST, MEMBER_NUMBER };
+enum member_kind { MEMBER_TEXT, MEMBER_LIST, MEMBER_NUMBER, MEMBER_SECONDS, MEMBER_SWITCH };
 
 /* An option and the member that it sets; "a.b" goes into the object a. An empty value: the default.
  */
@@ -58,26 +59,34 @@ static const struct member {
     {"--encoding", "verification.encoding", MEMBER_TEXT},
     {"--username", "verification.username", MEMBER_TEXT},
     {"--id-header", "verification.id_header", MEMBER_TEXT},
+    {"--file", "file", MEMBER_TEXT},
+    {"--api-url", "api.url", MEMBER_TEXT},
+    {"--api-username", "api.username", MEMBER_TEXT},
+    {"--commit-status", "commit_status", MEMBER_SWITCH},
+    {"--status-context", "status_context", MEMBER_TEXT},
+    {"--poll", "poll_s", MEMBER_SECONDS},
 };
 #define OPTIONS                                                                                    \
     "[--name NAME] [--repository OWNER/NAME] [--branches main,release/**] [--tags 'v*']\n"         \
     "         [--paths 'train/**'] [--branches-ignore|--tags-ignore|--paths-ignore PATTERNS]\n"    \
     "         [--events push,tag,release,pull_request,generic] [--actions opened,merged]\n"        \
     "         [-p commit='$commit']... [-p size=/size]... [-p name='v$tag']...\n"                  \
-    "         [-p x=cel:EXPR]...\n"                                                                 \
+    "         [-p x=cel:EXPR]...\n"                                                                \
     "         [--default NAME=VALUE]... [--filter CEL] [--skip-ci none|head|any]\n"                \
     "         [--created|--deleted|--forced any|only|never] [--actors|--actors-ignore NAMES]\n"    \
     "         [--authors-ignore NAMES] [--messages-ignore GLOBS] [--unknown-files run|skip]\n"     \
     "         [--max-files N] [--max-commits N] [--policy allow|queue|skip|cancel]\n"              \
     "         [--group '$ref'] [--max-waiting N] [--version ID] [--experiment ID]\n"               \
-    "         [--secret TEXT] [--tell-rejected none|failed|all]\n"                                  \
+    "         [--secret TEXT] [--tell-rejected none|failed|all]\n"                                 \
     "         [--forge auto|github|gitlab|...] [--scheme hmac|standard|bearer|basic|token]\n"      \
     "         [--header NAME] [--prefix TEXT] [--algorithm sha256] [--encoding hex|base64]\n"      \
-    "         [--username NAME] [--id-header NAME] [--insecure] [--allow-sha1]"
+    "         [--username NAME] [--id-header NAME] [--insecure] [--allow-sha1]\n"                  \
+    "         [--file PATH-IN-REPOSITORY] [--commit-status on|off] [--status-context TEXT]\n"      \
+    "         [--poll 5m] [--api-url URL] [--api-token-file FILE] [--api-username NAME]"
 
 struct git_options {
     const char *values[ARRAY_LEN(members)];
-    const char *pipeline;
+    const char *pipeline, *token_file;
     bool is_insecure, is_sha1_allowed;
     json_t *pairs, *defaults; /* "k=v" */
 };
@@ -96,12 +105,13 @@ static void options_done(struct git_options *o)
 static int options_take(
     struct git_options *o, const struct command *command, int *argc, char **argv)
 {
-    struct cli_option table[ARRAY_LEN(members) + 6];
+    struct cli_option table[ARRAY_LEN(members) + 7];
     size_t n = 0;
     for (; n < ARRAY_LEN(members); n++) {
         table[n] = (struct cli_option){members[n].option, &o->values[n], NULL, NULL};
     }
     table[n++] = (struct cli_option){"--pipeline", &o->pipeline, NULL, NULL};
+    table[n++] = (struct cli_option){"--api-token-file", &o->token_file, NULL, NULL};
     table[n++] = (struct cli_option){"--insecure", NULL, &o->is_insecure, NULL};
     table[n++] = (struct cli_option){"--allow-sha1", NULL, &o->is_sha1_allowed, NULL};
     table[n++] = (struct cli_option){"-p", NULL, NULL, o->pairs};
@@ -132,6 +142,7 @@ static int set_member(
     json_t *into = group != NULL ? group_of(body, before, group) : body;
     const char *key = dot != NULL ? dot + 1 : m->name;
     int64_t number = 0;
+    bool is_on = strcmp(text, "on") == 0;
     if (text[0] == '\0') {
         if (group != NULL) {
             json_object_del(into, key);
@@ -146,6 +157,18 @@ static int set_member(
         return 0;
     case MEMBER_LIST:
         json_object_set_new(into, key, cli_split(text));
+        return 0;
+    case MEMBER_SWITCH:
+        if (!is_on && strcmp(text, "off") != 0) {
+            return err_set(err, ERR_INVALID, "%s: on or off", m->option);
+        }
+        json_object_set_new(into, key, json_boolean(is_on));
+        return 0;
+    case MEMBER_SECONDS:
+        if (parse_duration_ms(text, m->option, &number, err) != 0) {
+            return -1;
+        }
+        json_object_set_new(into, key, json_integer(number / 1000));
         return 0;
     case MEMBER_NUMBER:
         break;
@@ -222,6 +245,37 @@ static json_t *parameters_of(const struct git_options *o, const json_t *before, 
     return out;
 }
 
+/* What goes into `api` besides its texts. A change of it replaces all, and the token is never
+ * shown. */
+static int set_token(json_t *body, const json_t *before, const char *file, struct err *err)
+{
+    json_t *api = json_object_get(body, "api");
+    if (file == NULL && api != NULL && jget_bool(api, "has_token", false)) {
+        return err_set(err, ERR_INVALID,
+            "--api-token-file: give the token again, it is not kept when --api-url or "
+            "--api-username change");
+    }
+    if (file != NULL) {
+        size_t len = 0;
+        char *text = file_read(file, TOKEN_BYTES_MAX, &len, err);
+        if (text == NULL) {
+            return err_wrap(err, "--api-token-file");
+        }
+        api = group_of(body, before, "api");
+        json_t *token = json_stringn(text, strcspn(text, "\r\n"));
+        explicit_bzero(text, len);
+        free(text);
+        if (token == NULL) {
+            return err_set(err, ERR_INVALID, "--api-token-file: its first line is not UTF-8");
+        }
+        json_object_set_new(api, "token", token);
+    }
+    if (api != NULL) {
+        json_object_del(api, "has_token");
+    }
+    return 0;
+}
+
 static int set_pipeline(struct cli *cli, json_t *body, const char *name, struct err *err)
 {
     json_t *pipeline = cli_find_pipeline(cli, name, err);
@@ -244,6 +298,9 @@ static json_t *body_of(
         if (o->values[i] != NULL) {
             (void)set_member(body, before, &members[i], o->values[i], err);
         }
+    }
+    if (err->code == ERR_NONE) {
+        (void)set_token(body, before, o->token_file, err);
     }
     if (o->is_insecure) {
         json_object_set_new(group_of(body, before, "verification"), "insecure", json_true());

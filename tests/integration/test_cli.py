@@ -471,6 +471,23 @@ class TestWebhooksAndGit:
         assert "events/types lists them" in cli("events", "run.vanished", code=1).stderr
         cli("events", "--schema", code=2)
 
+    def test_git_and_its_repository(self, cli, daemon, tmp_path):
+        daemon.upload(json.dumps(shell_spec(name="theirs")), "theirs")
+        token = tmp_path / "token"
+        token.write_text("ghp_one\n")
+        made = cli.json("git", "add", "theirs", "--forge", "github", "--repository", "me/it", "--file", "a/b.yaml",
+                        "--api-token-file", str(token), "--commit-status", "on", "--status-context", "ci", "--poll", "5m")
+        assert made["file"] == "a/b.yaml" and made["api"] == {"has_token": True}
+        assert made["commit_status"] is True and made["status_context"] == "ci" and made["poll_s"] == 300
+        one = made["id"]
+        assert "api-token-file" in cli("git", "edit", one, "--api-url", "https://git.example.com", code=2).stderr
+        edited = cli.json("git", "edit", one, "--api-url", "https://git.example.com", "--api-username", "bot",
+                          "--api-token-file", str(token), "--commit-status", "off", "--poll", "")
+        assert edited["api"] == {"url": "https://git.example.com", "username": "bot", "has_token": True}
+        assert edited["commit_status"] is False and "poll_s" not in edited
+        assert "on or off" in cli("git", "edit", one, "--commit-status", "yes", code=2).stderr
+        assert "--api-token-file" in cli("git", "edit", one, "--api-token-file", "/nowhere", code=1).stderr
+
     def test_git(self, cli, daemon, tmp_path):
         inputs = {"commit": "none", "id": "none", "lr": "0.1", "text": "t", "word": "w"}
         daemon.upload(json.dumps(shell_spec(name="pushed", inputs=inputs)), "pushed")
