@@ -250,6 +250,9 @@ static void on_dropped(void *owner, redisReply *reply, const struct err *err)
         err_set(&q->err, ERR_PRECONDITION, "nothing of event %.64s waits", q->event_id);
         err = &q->err;
     }
+    if (count > 0) {
+        git_status_wake(q->hooks, q->trigger_id);
+    }
     json_t *out = err == NULL ? json_pack("{s:I}", "dropped", (json_int_t)count) : NULL;
     inquiry_end(q, out, err);
 }
@@ -262,6 +265,7 @@ static void drop_event(struct git_inquiry *q)
     store_arg(args, prefix);
     store_arg(args, q->trigger_id);
     store_arg(args, q->event_id);
+    store_arg_i(args, clock_now_us());
     q->call = store_eval(q->hooks->set.store, &script_git_drop, args, on_dropped, q);
 }
 

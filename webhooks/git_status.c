@@ -270,6 +270,10 @@ static const char *describe(struct git_status *s)
         s->status = FORGE_STATUS_CANCELED;
         return pool_printf(pool, "Superseded by %s", s->why);
     }
+    if (str_eq(s->stage, "dropped")) {
+        s->status = FORGE_STATUS_CANCELED;
+        return "Taken out of the queue";
+    }
     if (str_eq(s->stage, "failed")) {
         s->status = FORGE_STATUS_FAILURE;
         return pool_printf(pool, "Could not start: %s", first_line(s, s->why));

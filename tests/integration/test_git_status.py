@@ -99,6 +99,24 @@ def test_groups_wait_and_are_superseded(local, server, tmp_path):
     assert of(3)[-1]["target_url"] == f"{PUBLIC}/apis/v2beta1/runs/{answers[2]['run_id']}"
 
 
+def test_groups_queue_and_are_dropped(local, server, tmp_path):
+    trigger = make(local, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done",
+                   concurrency={"policy": "queue"})
+    first, second = (trigger.send(commit_of(n), before=commit_of(n - 1)) for n in (1, 2))
+    assert (first["result"], second["result"]) == ("started", "waiting")
+    of_second = [f"/repos/acme/model/statuses/{commit_of(2)}"]
+
+    def second_is(state):
+        return [p["description"] for p in server.posts if p["path"] in of_second and p["state"] == state]
+
+    text, = wait_for(lambda: second_is("pending"), 20, "that it waits")
+    assert text.startswith(f"Waits for run {first['run_id']}")
+    local.post(f"{V1}/triggers/git/{trigger.id}/events/{second['event_id']}:drop", {})
+    assert wait_for(lambda: second_is("error"), 20, "that it was dropped") == ["Taken out of the queue"]
+    (tmp_path / "go").touch()
+    told(server, "success", seconds=60)
+
+
 def test_a_run_that_cannot_start_is_a_failure(daemon, server):
     trigger = make(daemon, server, file=FILE)
     answer = trigger.send(commit_of(4))
