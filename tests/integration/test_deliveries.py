@@ -204,6 +204,8 @@ class TestRedelivery:
 
 class TestBreaker:
     def test_opens_waits_and_drains(self, daemon, stage, receiver):
+        watcher = Receiver()
+        watch = stage(watcher.url, events=["subscription.*"], experiments=[])
         receiver.status = 500
         one = stage(receiver.url)
         one.run(12)
@@ -225,6 +227,9 @@ class TestBreaker:
         one.wait_rows(12, state="DELIVERED")
         assert one.health()["state"] == "closed" and one.health()["consecutive_failures"] == 0
         assert len({r["headers"]["webhook-id"] for r in receiver.requests}) == 12
+        told = watcher.wait_events(1, "subscription.recovered")
+        assert [e["data"]["subscription_id"] for e in told] == [one.id] and watch.health()["state"] == "closed"
+        watcher.close()
         daemon.move_clock(0)
 
     def test_one_bad_message_opens_nothing(self, daemon, stage, receiver):

@@ -262,9 +262,10 @@ class TestRetries:
             assert row["state"] == "PENDING" and row["status"] == 0 and row["error"]
 
     def test_given_up_after_three_days(self):
-        with Receiver(status=500) as receiver, open_daemon() as daemon:
-            subscription = subscribe(daemon, receiver, events=["run.finished"])
-            finish_run(daemon)
+        with Receiver(status=500) as receiver, Receiver() as watcher, open_daemon(webhook_disable_after="0") as daemon:
+            subscribe(daemon, watcher, events=["delivery.*"])
+            subscription = subscribe(daemon, receiver, events=["run.finished", "delivery.*"])
+            run = finish_run(daemon)
             for attempt in range(1, 12):
                 row = wait_for(lambda n=attempt: [r for r in deliveries(daemon, subscription)
                                                   if r.get("attempts") == n], 20, f"attempt {attempt}")[0]
@@ -274,6 +275,10 @@ class TestRetries:
             assert 2.5 * 86400 < int(receiver.requests[-1]["headers"]["webhook-timestamp"]) - time.time() < 4 * 86400
             assert daemon.metric('rondo_webhook_deliveries_total{result="dead"}') == 1
             assert "webhook given up" in daemon.log()
+            told = watcher.wait_events(1, "delivery.exhausted")[0]["data"]
+            assert told["delivery_id"] == row["id"] and told["subscription_id"] == subscription and told["run_id"] == run
+            assert told["event_type"] == "run.finished" and told["attempts"] == 12 and told["status"] == 500
+            assert len(deliveries(daemon, subscription)) == 1, "not to the one that it is about"
 
 
 class TestIsolation:
