@@ -138,6 +138,7 @@ void breaker_hurry(struct breaker *b, int64_t now_us)
 {
     if (b->state == BREAKER_OPEN && b->probe_us > now_us) {
         b->probe_us = now_us;
+        b->trips -= b->trips > 0 ? 1 : 0; /* it comes on top of those that make the waits longer */
     }
 }
 

@@ -50,7 +50,7 @@ bool breaker_succeeded(struct breaker *b, int64_t now_us);
 bool breaker_failed(struct breaker *b, int64_t now_us, uint64_t delivery, bool is_probe);
 /* It ended without saying anything about the endpoint (or was broken off). */
 void breaker_undecided(struct breaker *b, int64_t now_us, bool is_probe);
-/* Somebody wants to know now: the next attempt is allowed at once. */
+/* Somebody wants to know now: the next attempt is allowed at once, and makes no wait longer. */
 void breaker_hurry(struct breaker *b, int64_t now_us);
 
 const char *breaker_state_name(enum breaker_state state); /* "closed", "open", "half_open" */

@@ -123,6 +123,23 @@ static void test_waits_double_up_to_a_ceiling(void **state)
         assert_int_equal(b.since_us, START_US); /* open since then, whatever probes said */
         wait_ms = wait_ms * 2 > BREAKER_WAIT_MAX_MS ? BREAKER_WAIT_MAX_MS : wait_ms * 2;
     }
+    /* Whoever asks again and again makes the waits no longer: each is as long as the one before. */
+    struct breaker asked = {0};
+    int64_t asked_us = START_US;
+    play(&asked, "12345", &asked_us);
+    for (int i = 0; i < 2; i++) {
+        asked_us = asked.probe_us;
+        play(&asked, "pf", &asked_us);
+    }
+    for (int i = 0; i < 5; i++) {
+        asked_us += S;
+        breaker_hurry(&asked, asked_us);
+        breaker_hurry(&asked, asked_us);
+        assert_true(breaker_allows(&asked, asked_us));
+        play(&asked, "pf", &asked_us);
+        assert_in_range(asked.probe_us - asked_us, 4 * BREAKER_WAIT_MS * US_PER_MS * 4 / 5 - S,
+            4 * BREAKER_WAIT_MS * US_PER_MS * 6 / 5 + S);
+    }
     breaker_hurry(&b, now);
     assert_true(breaker_allows(&b, now));
     play(&b, "po", &now);
