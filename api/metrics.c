@@ -144,7 +144,8 @@ static void add_delivery_time(struct buf *out, const struct sender_counts *c)
 static const struct {
     const char *key, *name, *help;
 } subscription_gauges[] = {
-    {"up", "rondo_webhook_subscription_up", "1: sent to; 0: its circuit breaker is not closed."},
+    {"up", "rondo_webhook_subscription_up",
+        "1: sent to; 0: disabled, or its circuit breaker is not closed."},
     {"consecutive_failures", "rondo_webhook_subscription_failures", "Attempts failed in a row."},
     {"in_flight", "rondo_webhook_subscription_in_flight", "Attempts under way."},
 };
@@ -158,8 +159,9 @@ static void add_subscriptions(struct buf *out, const struct sender *sender)
         head(out, name, "gauge", subscription_gauges[kind].help);
         json_object_foreach(all, id, health)
         {
-            int64_t value = kind == 0 ? strcmp(jget_str(health, "state", ""), "closed") == 0
-                                      : jget_i64(health, subscription_gauges[kind].key, 0);
+            bool is_up = jget_bool(health, "enabled", true) &&
+                         strcmp(jget_str(health, "state", ""), "closed") == 0;
+            int64_t value = kind == 0 ? is_up : jget_i64(health, subscription_gauges[kind].key, 0);
             buf_addf(out, "%s{subscription=\"%s\"} %lld\n", name, id, (long long)value);
         }
     }

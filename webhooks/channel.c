@@ -344,8 +344,12 @@ json_t *sender_health(const struct sender *s, size_t at_most)
     json_t *out = json_object();
     struct map_iter it = {0};
     const char *id;
-    while (map_next(s->subscriptions, &it, &id, NULL)) {
-        json_object_set_new(out, id, channel_health(s, id));
+    void *sub;
+    while (map_next(s->subscriptions, &it, &id, &sub)) {
+        json_t *health = channel_health(s, id);
+        json_object_set_new(
+            health, "enabled", json_boolean(((const struct subscription *)sub)->is_enabled));
+        json_object_set_new(out, id, health);
     }
     return out;
 }

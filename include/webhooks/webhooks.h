@@ -152,8 +152,8 @@ struct sender_counts {
     double lateness_sum_s;
 };
 void sender_counts(const struct sender *s, struct sender_counts *out);
-/* Of each subscription {"state","consecutive_failures","in_flight",...}, by id; NULL if there are more
- * than that. New reference. */
+/* Of each subscription {"enabled","state","consecutive_failures","in_flight",...}, by id; NULL if there
+ * are more than that. New reference. */
 json_t *sender_health(const struct sender *s, size_t at_most);
 
 /* ---- Git pushes in ---- */

@@ -267,7 +267,10 @@ class TestEnable:
     def test_disable_and_enable(self, daemon, receiver, subscribe):
         made = subscribe(receiver.url)
         path = f"{V1}/{made['id']}"
+        up = f'rondo_webhook_subscription_up{{subscription="{made["id"]}"}}'
+        assert daemon.metric(up) == 1
         off = daemon.post(f"{path}:disable", {"reason": "moving house"})
+        assert daemon.metric(up) == 0
         assert off["enabled"] is False and off["disabled_reason"] == "moving house"
         assert "moving house" in daemon.post(f"{path}:ping", expect=400)["message"]
         on = daemon.post(f"{path}:enable")
