@@ -205,9 +205,9 @@ static int check_port(const struct egress *e, const struct egress_target *t, enu
         return 0;
     }
     return err_set(err, code,
-        "%sport %d is not one that may be called; to allow it start rondod with --webhook-ports "
-        "%d or --webhook-allow HOST:%d",
-        place, t->port, t->port, t->port);
+        "%sport %d is not one that may be called; to allow it start rondod with --webhook-allow "
+        "HOST:%d, or name it in --webhook-ports beside all others that may be called",
+        place, t->port, t->port);
 }
 
 static int refuse(const char *place, enum err_code code, const struct egress_target *t,
