@@ -252,6 +252,20 @@ static bool is_plain_line(const char *text)
     return true;
 }
 
+/* A repository's address is shown to everybody who may see the run. "ann:pw@" becomes "ann@". */
+static const char *without_password(struct pool *pool, const char *url)
+{
+    const char *start = strstr(url, "://");
+    if (start == NULL) {
+        return url;
+    }
+    start += strlen("://");
+    const char *end = start + strcspn(start, "/?#");
+    const char *at = memrchr(start, '@', (size_t)(end - start));
+    const char *colon = at != NULL ? memchr(start, ':', (size_t)(at - start)) : NULL;
+    return colon == NULL ? url : pool_printf(pool, "%.*s%s", (int)(colon - url), url, at);
+}
+
 int push_finish(struct reading *r, const struct hook_message *m, struct git_push *push)
 {
     if (r->is_bad) {
@@ -273,8 +287,8 @@ int push_finish(struct reading *r, const struct hook_message *m, struct git_push
     push->is_deleted = push->is_deleted || commit_is_none(push->after);
     push->commit = first_of(push->commit, push->after);
     push->repository = m->repository;
-    push->url = m->url;
-    push->html_url = m->html_url;
+    push->url = without_password(r->pool, m->url);
+    push->html_url = without_password(r->pool, m->html_url);
     push->default_branch = m->default_branch;
     if (str_starts(push->ref, "refs/heads/")) {
         push->branch = push->ref + strlen("refs/heads/");

@@ -136,6 +136,12 @@ class TestRecords:
         name = daemon.run(answer["run_id"])["display_name"]
         assert name == name.strip() and len(name.split(" ")) == 2  # no commit, and no room for it
 
+    def test_passwords_in_addresses_are_not_passed_on(self, daemon, forge):
+        pushed = push(before="0" * 40, after="8" * 40)
+        pushed["repository"] |= {"clone_url": "https://ann:hush@git.example/a.git", "html_url": "https://git.example/@x:y"}
+        run = daemon.get(f"{V1}/runs/{forge.send(pushed, expect=202).json()['run_id']}")
+        assert "hush" not in json.dumps(run) and run["trigger"]["url"] == "https://ann@git.example/a.git"
+
     def test_pages(self, daemon):
         made = [Hooked(daemon).trigger for _ in range(5)]
         seen, token = [], ""
