@@ -486,6 +486,7 @@ static int make_scheduler(struct daemon *d, struct err *err)
         .shard_is_idle = on_shard_is_idle,
         .shard_stop = on_shard_stop,
         .git_run_ended = on_git_run_ended,
+        .events = on_events,
         .displaced = on_displaced,
         .owner = d,
     };

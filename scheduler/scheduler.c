@@ -288,6 +288,10 @@ static void on_knock(void *owner, unsigned shard, const char *kind, const char *
         ticker_shard_reload(s->ticker, shard);
     } else if (strcmp(kind, "run") == 0) {
         engine_wake(s->engine, id);
+    } else if (strcmp(kind, "events") == 0) {
+        if (s->listener.events != NULL) {
+            s->listener.events(s->listener.owner, shard);
+        }
     } else {
         ticker_changed(s->ticker, id);
     }

@@ -26,6 +26,7 @@ local is_ours = redis.call('GET', KEYS[1]) == ARGV[2]
 local by_hand = ARGV[12] == 'again'
 local since = tonumber(ARGV[14])
 local out, todo = {}, {}
+local has_told = false
 local is_fetching = false
 
 local function remember(field, value)
@@ -169,6 +170,7 @@ local function tell(told, member, value)
         return '"' .. member .. '":' .. cjson.encode(value)
     end, 1)
     redis.call('XADD', p .. 'events', '*', 'e', filled)
+    has_told = true
 end
 
 -- Those who want to know are told, of a rejection once for each reason.
@@ -257,6 +259,9 @@ forget(redis.call('ZRANGEBYSCORE', seen_at, '-inf', string.format('%.0f', now - 
 local over = redis.call('ZCARD', seen_at) - tonumber(ARGV[11])
 if over > 0 then
     forget(redis.call('ZRANGE', seen_at, 0, math.min(over, 100) - 1))
+end
+if has_told and not is_ours then
+    knock(KEYS[1], 'events ' .. event)
 end
 for _, word in ipairs(todo) do
     out[#out + 1] = word

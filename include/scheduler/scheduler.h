@@ -46,6 +46,8 @@ struct scheduler_listener {
     /* A run has ended, and that is saved, whose doc's trigger.kind is "git": the next of its group may
      * begin, and the forge be told. */
     void (*git_run_ended)(void *owner, const char *run_id);
+    /* Another daemon has written events to this shard, which is ours. */
+    void (*events)(void *owner, unsigned shard);
     /* Another process runs under our instance id: stop. */
     void (*displaced)(void *owner);
     void *owner;

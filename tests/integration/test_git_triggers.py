@@ -754,8 +754,15 @@ class TestStorm:
 
     def test_three_daemons_one_of_which_dies(self):
         """Ten copies of each push over three receivers on one Redis: one run each, whoever carries it on."""
-        with Redis() as redis, contextlib.ExitStack() as stack:
-            daemons = [stack.enter_context(Daemon(redis=redis.url, settings={"executor": "noop"})) for _ in range(3)]
+        with Redis() as redis, Receiver() as receiver, contextlib.ExitStack() as stack:
+            settings = {"executor": "noop", "webhook_allow": "127.0.0.1"}
+            daemons = [stack.enter_context(Daemon(redis=redis.url, settings=settings)) for _ in range(3)]
+            # Whoever decides, the one that has the shard tells of it.
+            daemons[0].post(f"{V1}/subscriptions", {"url": receiver.url, "events": ["trigger.rejected"]})
+            deaf = Hooked(daemons[0], branches=["none"], tell_rejected="all")
+            for deaf.daemon in daemons:
+                deaf.push(expect=200)
+            receiver.wait_events(3, "trigger.rejected")
             one = Hooked(daemons[0], concurrency={"policy": "queue", "max_waiting": 100})
             bodies, before = [], ZEROS
             for n in range(30):
