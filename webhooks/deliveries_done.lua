@@ -20,16 +20,21 @@ local now, log_max, parked, ended = ARGV[3], tonumber(ARGV[4]), {}, {}
 
 local function record(id, sub, at)
     local key, state, attempt = key_of(id), ARGV[at + 1], ARGV[at + 8]
-    redis.call('HSET', key, 'attempts', ARGV[at + 3], 'step', ARGV[at + 4])
+    local set = {'attempts', ARGV[at + 3], 'step', ARGV[at + 4]}
+    local function add(name, value) set[#set + 1], set[#set + 2] = name, value end
     if attempt ~= '' then
-        redis.call('HSET', key, 'status', ARGV[at + 5], 'error', ARGV[at + 6], 'duration_ms', ARGV[at + 7],
-            'attempted_us', now)
+        add('status', ARGV[at + 5])
+        add('error', ARGV[at + 6])
+        add('duration_ms', ARGV[at + 7])
+        add('attempted_us', now)
         local attempts, number = p .. 'delivery:' .. id .. ':attempts', tonumber(ARGV[at + 3])
         redis.call('HSET', attempts, number, attempt)
-        redis.call('HDEL', attempts, number - tonumber(ARGV[7]))
+        if number > tonumber(ARGV[7]) then redis.call('HDEL', attempts, number - tonumber(ARGV[7])) end
     end
     if state == 'PENDING' or state == 'PARKED' then
-        redis.call('HSET', key, 'state', 'PENDING', 'next_us', ARGV[at + 2])
+        add('state', 'PENDING')
+        add('next_us', ARGV[at + 2])
+        redis.call('HSET', key, unpack(set))
         if state == 'PARKED' then
             park(id, sub, ARGV[at + 2])
             parked[sub] = true
@@ -38,9 +43,12 @@ local function record(id, sub, at)
         end
         return
     end
-    if redis.call('HGET', key, 'state') ~= state then
+    local was = redis.call('HGET', key, 'state')
+    add('state', state)
+    if attempt == '' then add('error', ARGV[at + 6]) end
+    redis.call('HSET', key, unpack(set))
+    if was ~= state then
         local bytes = redis.call('HSTRLEN', key, 'body')
-        redis.call('HSET', key, 'state', state, 'error', ARGV[at + 6])
         redis.call('HDEL', key, 'next_us')
         end_pending(id, sub, bytes, now)
         keep(id, sub, bytes, now)

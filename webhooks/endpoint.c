@@ -8,6 +8,9 @@
 #include "base/json.h"
 #include "base/util.h"
 
+/* So many windows are worth having in memory: the next one is there when one ends, and fetching
+ * them costs little each. */
+#define AHEAD 4
 /* A second's worth may go at once. */
 #define BURST_US US_PER_S
 
@@ -81,12 +84,16 @@ int endpoint_room(const struct endpoint *e, int64_t now_us, bool is_tight)
     if (is_blocked(e, now_us)) {
         return 0;
     }
-    /* Twice the window, so that the next one is there when one ends. */
-    int most = e->breaker.state != BREAKER_CLOSED ? 1 : e->is_proven ? 2 * e->window : e->window;
+    int most = e->breaker.state != BREAKER_CLOSED ? 1
+               : e->is_proven                     ? AHEAD * e->window
+                                                  : e->window;
     if (e->breaker.state == BREAKER_CLOSED && most < ENDPOINT_AHEAD) {
         most = ENDPOINT_AHEAD;
     }
     most = is_tight ? 1 : most;
+    if (e->held > most / 2) {
+        return 0; /* many at a time cost little more than one */
+    }
     int64_t tokens = tokens_left(e, now_us) - (e->held - e->sending);
     int64_t room = most - e->held;
     room = room < tokens ? room : tokens;
