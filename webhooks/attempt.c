@@ -84,7 +84,7 @@ char *attempt_record(
     const struct post *post, const struct subscription *sub, const struct http_reply *reply)
 {
     json_t *out = json_pack("{s:I,s:I,s:s}", "attempt", (json_int_t)post->made + 1, "at_us",
-        (json_int_t)post->begun_us, "url", sub != NULL ? sub->url : "");
+        (json_int_t)post->begun_us, "url", post->url);
     json_t *times = json_object();
     if (sub != NULL && sub->header_count > 0) {
         json_t *names = json_array();

@@ -299,7 +299,8 @@ static void park_next(struct channel *c)
     while (c->park_shard < s->outbox_count && !s->outboxes[c->park_shard].is_ours) {
         c->park_shard++;
     }
-    if (c->park_shard == s->outbox_count || !map_has(s->subscriptions, c->id)) {
+    if (c->park_shard == s->outbox_count || !map_has(s->subscriptions, c->id) ||
+        c->endpoint.breaker.state == BREAKER_CLOSED) { /* back already: each by its own schedule */
         return;
     }
     const struct outbox *o = &s->outboxes[c->park_shard];

@@ -92,7 +92,8 @@ void outbox_claim_next(struct sender *s)
         if (!s->is_running || s->claims >= CLAIMS_AT_ONCE || free_places(s) <= 0) {
             return;
         }
-        if (o->wants_claim && o->is_ours && !o->is_held && o->claim_call == NULL) {
+        if (o->wants_claim && o->is_ours && !o->is_held && !o->is_starting &&
+            o->claim_call == NULL) {
             s->claim_turn = o->shard + 1;
             i = (unsigned)-1; /* from the one behind it */
             claim_start(o);

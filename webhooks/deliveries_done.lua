@@ -39,6 +39,7 @@ local function record(id, sub, at)
             park(id, sub, ARGV[at + 2])
             parked[sub] = true
         else
+            redis.call('ZREM', parked_of(sub), id) -- its lease had ended, and there was no room for it
             redis.call('ZADD', p .. 'deliveries', ARGV[at + 2], id)
         end
         return

@@ -138,16 +138,22 @@ bool endpoint_begin(struct endpoint *e, int64_t now_us)
     return breaker_begin(&e->breaker, now_us);
 }
 
-enum endpoint_change endpoint_succeeded(struct endpoint *e, int64_t now_us)
+static bool is_closed_by_answer(struct endpoint *e, int64_t now_us)
 {
     bool has_closed = breaker_succeeded(&e->breaker, now_us);
-    e->sending--;
-    e->is_proven = true;
-    e->last_success_us = now_us;
     if (has_closed) {
         e->window = 1;
         e->pause_until_us = 0;
     }
+    return has_closed;
+}
+
+enum endpoint_change endpoint_succeeded(struct endpoint *e, int64_t now_us)
+{
+    bool has_closed = is_closed_by_answer(e, now_us);
+    e->sending--;
+    e->is_proven = true;
+    e->last_success_us = now_us;
     if (e->window < e->limits.max_in_flight) {
         e->window++;
     }
@@ -168,6 +174,16 @@ enum endpoint_change endpoint_failed(struct endpoint *e, int64_t now_us, uint64_
     }
     return breaker_failed(&e->breaker, now_us, delivery, is_probe) ? ENDPOINT_OPENED
                                                                    : ENDPOINT_SAME;
+}
+
+/*
+ * Left open it would be probed with one message after another, each as unwelcome as the last, and
+ * would never be back for those that it likes.
+ */
+enum endpoint_change endpoint_refused(struct endpoint *e, int64_t now_us, bool is_probe)
+{
+    e->sending--;
+    return is_probe && is_closed_by_answer(e, now_us) ? ENDPOINT_CLOSED : ENDPOINT_SAME;
 }
 
 void endpoint_undecided(struct endpoint *e, int64_t now_us, bool is_probe)

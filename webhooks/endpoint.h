@@ -63,7 +63,9 @@ enum endpoint_change endpoint_succeeded(struct endpoint *e, int64_t now_us);
 /* pause_ms: it asked for that (0: not). */
 enum endpoint_change endpoint_failed(struct endpoint *e, int64_t now_us, uint64_t delivery,
     bool is_probe, int64_t pause_ms, const char *error);
-/* It answered, but this message was not to its liking; or the attempt was broken off. */
+/* It answered, but this message was not to its liking: a probe that ends so has found it there. */
+enum endpoint_change endpoint_refused(struct endpoint *e, int64_t now_us, bool is_probe);
+/* The attempt was broken off, or says nothing of it. */
 void endpoint_undecided(struct endpoint *e, int64_t now_us, bool is_probe);
 
 /* For endpoint_failed(): tells deliveries apart. */

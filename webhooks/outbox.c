@@ -141,7 +141,7 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
 
 static void pump_read(struct outbox *o);
 
-void outbox_enqueue(struct outbox *o)
+static void outbox_enqueue(struct outbox *o)
 {
     if (o->is_unread && map_count(o->sender->subscriptions) > 0) {
         json_decref(STEAL(o->events)); /* somebody has come: read them after all */
@@ -278,7 +278,7 @@ static void on_cursor(void *owner, redisReply *reply, const struct err *err)
 
 void outbox_pump(struct outbox *o)
 {
-    if (!o->sender->is_running || !o->is_ours || o->is_held) {
+    if (!o->sender->is_running || !o->is_ours || o->is_held || o->is_starting) {
         return;
     }
     if (o->pump_call != NULL || o->rev_call != NULL || o->events != NULL) {
@@ -300,6 +300,7 @@ static void on_released(void *owner, redisReply *reply, const struct err *err)
 {
     struct outbox *o = owner;
     o->release_call = NULL;
+    o->is_starting = false;
     if (err == NULL) {
         outbox_note_parked(o, reply);
     } else {
@@ -310,7 +311,7 @@ static void on_released(void *owner, redisReply *reply, const struct err *err)
     outbox_claim(o);
 }
 
-void outbox_start(struct outbox *o)
+static void release(struct outbox *o)
 {
     struct sender *s = o->sender;
     struct store_args *args = store_args_new();
@@ -321,8 +322,43 @@ void outbox_start(struct outbox *o)
     o->release_call = store_eval(s->set.store, &script_deliveries_release, args, on_released, o);
 }
 
+static void on_start_rev(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->start_call = NULL;
+    if (err == NULL && reply_int(reply, 0) == o->sender->rev) {
+        release(o);
+    } else {
+        o->waits_for_subscriptions = true;
+        sender_reload(o->sender);
+    }
+}
+
+/* A delivery of a subscription that we do not know is dropped, so those of our predecessor come
+ * first. */
+void outbox_start(struct outbox *o)
+{
+    struct store *store = o->sender->set.store;
+    o->is_starting = true;
+    o->start_call =
+        store_cmd(store, on_start_rev, o, "GET %ssubscriptions_rev", store_catalog_prefix(store));
+}
+
+void outbox_go_on(struct outbox *o)
+{
+    if (o->waits_for_subscriptions) {
+        o->waits_for_subscriptions = false;
+        if (o->is_starting) {
+            release(o);
+        } else {
+            outbox_enqueue(o);
+        }
+    }
+}
+
 void outbox_stop(struct outbox *o)
 {
+    store_cancel(STEAL(o->start_call));
     store_cancel(STEAL(o->release_call));
     store_cancel(STEAL(o->pump_call));
     store_cancel(STEAL(o->rev_call));
@@ -337,7 +373,7 @@ void outbox_stop(struct outbox *o)
     json_decref(STEAL(o->events));
     free(STEAL(o->newest));
     free(STEAL(o->cursor));
-    o->waits_for_subscriptions = o->wants_claim = o->pump_again = false;
+    o->waits_for_subscriptions = o->wants_claim = o->pump_again = o->is_starting = false;
     struct map_iter it = {0};
     const char *id;
     void *channel;

@@ -101,6 +101,7 @@ void post_free(struct post *post)
     free(post->sequence);
     free(post->body);
     free(post->url);
+    free(post->host);
     free(post->content_type);
     json_decref(post->headers);
     free(post->attempt);
@@ -178,6 +179,18 @@ static void save_health_soon(struct channel *c)
     }
 }
 
+/* since_us: it was not sent to since then. */
+static void tell_recovered(struct post *post, int64_t since_us)
+{
+    struct channel *c = post->channel;
+    if (subscription_of(post) != NULL) {
+        LOG_INFO("webhook receiver is back", "subscription=%s", c->id);
+        news_recovered(post->outbox, subscription_of(post), since_us);
+    }
+    c->is_unsaved = true;
+    channels_save_health(c->sender);
+}
+
 static void succeed(struct post *post, int64_t now_us)
 {
     struct sender *s = sender_of(post);
@@ -189,12 +202,8 @@ static void succeed(struct post *post, int64_t now_us)
     sender_count_lateness(s, now_us - post->created_us);
     LOG_DEBUG("webhook delivered", "delivery=%s subscription=%s type=%s status=%d ms=%lld",
         post->delivery, c->id, post->type, post->status, (long long)post->duration_ms);
-    bool has_closed = endpoint_succeeded(&c->endpoint, now_us) == ENDPOINT_CLOSED;
-    if (has_closed && subscription_of(post) != NULL) {
-        LOG_INFO("webhook receiver is back", "subscription=%s", c->id);
-        news_recovered(post->outbox, subscription_of(post), since_us);
-        c->is_unsaved = true;
-        channels_save_health(s);
+    if (endpoint_succeeded(&c->endpoint, now_us) == ENDPOINT_CLOSED) {
+        tell_recovered(post, since_us);
     } else if (was_failing) {
         save_health_soon(c);
     }
@@ -219,10 +228,11 @@ static void plan(struct post *post, enum retry_lane lane, int64_t at_least_ms, i
         give_up(post); /* whoever sent it wants to know now, not in three days */
         return;
     }
-    if (post->is_probe) {
+    bool is_shut = c->endpoint.breaker.state != BREAKER_CLOSED;
+    if (post->is_probe && is_shut) {
         /* It was tried for the sake of all: that uses up nothing of its own, and another one has
          * its turn next time. */
-        if (now_us - post->created_us > total_ms * US_PER_MS) {
+        if (now_us - post->asked_us > total_ms * US_PER_MS) {
             give_up(post);
             return;
         }
@@ -234,7 +244,6 @@ static void plan(struct post *post, enum retry_lane lane, int64_t at_least_ms, i
         }
     }
     wait_ms = wait_ms < at_least_ms ? at_least_ms : wait_ms;
-    bool is_shut = c->endpoint.breaker.state != BREAKER_CLOSED;
     post->outcome = is_shut ? "PARKED" : "PENDING";
     post->next_us = is_shut && !post->is_probe ? post->created_us : now_us + wait_ms * US_PER_MS;
     LOG_INFO("webhook failed, will be tried again",
@@ -290,8 +299,13 @@ static void fail(struct post *post, struct retry_class class, int64_t now_us, in
     }
     if (class.is_endpoint) {
         blame(post, now_us, class.is_throttle ? after_ms : 0);
-    } else {
+    } else if (class.lane == RETRY_LANE_NEVER) {
         endpoint_undecided(e, now_us, post->is_probe);
+    } else {
+        int64_t since_us = e->breaker.since_us;
+        if (endpoint_refused(e, now_us, post->is_probe) == ENDPOINT_CLOSED) {
+            tell_recovered(post, since_us);
+        }
     }
     if (class.lane == RETRY_LANE_NEVER) {
         give_up(post);
@@ -336,10 +350,10 @@ static void on_answer(void *owner, const struct http_reply *reply, const struct 
 static int check_address(void *owner, const struct sockaddr *addr, struct err *err)
 {
     struct post *post = owner;
-    const struct subscription *sub = subscription_of(post);
     attempt_note_address(post, addr);
-    return sub != NULL ? egress_check_address(sender_of(post)->egress, sub->host, addr, err)
-                       : err_set(err, ERR_DENIED, "the subscription is gone");
+    return subscription_of(post) != NULL
+               ? egress_check_address(sender_of(post)->egress, post->host, addr, err)
+               : err_set(err, ERR_DENIED, "the subscription is gone");
 }
 
 static void send_request(struct post *post, const struct subscription *sub)
@@ -396,6 +410,8 @@ static void send_request(struct post *post, const struct subscription *sub)
         .check_address = check_address,
     };
     post->url = xstrdup(sub->url);
+    post->host =
+        xstrdup(sub->host); /* by this one it is judged, whatever the subscription has by then */
     FAULT("webhook.post.before");
     post->call = http_call_start(s->set.http, &spec, on_answer, post);
 }
@@ -468,6 +484,7 @@ void post_start(struct outbox *o, const char *delivery_id, const redisReply *fie
     post->content_type = field_copy(fields, "content_type", "application/json");
     post->headers = headers != NULL ? json_loads(headers, 0, NULL) : NULL;
     post->created_us = field_number(fields, "created_us", 0);
+    post->asked_us = field_number(fields, "redelivered_us", post->created_us);
     post->due_us = field_number(fields, "next_us", post->created_us);
     post->made = field_number(fields, "attempts", 0);
     post->step = field_number(fields, "step", post->made);
@@ -481,7 +498,7 @@ void post_start(struct outbox *o, const char *delivery_id, const redisReply *fie
         return;
     }
     channel_add(post->channel, post);
-    if (subscription_of(post) == NULL) {
+    if (subscription_of(post) == NULL && post->state != POST_STATE_ENDED) {
         post_give_back(post);
     }
 }

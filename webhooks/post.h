@@ -24,9 +24,10 @@ struct post {
     struct http_call *call;
     char *delivery, *event, *type, *run, *sequence;
     char *body, *content_type;
-    char *url; /* it was sent to; NULL: not yet */
-    json_t *headers; /* array of "name: value" that go with it; or NULL */
+    char *url, *host; /* it was sent to; NULL: not yet */
+    json_t *headers;  /* array of "name: value" that go with it; or NULL */
     int64_t created_us;
+    int64_t asked_us;                /* since when it is to be sent: made, or asked for again */
     int64_t made;                    /* attempts before this one */
     int64_t step;                    /* rungs of the schedule that are used up */
     int64_t due_us;                  /* it was due */

@@ -259,9 +259,8 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
         struct outbox *o = &s->outboxes[i];
         if (is_first && o->is_ours) {
             outbox_start(o);
-        } else if (o->waits_for_subscriptions) {
-            o->waits_for_subscriptions = false;
-            outbox_enqueue(o);
+        } else {
+            outbox_go_on(o);
         }
     }
     if (is_first) {

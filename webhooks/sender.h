@@ -39,19 +39,20 @@ struct outbox {
     struct timer pump_retry;
     int64_t pump_backoff_ms;
     /* deliveries -> attempts */
-    struct store_call *claim_call, *release_call;
+    struct store_call *start_call, *claim_call, *release_call;
+    bool is_starting; /* nothing else is begun yet */
     int64_t claiming; /* places that it may fill */
     bool wants_claim;
     struct map *parked; /* subscription id -> its channel: has parked deliveries here */
     size_t parked_turn; /* which of them is named first */
-    int64_t waiting; /* deliveries that have not ended; each claim counts them */
+    int64_t waiting;    /* deliveries that have not ended; each claim counts them */
     struct timer claim_timer;
     int64_t claim_backoff_ms;
     size_t posts; /* in memory */
     /* attempts -> results */
     struct post_list results; /* ended, and not yet given to Redis */
     struct post_list saving;  /* with Redis */
-    json_t *news; /* events (texts) that go with the next results; or NULL */
+    json_t *news;             /* events (texts) that go with the next results; or NULL */
     json_t *news_saving;
     struct store_call *done_call;
     struct timer done_retry;
@@ -67,19 +68,19 @@ struct sender {
     struct map *interests;     /* interest.h's cache */
     struct map *disabling;     /* id -> JSON {"url","why"}: disabled in memory, not yet in Redis */
     int64_t rev, loading_rev;  /* subscriptions_rev of these; and of those being read */
-    struct map *channels;      /* subscription id -> struct channel, where there is something to know */
-    struct map *posts;         /* delivery id -> struct post */
-    /* In the order in which they began. Those without an answer for a while stand apart: their places
-     * are given to others. */
+    struct map *channels; /* subscription id -> struct channel, where there is something to know */
+    struct map *posts;    /* delivery id -> struct post */
+    /* In the order in which they began. Those without an answer for a while stand apart: their
+     * places are given to others. */
     struct post_list sending, stalled_posts;
     int64_t in_flight, stalled;
     struct channel *turn_first, *turn_last; /* have something to send, and may */
     struct deferred dispatch;
     struct timer stall_timer, health_timer, sweep_timer;
-    unsigned claims;      /* under way */
-    int64_t claimed;      /* places they may fill */
-    unsigned claim_turn;  /* shard that is looked at first next time */
-    int64_t redeliver_us; /* redeliver.c's token bucket */
+    unsigned claims;          /* under way */
+    int64_t claimed;          /* places they may fill */
+    unsigned claim_turn;      /* shard that is looked at first next time */
+    int64_t redeliver_us;     /* redeliver.c's token bucket */
     struct request *requests; /* of the API, under way */
     bool is_running;
     struct store_call *rev_call, *load_call, *health_call, *sweep_call;
@@ -92,15 +93,16 @@ struct sender {
     struct timer expiry; /* of the next secret */
 };
 
-/* sender.c: somebody changed the subscriptions: read them, then outbox_enqueue() where it waits. */
+/* sender.c: somebody changed the subscriptions: read them, then outbox_go_on() where it waits. */
 void sender_reload(struct sender *sender);
 /* request.c: the subscriptions are new: go on with the requests that waited for them. */
 void sender_requests_go(struct sender *sender);
 /* sender.c: a script says that this shard is not ours. */
 void sender_fenced(struct sender *sender, unsigned shard);
 /*
- * sender.c: nobody is to be called at this URL again: switch it off. At once in memory; the event that says so is written with the next result
- * of `outbox`, and the record after that, so that neither is without the other for good.
+ * sender.c: nobody is to be called at this URL again: switch it off. At once in memory; the event
+ * that says so is written with the next result of `outbox`, and the record after that, so that
+ * neither is without the other for good.
  */
 void sender_disable(
     struct outbox *outbox, struct subscription *sub, const char *url, const char *why);
@@ -110,10 +112,11 @@ void sender_write_disabled(struct sender *sender);
 /* sender.c: from an event to the receiver's 2xx. */
 void sender_count_lateness(struct sender *sender, int64_t us);
 
-/* outbox.c: make deliveries of the events that have been read. */
-void outbox_enqueue(struct outbox *outbox);
-/* outbox.c: free what a predecessor was sending, then both of the below. */
+/* outbox.c: learn of the subscriptions that a predecessor knew, free what it was sending, then both
+ * of the below. */
 void outbox_start(struct outbox *outbox);
+/* outbox.c: the subscriptions that it waited for are here. */
+void outbox_go_on(struct outbox *outbox);
 void outbox_stop(struct outbox *outbox);
 /* outbox.c: read new events of the shard and make deliveries of them. */
 void outbox_pump(struct outbox *outbox);

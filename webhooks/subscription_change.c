@@ -471,10 +471,11 @@ static int change_disable_url(struct request *r, json_t *record)
 
 static void on_disabled(void *owner, const json_t *record, const struct err *err)
 {
-    (void)owner;
+    struct sender *s = owner;
     (void)record;
     if (err != NULL) { /* the next answer of this kind tries again */
         LOG_WARN("webhook subscription not disabled", "error=%s", LOG_Q(err->msg));
+        sender_reload(s); /* as it is in Redis, or it would be sent to by nobody */
     }
 }
 
@@ -490,5 +491,5 @@ void subscriptions_disable(struct sender *s, const char *id, const char *url, co
     free(sub->disabled_reason);
     sub->disabled_reason = xstrdup(why);
     CLEANUP(json_decrefp) json_t *body = json_pack("{s:s,s:s}", "url", url, "reason", why);
-    change_start(s, id, body, change_disable_url, on_disabled, NULL);
+    change_start(s, id, body, change_disable_url, on_disabled, s);
 }

@@ -540,6 +540,191 @@ static void test_gone_stays_gone_and_deleted_stays_deleted(void **state)
     teardown_bench(&b);
 }
 
+/* What has been sent is known in Redis. */
+static void wait_recorded(struct bench *b)
+{
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    while (harness_cmd(&b->h, "SCARD rondo:{07}:sending") > 0) {
+        if (clock_mono_us() > limit) {
+            fail_msg("deliveries are being sent");
+        }
+        loop_turn(b->h.loop, true);
+    }
+}
+
+/* Six deliveries of six runs, of which five fail: the breaker is open. */
+static void open_breaker(struct bench *b)
+{
+    struct sender_counts counts = {0};
+    b->status = 500;
+    for (int i = 0; i < 6; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("r%d", i);
+        put_event(b, run, "run.started");
+    }
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    while (counts.open == 0) {
+        assert_true(clock_mono_us() < limit);
+        loop_turn(b->h.loop, true);
+        sender_counts(b->sender, &counts);
+    }
+    /* Past the first wait of those that were not parked with the rest; before the first probe. */
+    harness_move_clock(&b->h, 10 * US_PER_S);
+    while (harness_cmd(&b->h, "ZCARD rondo:{07}:subscription:%s:parked", b->sub) < 6) {
+        assert_true(clock_mono_us() < limit);
+        loop_turn(b->h.loop, true);
+    }
+    assert_int_equal(b->count, 5);
+}
+
+/* It answers again, but likes no message: each walks its own schedule, and nobody is asked again
+ * and again without a pause. */
+static void test_a_probe_that_is_refused_ends_the_outage(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    open_breaker(&b);
+    b.status = 400;
+    harness_move_clock(&b.h, 60 * US_PER_S);
+    wait_count(&b, 11);
+    harness_pass_ms(&b.h, 200);
+    assert_int_equal(b.count, 11);
+    struct sender_counts counts;
+    sender_counts(b.sender, &counts);
+    assert_int_equal(counts.open, 0);
+    assert_int_equal(counts.pending, 6);
+    teardown_bench(&b);
+}
+
+/* What is sent again has its whole schedule once more, also as a probe. */
+static void test_a_probe_with_an_old_delivery_that_is_sent_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    open_breaker(&b);
+    harness_move_clock(&b.h, INT64_C(4) * 86400 * US_PER_S);
+    for (int i = 1; i <= 6; i++) {
+        wait_count(&b, 5 + i);
+        wait_recorded(&b);
+        harness_move_clock(&b.h, 800 * US_PER_S);
+    }
+    wait_quiet(&b);
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    b.answered = 0;
+    subscription_redeliver(b.sender, b.sub, body, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    assert_int_equal(jget_i64(b.record, "redelivered", 0), 6);
+    wait_count(&b, 12);
+    wait_recorded(&b);
+    struct sender_counts counts;
+    sender_counts(b.sender, &counts);
+    assert_int_equal(counts.pending, 6);
+    teardown_bench(&b);
+}
+
+static void wait_idle(struct bench *b)
+{
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    while (!sender_shard_is_idle(b->sender, 7)) {
+        if (clock_mono_us() > limit) {
+            fail_msg("deliveries are kept in memory");
+        }
+        loop_turn(b->h.loop, true);
+    }
+}
+
+/* What waited for its turn goes back: it would hold places for as long as nobody switches it on. */
+static void test_disabled_holds_no_places(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    for (int i = 0; i < 6; i++) {
+        CLEANUP(cleanup_free) char *run = xasprintf("r%d", i);
+        put_event(&b, run, "run.started");
+    }
+    wait_count(&b, 1);
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    b.answered = 0;
+    subscription_disable(b.sender, b.sub, body, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    assert_int_equal(b.err.code, ERR_NONE);
+    release(&b);
+    wait_idle(&b);
+    assert_int_equal(b.count, 1);
+    b.answered = 0;
+    subscription_enable(b.sender, b.sub, body, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    wait_count(&b, 6);
+    wait_quiet(&b);
+    assert_int_equal(b.count, 6);
+    teardown_bench(&b);
+}
+
+/* Whoever takes a shard over may not have heard yet of a subscription that another daemon made. */
+static void test_taken_over_with_a_subscription_that_is_new_to_us(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    struct sender *first = b.sender;
+    for (unsigned i = 0; i < store_shards(b.h.store); i++) {
+        sender_shard_stop(first, i);
+    }
+    start_sender(&b, 5000);
+    subscribe(&b, "run.started");
+    b.is_held = true;
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 2);
+    sender_free(b.sender);
+    release(&b);
+    b.sender = first;
+    harness_take_over(&b.h);
+    sender_shard_start(first, 7);
+    wait_count(&b, 4);
+    wait_quiet(&b);
+    assert_int_equal(times(&b, b.got[0].id), 2);
+    assert_int_equal(times(&b, b.got[1].id), 2);
+    teardown_bench(&b);
+}
+
+/* The shard goes before Redis knows that its result switched the subscription off. */
+static void test_disabled_by_a_result_that_is_lost(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 1);
+    harness_stop_redis(&b.h);
+    b.status = 410;
+    release(&b);
+    struct sender_counts counts;
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    do {
+        assert_true(clock_mono_us() < limit);
+        loop_turn(b.h.loop, true);
+        sender_counts(b.sender, &counts);
+    } while (counts.disabled == 0);
+    sender_shard_stop(b.sender, 7);
+    harness_start_redis(&b.h);
+    b.status = 200;
+    harness_take_over(&b.h);
+    sender_shard_start(b.sender, 7);
+    harness_pass_ms(&b.h, 100);
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    b.answered = 0;
+    subscription_enable(b.sender, b.sub, body, on_record, &b);
+    harness_wait(&b.h, &b.answered);
+    put_event(&b, "r2", "run.started");
+    wait_count(&b, 3);
+    wait_quiet(&b);
+    teardown_bench(&b);
+}
+
 static void test_ping_where_no_shard_is_ours(void **state)
 {
     (void)state;
@@ -626,6 +811,11 @@ int main(void)
         cmocka_unit_test(test_fenced),
         cmocka_unit_test(test_deleted_under_way),
         cmocka_unit_test(test_gone_stays_gone_and_deleted_stays_deleted),
+        cmocka_unit_test(test_a_probe_that_is_refused_ends_the_outage),
+        cmocka_unit_test(test_a_probe_with_an_old_delivery_that_is_sent_again),
+        cmocka_unit_test(test_disabled_holds_no_places),
+        cmocka_unit_test(test_taken_over_with_a_subscription_that_is_new_to_us),
+        cmocka_unit_test(test_disabled_by_a_result_that_is_lost),
         cmocka_unit_test(test_ping_where_no_shard_is_ours),
         cmocka_unit_test(test_freed_with_requests_under_way),
         cmocka_unit_test(test_unreadable_events_are_passed_over),
