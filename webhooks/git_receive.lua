@@ -214,7 +214,8 @@ for i = 15, #ARGV, 17 do
     if result ~= 'duplicate' and c.ref ~= '-' then
         remember('r:' .. c.ref, c.key .. ' ' .. c.after)
     end
-    if is_new or result ~= 'duplicate' then
+    local is_pending = by_hand and (redis.call('HGET', E, 'r' .. c.n) or ''):match('^fetching ')
+    if is_new or is_pending or result ~= 'duplicate' then
         is_changed = true
         results[#results + 1] = 'r' .. c.n
         results[#results + 1] = result .. ' ' .. run .. ' ' .. reason

@@ -244,6 +244,22 @@ def test_the_pipeline_from_the_repository(daemon, server, repository):
     assert polled.send(NONE, after, expect=200)["result"] == "duplicate"
 
 
+def test_both_wait_for_the_pipeline(daemon, server, repository):
+    """Nobody knows of a run yet when the message comes: when the pipeline is there, one of them starts it."""
+    polled = Polled(daemon, server, repository, file=FILE)
+    first, second = repository.push(), repository.push()
+    server.statuses = [200, 503, 503]  # the refs, the file for the look, the file for the message
+    polled.look()
+    polled.send(*second, expect=202)
+    wait_for(lambda: not server.statuses, 20, "both to have tried")
+    server.files[("/repos/acme/model/contents/pipelines/train%20me.yaml", second[1])] = spec()
+    polled.daemon.shift += 100
+    polled.daemon.move_clock(polled.daemon.shift)
+    wait_for(lambda: {e["result"] for e in polled.events()} == {"started", "duplicate"}, 40, "both to be settled")
+    assert polled.runs() == [second[1]]
+    assert first[1] not in polled.runs()
+
+
 @pytest.mark.parametrize("fault", ["git.poll.before", "git.poll.after"])
 def test_killed_around_the_write(server, repository, fault):
     """The run is there, and that its push was seen is perhaps not: the next look makes no other."""
