@@ -23,7 +23,7 @@
 #include "webhooks_scripts.h"
 
 #define LIST_MS 30000
-#define AT_ONCE 16
+#define AT_ONCE 8 /* each may have FORGE_REFS_BYTES_MAX */
 #define CROWDED_MS 1000
 #define BACKOFF_DOUBLINGS 6
 #define BACKOFF_MAX_S 3600

@@ -13,6 +13,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "base/secret.h"
 #include "base/util.h"
 #include "webhooks/git_hooks.h"
 #include "webhooks/retry.h"
@@ -21,8 +22,10 @@
 #define SCAN_MS 10000
 #define SCANS_OF_RUNS 6 /* each so many scans the runs that go on are looked at, too */
 #define RUNS_AT_ONCE 10000
-#define AT_ONCE 8
-#define SEEN_AT_ONCE 32
+#define AT_ONCE 64
+#define AT_ONCE_EACH 4 /* of one trigger: a forge that hangs holds up no other */
+#define CROWDED_S 2
+#define SEEN_AT_ONCE 128
 #define TRIES_MAX 8
 #define BACKOFF_MIN_S 5
 #define BACKOFF_FACTOR 3
@@ -30,6 +33,8 @@
 #define RETRY_AFTER_MAX_MS 3600000
 #define ANSWER_MAX ((size_t)64 << 10)
 #define WHY_SHOWN 200
+#define BITBUCKET_KEY_MAX 40 /* of its API */
+#define BITBUCKET_KEY_HASH 8
 
 /* One that is being told. */
 struct git_status {
@@ -309,17 +314,30 @@ static const char *link_of(const struct git_status *s)
                      s->trigger_id, s->event);
 }
 
-static void tell(struct git_status *s, const char *description)
+/* What tells this status from others of the commit. */
+static const char *context_of(const struct git_status *s)
 {
     const struct git_remote *remote = &s->trigger->remote;
     const char *context = remote->status_context[0] != '\0'
                               ? remote->status_context
                               : pool_printf(s->pool, "rondo/%s", s->trigger->name);
+    if (remote->api.forge == FORGE_BITBUCKET && strlen(context) > BITBUCKET_KEY_MAX) {
+        char hex[SHA256_HEX_LEN + 1];
+        sha256_hex(context, strlen(context), hex);
+        return pool_printf(s->pool, "%s-%.*s",
+            pool_clip(s->pool, context, BITBUCKET_KEY_MAX - BITBUCKET_KEY_HASH - 1),
+            BITBUCKET_KEY_HASH, hex);
+    }
+    return pool_clip(s->pool, context, GIT_STATUS_CONTEXT_MAX);
+}
+
+static void tell(struct git_status *s, const char *description)
+{
+    const struct git_remote *remote = &s->trigger->remote;
     struct forge_call call;
     struct err err = ERR_INIT;
-    if (forge_api_status(&remote->api, s->commit, s->status,
-            pool_clip(s->pool, context, GIT_STATUS_CONTEXT_MAX), description, link_of(s), &call,
-            &err) != 0) {
+    if (forge_api_status(&remote->api, s->commit, s->status, context_of(s), description, link_of(s),
+            &call, &err) != 0) {
         refused(s, err.msg);
         return;
     }
@@ -361,6 +379,15 @@ static void on_trigger(void *owner, redisReply *reply, const struct err *err)
     }
 }
 
+static bool is_crowded(const struct git_status *s)
+{
+    size_t count = 0;
+    for (const struct git_status *other = s->all->under_way; other != NULL; other = other->next) {
+        count += other->remote != NULL && str_eq(other->trigger_id, s->trigger_id);
+    }
+    return count >= AT_ONCE_EACH;
+}
+
 static const char *field(const struct git_status *s, const redisReply *fields, const char *name)
 {
     const char *text = reply_field(fields, name);
@@ -392,6 +419,12 @@ static void on_read(void *owner, redisReply *reply, const struct err *err)
     s->finished_us = reply_int(reply->element[4], 0);
     if (tries == NULL || parse_i64(tries, 0, INT32_MAX, "", &s->tries, NULL) != 0) {
         s->tries = 0;
+    }
+    if (is_crowded(s)) {
+        s->told = "";
+        s->again_us = clock_now_us() + CROWDED_S * US_PER_S;
+        status_end(s, "crowded", 0, "");
+        return;
     }
     s->call = store_cmd(store_of(s->all), on_trigger, s, "HGET %sgit_triggers %s",
         store_catalog_prefix(store_of(s->all)), id_is_valid(s->trigger_id) ? s->trigger_id : "-");

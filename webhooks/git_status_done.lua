@@ -2,8 +2,9 @@
 -- A status was posted, or was not.
 -- KEYS: 1 epoch
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold, 3 status, 4 now_us, 5 'posted', 'parked'
---   (nothing more to tell for now), 'later', 'over' (never) or 'gone' (nobody wants it),
---   6 the stage that it was read at, 7 'final' or '', 8 what was told, 9 due_us of later,
+--   (nothing more to tell for now), 'later', 'over' (never), 'crowded' (later, and that was no try) or
+--   'gone' (nobody wants it),
+--   6 the stage that it was read at, 7 'final' or '', 8 what was told, 9 due_us of later and crowded,
 --   10 before which the forge does not want to be asked (us) or 0, 11 what went wrong or ''
 -- Result: 1 it is due again, 0 not now. FENCED.
 --@include git_status.lua.in
@@ -16,6 +17,10 @@ local trigger = redis.call('HGET', S, 'trigger')
 if not trigger or what == 'gone' then
     redis.call('DEL', S)
     redis.call('ZREM', statuses, id)
+    return 0
+end
+if what == 'crowded' then
+    redis.call('ZADD', statuses, 'XX', ARGV[9], id)
     return 0
 end
 local T, counts = p .. 'git:' .. trigger .. ':status', p .. 'git:' .. trigger .. ':counts'

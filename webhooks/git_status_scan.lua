@@ -2,7 +2,7 @@
 -- Statuses of runs that go on: those whose run has ended meanwhile are due.
 -- KEYS: 1 epoch
 -- ARGV: 1 the shard's key prefix, 2 the epoch that we hold, 3 now_us, 4 how many to look at
--- Result: {how many have become due, when the next one is due later or 0}. FENCED.
+-- Result: {how many have become due, when the first of all is or 0}. FENCED.
 --@include git_status.lua.in
 local p, due = ARGV[1], 0
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then
@@ -14,5 +14,5 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', p .. 'git_statuses', '+inf', '+i
         due = due + 1
     end
 end
-local later = redis.call('ZRANGEBYSCORE', p .. 'git_statuses', '(' .. ARGV[3], '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-return {due, later[2] or '0'}
+local first = redis.call('ZRANGEBYSCORE', p .. 'git_statuses', '-inf', '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+return {due, first[2] or '0'}

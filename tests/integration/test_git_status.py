@@ -2,6 +2,7 @@
 """Commit statuses: the forge is told what becomes of a commit, whatever happens in between."""
 
 import contextlib
+import socket
 import uuid
 
 import pytest
@@ -55,10 +56,17 @@ def status_of(trigger):
     return trigger.daemon.get(f"{V1}/triggers/git/{trigger.id}").get("status", {})
 
 
-def test_from_pending_to_success(daemon, server):
-    trigger = make(daemon, server)
+def hold(tmp_path, then="true"):
+    """A script that goes on until it is let go, so that what is pending can be seen."""
+    return f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; {then}"
+
+
+def test_from_pending_to_success(local, server, tmp_path):
+    trigger = make(local, server, script=hold(tmp_path))
     answer = trigger.send(commit_of(1))
-    told(server, "pending", "success")
+    told(server, "pending")
+    (tmp_path / "go").touch()
+    told(server, "pending", "success", seconds=60)
     assert len(server.posts) == 2
     for post in server.posts:
         assert post["path"] == f"/repos/acme/model/statuses/{commit_of(1)}"
@@ -68,13 +76,15 @@ def test_from_pending_to_success(daemon, server):
     assert server.posts[1]["description"].startswith("Succeeded after ")
     wait_for(lambda: "last_us" in status_of(trigger), what="the trigger's status")
     assert status_of(trigger)["last_commit"] == commit_of(1)
-    counts = daemon.get(f"{V1}/triggers/git/{trigger.id}/events")["counts"]
+    counts = local.get(f"{V1}/triggers/git/{trigger.id}/events")["counts"]
     assert counts["statuses"] == 2
 
 
-def test_a_run_that_fails_says_why(local, server):
-    trigger = make(local, server, script="exit 3", status_context="ci / train")
+def test_a_run_that_fails_says_why(local, server, tmp_path):
+    trigger = make(local, server, script=hold(tmp_path, "exit 3"), status_context="ci / train")
     trigger.send(commit_of(2))
+    told(server, "pending")
+    (tmp_path / "go").touch()
     told(server, "pending", "failure", seconds=60)
     assert server.posts[-1]["context"] == "ci / train"
     assert server.posts[-1]["description"].startswith("FAILED after ")
@@ -82,7 +92,7 @@ def test_a_run_that_fails_says_why(local, server):
 
 
 def test_groups_wait_and_are_superseded(local, server, tmp_path):
-    trigger = make(local, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done",
+    trigger = make(local, server, script=hold(tmp_path),
                    concurrency={"policy": "cancel"})
     answers = [trigger.send(commit_of(n), before=commit_of(n - 1)) for n in (1, 2, 3)]
     assert answers[0]["result"] == "started"
@@ -100,7 +110,7 @@ def test_groups_wait_and_are_superseded(local, server, tmp_path):
 
 
 def test_groups_queue_and_are_dropped(local, server, tmp_path):
-    trigger = make(local, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done",
+    trigger = make(local, server, script=hold(tmp_path),
                    concurrency={"policy": "queue"})
     first, second = (trigger.send(commit_of(n), before=commit_of(n - 1)) for n in (1, 2))
     assert (first["result"], second["result"]) == ("started", "waiting")
@@ -160,15 +170,18 @@ def test_what_is_refused_is_not_tried_again(daemon, server, code, says):
     daemon.move_clock(0)
 
 
-def test_gitlab_that_was_told_before(daemon, server):
-    trigger = make(daemon, server, forge="gitlab")
+def test_gitlab_that_was_told_before(local, server, tmp_path):
+    trigger = make(local, server, forge="gitlab", script=hold(tmp_path))
     body = {"object_kind": "push", "event_name": "push", "ref": "refs/heads/main", "before": "0" * 40,
             "after": commit_of(8), "checkout_sha": commit_of(8), "project": {"path_with_namespace": "acme/model"}}
     server.answers = [(400, {"X-Body": "Cannot transition status via :run from :running"})]
-    answer = daemon.call("POST", f"/hooks/{trigger.id}", 202, json=body, headers={
+    answer = local.call("POST", f"/hooks/{trigger.id}", 202, json=body, headers={
         "X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": SECRET, "Idempotency-Key": str(uuid.uuid4())}).json()
     assert answer["result"] == "started"
-    told(server, "success")
+    wait_for(lambda: server.posts, 20, "the first one")
+    (tmp_path / "go").touch()
+    told(server, "success", seconds=60)
+    assert [p["state"] for p in server.posts] == ["running", "success"]
     assert server.posts[-1]["path"] == f"/api/v4/projects/acme%2Fmodel/statuses/{commit_of(8)}"
     assert "error" not in status_of(trigger)
 
@@ -177,7 +190,7 @@ def test_gitlab_that_was_told_before(daemon, server):
 def test_killed_around_a_post(server, tmp_path, fault):
     """What was told last may be told again; what is true in the end is told in any case."""
     with Daemon(settings={k: v for k, v in SETTINGS.items() if k != "executor"}) as daemon:
-        trigger = make(daemon, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done")
+        trigger = make(daemon, server, script=hold(tmp_path))
         daemon.restart(env={"RONDO_FAULT": f"{fault}:crash"})
         with contextlib.suppress(requests.RequestException, AssertionError):
             trigger.send(commit_of(9), delivery="one")
@@ -191,7 +204,7 @@ def test_killed_around_a_post(server, tmp_path, fault):
 
 def test_killed_between_begin_and_end(server, tmp_path):
     with Daemon(settings={k: v for k, v in SETTINGS.items() if k != "executor"}) as daemon:
-        trigger = make(daemon, server, script=f"until [ -e {tmp_path}/go ]; do sleep 0.02; done")
+        trigger = make(daemon, server, script=hold(tmp_path))
         run = trigger.send(commit_of(10))["run_id"]
         told(server, "pending")
         server.answers = [(503, {})] * 2
@@ -202,3 +215,14 @@ def test_killed_between_begin_and_end(server, tmp_path):
         daemon.start()
         daemon.move_clock(60)
         told(server, "pending", "success", seconds=60)
+
+
+def test_a_forge_that_hangs_holds_up_no_other(daemon, server):
+    """Thirty commits for one that does not answer; another one's statuses go by."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stuck = make(daemon, server, api={"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "token": TOKEN})
+        for n in range(100, 130):
+            stuck.send(f"{n:040x}", before=f"{n - 1:040x}")
+        trigger = make(daemon, server)
+        trigger.send(commit_of(11))
+        told(server, "success")
