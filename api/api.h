@@ -97,6 +97,9 @@ void api_reply_stream(struct api_call *call, const char *type, api_chunk_fn *fn,
 /* The body as a JSON object, owned by the call; on failure the call has been answered (400) and
  * NULL is returned. An empty body is an empty object. */
 json_t *api_body_json(struct api_call *call);
+/* Are all parameters of the query known ones (NULL ends the list)? If not the call has been
+ * answered (400): a misspelt filter must not give everything. */
+bool api_query_only(struct api_call *call, const char *const *known);
 /* Let the call's pool own this reference. Returns value. */
 json_t *api_keep(struct api_call *call, json_t *value);
 

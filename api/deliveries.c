@@ -36,7 +36,12 @@ static int read_size(const struct api_call *call, size_t *out, struct err *err)
 
 static void handle_list(struct api_call *call)
 {
+    static const char *const known[] = {
+        "state", "type", "run_id", "since", "until", "page_size", "page_token", "n", NULL};
     struct err err = ERR_INIT;
+    if (!api_query_only(call, known)) {
+        return;
+    }
     struct delivery_query query = {
         .subscription_id = api_arg(call, "id"),
         .state = http_query(&call->req, "state"),

@@ -29,6 +29,10 @@ static void handle_list(struct api_call *call)
     int64_t max = PAGE_DEFAULT;
     const char *size = http_query(&call->req, "page_size");
     const char *token = http_query(&call->req, "page_token");
+    static const char *const known[] = {"page_size", "page_token", NULL};
+    if (!api_query_only(call, known)) {
+        return;
+    }
     if (size != NULL && parse_i64(size, 1, PAGE_MAX, "page_size", &max, &err) != 0) {
         api_fail(call, &err);
         return;
@@ -95,8 +99,13 @@ static void handle_events(struct api_call *call)
 {
     struct err err = ERR_INIT;
     int64_t max = EVENTS_DEFAULT;
-    const char *text = http_query(&call->req, "n");
-    if (text != NULL && parse_i64(text, 1, EVENTS_MAX, "n", &max, &err) != 0) {
+    static const char *const known[] = {"page_size", "n", NULL};
+    if (!api_query_only(call, known)) {
+        return;
+    }
+    const char *name = http_query(&call->req, "page_size") != NULL ? "page_size" : "n";
+    const char *text = http_query(&call->req, name);
+    if (text != NULL && parse_i64(text, 1, EVENTS_MAX, name, &max, &err) != 0) {
         api_fail(call, &err);
         return;
     }
@@ -129,8 +138,8 @@ static void handle_redeliver(struct api_call *call)
 
 static void handle_drop(struct api_call *call)
 {
-    git_event_drop(call->api->git_hooks, api_arg(call, "id"), api_arg(call, "event"),
-        api_reply_record, call);
+    git_event_drop(
+        call->api->git_hooks, api_arg(call, "id"), api_arg(call, "event"), api_reply_record, call);
 }
 
 static void on_received(void *owner)

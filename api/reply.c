@@ -196,6 +196,29 @@ json_t *api_body_json(struct api_call *call)
     return body;
 }
 
+bool api_query_only(struct api_call *call, const char *const *known)
+{
+    for (size_t i = 0; i < call->req.query.count; i++) {
+        const char *name = call->req.query.items[i].name;
+        size_t k = 0;
+        while (known[k] != NULL && strcmp(known[k], name) != 0) {
+            k++;
+        }
+        if (known[k] == NULL) {
+            struct buf list;
+            buf_init(&list, 1024);
+            for (k = 0; known[k] != NULL; k++) {
+                buf_addf(&list, "%s%s", k > 0 ? ", " : "", known[k]);
+            }
+            api_fail_as(call, ERR_INVALID, "query: unknown parameter '%.64s'; there is %s", name,
+                buf_str(&list));
+            buf_done(&list);
+            return false;
+        }
+    }
+    return true;
+}
+
 void api_reply_record(void *owner, const json_t *record, const struct err *err)
 {
     struct api_call *call = owner;

@@ -27,6 +27,10 @@ static void handle_list(struct api_call *call)
     int64_t max = PAGE_DEFAULT;
     const char *size = http_query(&call->req, "page_size");
     const char *token = http_query(&call->req, "page_token");
+    static const char *const known[] = {"page_size", "page_token", NULL};
+    if (!api_query_only(call, known)) {
+        return;
+    }
     if (size != NULL && parse_i64(size, 1, PAGE_MAX, "page_size", &max, &err) != 0) {
         api_fail(call, &err);
         return;
@@ -82,7 +86,8 @@ static void handle_ping(struct api_call *call)
     int64_t wait_ms = -1;
     static const char *const none[] = {NULL};
     const char *wait = http_query(&call->req, "wait");
-    const json_t *body = api_body_json(call);
+    static const char *const known[] = {"wait", NULL};
+    const json_t *body = api_query_only(call, known) ? api_body_json(call) : NULL;
     if (body == NULL) {
         return;
     }

@@ -130,7 +130,7 @@ class TestLog:
 
     @pytest.mark.parametrize("query, word", [
         ({"state": "DONE"}, "state"), ({"page_token": "x"}, "page_token"), ({"page_token": "5.x"}, "page_token"),
-        ({"since": "soon"}, "since"), ({"until": "2026-13-01T00:00:00Z"}, "until"), ({"page_size": "0"}, "page_size")])
+        ({"since": "soon"}, "since"), ({"until": "2026-13-01T00:00:00Z"}, "until"), ({"page_size": "0"}, "page_size"), ({"stat": "FAILED"}, "unknown parameter 'stat'; there is state, ")])
     def test_bad_queries(self, daemon, stage, query, word):
         one = stage(CLOSED)
         answer = daemon.get(f"{V1}/subscriptions/{one.id}/deliveries", expect=400, **query)

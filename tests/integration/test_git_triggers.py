@@ -154,7 +154,7 @@ class TestRecords:
                 break
         assert [one["id"] for one in seen][-5:] == made  # the oldest first
         assert len({one["id"] for one in seen}) == len(seen) == page["total_size"]
-        for bad in ({"page_size": 0}, {"page_size": "x"}, {"page_token": "x"}, {"page_token": "5.x"}):
+        for bad in ({"page_size": 0}, {"page_size": "x"}, {"page_token": "x"}, {"page_token": "5.x"}, {"page_siz": 3}):
             assert list(bad)[0] in daemon.get(f"{V1}/triggers/git", 400, **bad)["message"]
 
     def test_rotation_leaves_the_old_secret_good_for_a_while(self, daemon, forge):
@@ -307,7 +307,9 @@ class TestEvents:
         assert full["payload"]["ref"] == "refs/heads/main" and full["headers"]["x-github-event"] == "push"
         assert not [name for name in full["headers"] if "signature" in name]
         assert len(daemon.get(forge.url("/events"), n=1)["events"]) == 1
-        daemon.get(forge.url("/events"), 400, n="many")
+        assert len(daemon.get(forge.url("/events"), page_size=1)["events"]) == 1
+        for bad in ({"n": "many"}, {"page_size": 0}, {"since": "1h"}):
+            assert list(bad)[0] in daemon.get(forge.url("/events"), 400, **bad)["message"]
         daemon.get(forge.url(f"/events/{uuid.uuid4()}"), 404)
 
     def test_genuine_but_not_readable(self, daemon, forge):

@@ -124,7 +124,7 @@ class TestRecord:
             if token is None:
                 break
         assert [one for one in seen if one in made] == made and len(seen) == len(set(seen)) and pages >= 3
-        for bad in ({"page_size": 0}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": "5.x"}):
+        for bad in ({"page_size": 0}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": "5.x"}, {"name": "page 1"}):
             daemon.get(V1, expect=400, **bad)
 
 
@@ -400,6 +400,7 @@ class TestPing:
         made = subscribe(receiver.url, events=["run.finished"], pipelines=["none"])
         with Receiver() as other:
             subscribe(other.url)
+            daemon.call("POST", f"{V1}/{made['id']}:ping?waits=5s", 400)
             assert "wait" in daemon.post(f"{V1}/{made['id']}:ping", {"wait": "5s"}, expect=400)["message"]
             answer = daemon.post(f"{V1}/{made['id']}:ping")
             assert (answer["state"], answer["status"], answer["attempts"]) == ("DELIVERED", 200, 1)
