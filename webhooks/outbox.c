@@ -24,6 +24,9 @@
 
 #define EVENTS_PER_PUMP 100
 #define MATCHES_PER_PUMP 50000 /* a filter takes about 2 us: 0.1 s of the loop */
+/* By one script: each has nine arguments, and Redis hangs up on a command of more than a million.
+ */
+#define DELIVERIES_AT_ONCE 5000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 
@@ -67,6 +70,8 @@ static void note_dropped(struct outbox *o, const redisReply *pairs)
     }
 }
 
+static void outbox_enqueue(struct outbox *o);
+
 static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
 {
     struct outbox *o = owner;
@@ -83,7 +88,11 @@ static void on_enqueued(void *owner, redisReply *reply, const struct err *err)
         note_dropped(o, reply->element[2]);
     }
     outbox_claim(o);
-    outbox_pump(o); /* until the stream is empty */
+    if (o->events != NULL) {
+        outbox_enqueue(o); /* the rest of them */
+    } else {
+        outbox_pump(o); /* until the stream is empty */
+    }
 }
 
 /* Straight to where the others of a subscription wait that is not sent to just now. */
@@ -139,6 +148,21 @@ static void add_deliveries(struct outbox *o, const json_t *event, struct store_a
     }
 }
 
+/* Up to which of the events one script may go: each may be for all who want its type. */
+static size_t events_at_once(const struct outbox *o)
+{
+    const struct sender *s = o->sender;
+    size_t end = o->events_done, deliveries = 0;
+    for (; end < json_array_size(o->events); end++) {
+        const char *type = jget_str(json_array_get(o->events, end), "type", "");
+        deliveries += interest_of(s->interests, s->subscriptions, type)->count;
+        if (deliveries > DELIVERIES_AT_ONCE && end > o->events_done) {
+            break;
+        }
+    }
+    return end;
+}
+
 static void pump_read(struct outbox *o);
 
 static void outbox_enqueue(struct outbox *o)
@@ -148,25 +172,28 @@ static void outbox_enqueue(struct outbox *o)
         pump_read(o);
         return;
     }
-    CLEANUP(json_decrefp) json_t *events = STEAL(o->events);
+    /* What goes before the last of them makes its deliveries and leaves the cursor where it is:
+     * read again after a failure, they are there already. */
+    size_t end = events_at_once(o);
+    bool is_last = end == json_array_size(o->events);
     struct store_args *args = store_args_new();
     store_key(args, "%sevents_cursor", o->prefix);
     store_arg(args, o->prefix);
     store_arg_i(args, store_shard_epoch(o->sender->set.store, o->shard));
     store_arg(args, o->cursor);
-    store_arg(args, o->newest);
+    store_arg(args, is_last ? o->newest : o->cursor);
     store_arg_i(args, clock_now_us());
     store_arg_i(args, o->sender->set.pending_max);
     store_arg_i(args, o->sender->set.pending_bytes);
     store_arg_i(args, o->sender->set.pending_all_bytes / o->sender->outbox_count);
-    size_t i;
-    json_t *event;
-    json_array_foreach(events, i, event)
-    {
-        add_deliveries(o, event, args);
+    for (; o->events_done < end; o->events_done++) {
+        add_deliveries(o, json_array_get(o->events, o->events_done), args);
     }
-    free(o->cursor);
-    o->cursor = STEAL(o->newest);
+    if (is_last) {
+        json_decref(STEAL(o->events));
+        free(o->cursor);
+        o->cursor = STEAL(o->newest);
+    }
     FAULT("webhook.enqueue.before");
     o->pump_call =
         store_eval(o->sender->set.store, &script_deliveries_enqueue, args, on_enqueued, o);
@@ -246,6 +273,7 @@ static void on_events(void *owner, redisReply *reply, const struct err *err)
     free(o->newest);
     o->newest = xstrdup(reply_str(newest->element[0]));
     o->events = json_array();
+    o->events_done = 0;
     o->is_unread = map_count(o->sender->subscriptions) == 0; /* for nobody that we know of */
     for (size_t i = 0; !o->is_unread && i < entries; i++) {
         events_read(o, reply->element[i]);

@@ -30,9 +30,10 @@ struct outbox {
     bool is_held; /* about to be given up: what is under way ends, nothing is begun */
     /* events -> deliveries */
     struct store_call *pump_call, *rev_call;
-    json_t *events; /* read, and not yet turned into deliveries; or NULL */
-    char *newest;   /* the last of them */
-    bool is_unread; /* they were not even parsed, because nobody is subscribed */
+    json_t *events;     /* read, and not all turned into deliveries; or NULL */
+    size_t events_done; /* the first of them are */
+    char *newest;       /* the last of them */
+    bool is_unread;     /* they were not even parsed, because nobody is subscribed */
     bool waits_for_subscriptions;
     char *cursor; /* last known; NULL: read it first */
     bool pump_again;

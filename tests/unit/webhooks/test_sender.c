@@ -779,6 +779,60 @@ static void test_freed_with_requests_under_way(void **state)
     teardown_bench(&b);
 }
 
+/* One entry of the stream with more events than one script makes deliveries of: each is made once,
+ * and the cursor moves with the last. */
+static void test_many_events_in_one_entry(void **state)
+{
+    (void)state;
+    enum { EVENTS = 6000 };
+    struct bench b;
+    setup_bench(&b);
+    b.is_held = true;
+    const char **argv = xcalloc(3 + 2 * EVENTS, sizeof *argv);
+    char **texts = xcalloc(EVENTS, sizeof *texts);
+    argv[0] = "XADD";
+    argv[1] = "rondo:{07}:events";
+    argv[2] = "*";
+    for (int i = 0; i < EVENTS; i++) {
+        struct id id;
+        id_new(&id);
+        texts[i] = xasprintf(
+            "{\"id\":\"%s\",\"type\":\"run.started\",\"time_us\":%d,\"data\":{}}", id.text, i + 1);
+        argv[3 + 2 * i] = "e";
+        argv[4 + 2 * i] = texts[i];
+    }
+    redisContext *c = redis_fixture_connect(&b.h.redis);
+    redisReply *reply = redisCommandArgv(c, 3 + 2 * EVENTS, argv, NULL);
+    assert_true(reply != NULL && reply->type == REDIS_REPLY_STRING);
+    CLEANUP(cleanup_free) char *entry = xstrdup(reply->str);
+    freeReplyObject(reply);
+    redisFree(c);
+    sender_wake(b.sender, 7);
+    wait_count(&b, 1); /* of the first part; the second is under way */
+    int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
+    do {
+        assert_true(clock_mono_us() < limit);
+        loop_turn(b.h.loop, true);
+        harness_cmd(&b.h, "GET rondo:{07}:events_cursor");
+    } while (b.h.text == NULL || strcmp(b.h.text, entry) != 0);
+    assert_int_equal(harness_cmd(&b.h, "ZCARD rondo:{07}:subscription:%s:pending", b.sub), EVENTS);
+    assert_int_equal(harness_cmd(&b.h, "HGET rondo:{07}:deliveries_stats count"), EVENTS);
+    b.status = 410; /* no more, please */
+    release(&b);
+    struct sender_counts counts;
+    do {
+        assert_true(clock_mono_us() < limit);
+        loop_turn(b.h.loop, true);
+        sender_counts(b.sender, &counts);
+    } while (counts.disabled == 0);
+    for (int i = 0; i < EVENTS; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+    free(argv);
+    teardown_bench(&b);
+}
+
 static void test_unreadable_events_are_passed_over(void **state)
 {
     (void)state;
@@ -818,6 +872,7 @@ int main(void)
         cmocka_unit_test(test_disabled_by_a_result_that_is_lost),
         cmocka_unit_test(test_ping_where_no_shard_is_ours),
         cmocka_unit_test(test_freed_with_requests_under_way),
+        cmocka_unit_test(test_many_events_in_one_entry),
         cmocka_unit_test(test_unreadable_events_are_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
