@@ -102,6 +102,19 @@ void request_begin(struct request *r, void (*go)(struct request *r))
         store, on_request_rev, part, "GET %ssubscriptions_rev", store_catalog_prefix(store));
 }
 
+void sender_requests_fail(struct sender *s, const struct err *err)
+{
+    struct request *r = s->requests, *next;
+    for (; r != NULL; r = next) {
+        next = r->next;
+        if (r->waits_for_subscriptions) {
+            r->waits_for_subscriptions = false;
+            err_set(&r->err, ERR_TRANSIENT, "subscriptions cannot be read: %s", err->msg);
+            request_end_soon(r);
+        }
+    }
+}
+
 /* Whatever goes on may end requests, so each time from the front. */
 void sender_requests_go(struct sender *s)
 {

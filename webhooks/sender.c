@@ -241,6 +241,7 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
             /* Going on would drop its deliveries, as if it had been deleted. */
             map_free(s->subscriptions);
             s->subscriptions = old;
+            sender_requests_fail(s, &bad);
             sender_started(s, &bad);
             return;
         }

@@ -98,6 +98,8 @@ struct sender {
 void sender_reload(struct sender *sender);
 /* request.c: the subscriptions are new: go on with the requests that waited for them. */
 void sender_requests_go(struct sender *sender);
+/* request.c: they cannot be read, and somebody has to change that: tell the requests that wait. */
+void sender_requests_fail(struct sender *sender, const struct err *err);
 /* sender.c: a script says that this shard is not ours. */
 void sender_fenced(struct sender *sender, unsigned shard);
 /*

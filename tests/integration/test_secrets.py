@@ -76,6 +76,9 @@ def test_secrets_are_sealed_and_keys_rotate(tmp_path):
             daemon.start()
             wait_for(lambda: f"sealed with key {next(iter(by_new))}, which is not in --secrets-key-file"
                      in daemon.log(), what="the reason for waiting")
+            told = daemon.get(f"{V1}/subscriptions", expect=503)["message"]
+            assert told.startswith("subscriptions cannot be read: ") and "is not in --secrets-key-file" in told
+            daemon.post(f"{V1}/subscriptions/{made['id']}:ping", expect=503)
             daemon.stop()
             keys.write_text(f"{new}\n")
             daemon.start()
