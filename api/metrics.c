@@ -251,13 +251,22 @@ static void add_git(struct buf *out, const struct git_hooks *hooks)
     struct git_counts c;
     git_hooks_counts(hooks, &c);
     const struct sample results[] = {{"{result=\"started\"}", c.started},
-        {"{result=\"waiting\"}", c.waiting}, {"{result=\"ignored\"}", c.ignored},
-        {"{result=\"duplicate\"}", c.duplicates}, {"{result=\"failed\"}", c.failed}};
+        {"{result=\"waiting\"}", c.waiting}, {"{result=\"fetching\"}", c.fetching},
+        {"{result=\"ignored\"}", c.ignored}, {"{result=\"duplicate\"}", c.duplicates},
+        {"{result=\"failed\"}", c.failed}};
     metric(out, "rondo_git_changes_total", "counter",
         "Pushed refs, pull requests and releases that triggers decided about.", results,
         ARRAY_LEN(results));
     single(out, "rondo_git_refused_total", "counter",
         "Messages to triggers that were not genuine, or to none.", c.refused);
+    const struct sample statuses[] = {
+        {"{result=\"posted\"}", c.statuses}, {"{result=\"failed\"}", c.statuses_failed}};
+    metric(out, "rondo_git_statuses_total", "counter",
+        "Commit statuses that forges took, and that were given up.", statuses, ARRAY_LEN(statuses));
+    const struct sample polls[] = {
+        {"{result=\"ok\"}", c.polls}, {"{result=\"failed\"}", c.polls_failed}};
+    metric(out, "rondo_git_polls_total", "counter", "Looks at the refs of repositories.", polls,
+        ARRAY_LEN(polls));
 }
 
 void metrics_handle(struct api_call *call)

@@ -22,7 +22,7 @@
 #include "webhooks/retry.h"
 #include "webhooks_scripts.h"
 
-#define LIST_MS 30000
+#define LIST_MS 10000
 #define AT_ONCE 8 /* each may have FORGE_REFS_BYTES_MAX */
 #define CROWDED_MS 1000
 #define BACKOFF_DOUBLINGS 6

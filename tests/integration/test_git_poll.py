@@ -3,12 +3,14 @@
 
 import base64
 import contextlib
+import itertools
 import os
 import subprocess
 
 import pytest
 
-from rondo_testing import Daemon, wait_for
+from rondo_testing import Daemon, Redis, wait_for
+from test_daemons import SHARDS, daemons, held, wait_shared
 from test_git import V1
 from test_git_remote import FILE, TOKEN, ForgeServer, Trigger, spec
 
@@ -260,6 +262,28 @@ def test_both_wait_for_the_pipeline(daemon, server, repository):
     assert first[1] not in polled.runs()
 
 
+def test_another_daemon_goes_on(server, repository):
+    """One of two goes: the other one looks at the refs from then on, and tells what it finds of each."""
+    with Redis() as redis, daemons(redis, webhook_allow="127.0.0.1") as (first, second):
+        second.stop()  # nobody waits until it has heard of these
+        wait_for(lambda: len(held(first)) == SHARDS, 30, "all shards")
+        all_polled = [Polled(first, server, repository, commit_status=True) for _ in range(4)]
+        second.start()
+        wait_shared(first, second)
+        first.stop()
+        _, after = repository.push()
+        for one in all_polled:
+            one.daemon = one.trigger.daemon = second
+        second.move_clock(100)
+        for one in all_polled:
+            wait_for(one.runs, 60, "its run")
+            assert one.runs() == [after]
+        wait_for(lambda: [p["state"] for p in server.posts].count("success") == 4, 40, "their statuses")
+        assert {p["path"] for p in server.posts} == {f"/repos/acme/model/statuses/{after}"}
+        assert second.metric('rondo_git_statuses_total{result="posted"}') >= 4
+        assert second.metric('rondo_git_polls_total{result="ok"}') >= 4
+
+
 @pytest.mark.parametrize("fault", ["git.poll.before", "git.poll.after"])
 def test_killed_around_the_write(server, repository, fault):
     """The run is there, and that its push was seen is perhaps not: the next look makes no other."""
@@ -272,7 +296,7 @@ def test_killed_around_the_write(server, repository, fault):
         daemon.kill9()
         daemon.start()
         last = polled.state()["last_us"]
-        daemon.move_clock(300)
-        polled.wait_look(last)
+        shifts = itertools.count(300, 300)  # a look may be under way already
+        wait_for(lambda: (daemon.move_clock(next(shifts)), polled.state()["last_us"] > last)[1], 30, "a look")
         assert polled.runs() == [after]
         assert polled.send(NONE, after, expect=200)["result"] == "duplicate"
