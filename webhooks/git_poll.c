@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/id.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/pool.h"
@@ -414,7 +415,7 @@ static void on_due(void *owner, redisReply *reply, const struct err *err)
     }
     const char *of = reply_field(reply, "of");
     const char *const texts[] = {reply_field(reply, "next_us"), reply_field(reply, "last_us"),
-        reply_field(reply, "failures")};
+        reply_field(reply, "failures"), reply_field(reply, "error_us")};
     int64_t values[ARRAY_LEN(texts)] = {0};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (texts[i] == NULL || parse_i64(texts[i], 0, INT64_MAX, "", &values[i], NULL) != 0) {
@@ -422,8 +423,10 @@ static void on_due(void *owner, redisReply *reply, const struct err *err)
         }
     }
     int64_t now_us = clock_now_us(), every_us = p->trigger->remote.poll_s * US_PER_S;
-    /* After a change of poll_s, or of the repository, not only when it was due by the old one. */
-    bool is_early = values[0] > now_us && (of == NULL || str_eq(of, whose(p))) &&
+    bool is_mended = values[2] > 0 && jget_i64(p->trigger->record, "updated_us", 0) > values[3];
+    /* After a change of poll_s, of the repository, or of what has failed, not only when it was due
+     * before. */
+    bool is_early = values[0] > now_us && !is_mended && (of == NULL || str_eq(of, whose(p))) &&
                     (values[2] > 0 || values[0] - now_us < every_us + every_us / 5);
     if (is_early) {
         timer_start_at(&p->start, values[0]);
