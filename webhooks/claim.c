@@ -38,6 +38,9 @@ void outbox_drop(struct outbox *o, const char *subscription_id)
 static void note_parked(struct outbox *o, const char *id)
 {
     struct channel *c = channel_of(o->sender, id);
+    if (c == NULL && map_has(o->sender->unreadable, id)) {
+        return; /* for whoever can read it */
+    }
     if (c == NULL) { /* its subscription has been deleted */
         outbox_drop(o, id);
     } else {

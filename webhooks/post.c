@@ -492,8 +492,10 @@ void post_start(struct outbox *o, const char *delivery_id, const redisReply *fie
     o->posts++;
     post->channel = subscription != NULL ? channel_of(s, subscription) : NULL;
     if (post->channel == NULL) {
+        bool is_there = subscription != NULL && map_has(s->unreadable, subscription);
         post->state = POST_STATE_ENDED;
-        post->outcome = "GONE";
+        post->outcome = is_there ? "PARKED" : "GONE";
+        post->next_us = post->due_us;
         outbox_record(o, post);
         return;
     }

@@ -112,6 +112,7 @@ struct sender *sender_new(const struct sender_settings *settings, struct err *er
     s->posts = map_new(NULL);
     s->disabling = map_new(free_json);
     s->interests = interest_new();
+    s->unreadable = map_new(NULL);
     timer_init(&s->sweep_timer, settings->loop, sender_sweep, s);
     timer_init(&s->stall_timer, settings->loop, post_on_stall, s);
     timer_init(&s->health_timer, settings->loop, channels_save_health, s);
@@ -197,6 +198,7 @@ static int take_subscription(
     if (sub == NULL) {
         LOG_ERROR(
             "webhook subscription unreadable, left alone", "id=%s error=%s", id, LOG_Q(bad.msg));
+        map_put(s->unreadable, id, s);
         if (bad.code == ERR_NOT_FOUND) {
             err_copy(err, &bad);
             return -1;
@@ -234,6 +236,8 @@ static void on_loaded(void *owner, redisReply *reply, const struct err *err)
     }
     struct map *old = s->subscriptions;
     s->subscriptions = map_new(free_subscription);
+    map_free(s->unreadable);
+    s->unreadable = map_new(NULL);
     struct err bad = ERR_INIT;
     for (size_t i = 1; i < reply->elements; i += 2) {
         const char *id = reply_str(reply->element[i - 1]);
@@ -397,6 +401,7 @@ void sender_free(struct sender *s)
     map_free(s->posts);
     map_free(s->disabling);
     map_free(s->interests);
+    map_free(s->unreadable);
     timer_done(&s->sweep_timer);
     map_free(s->subscriptions);
     egress_free(s->egress);

@@ -66,6 +66,7 @@ struct sender {
     struct outbox *outboxes;
     unsigned outbox_count;
     struct map *subscriptions; /* id -> struct subscription */
+    struct map *unreadable;    /* ids of those that are there and cannot be read */
     struct map *interests;     /* interest.h's cache */
     struct map *disabling;     /* id -> JSON {"url","why"}: disabled in memory, not yet in Redis */
     int64_t rev, loading_rev;  /* subscriptions_rev of these; and of those being read */

@@ -225,18 +225,23 @@ static void wait_count(struct bench *b, int count)
     }
 }
 
-/* Nothing is stored any more that waits to be sent. */
-static void wait_quiet(struct bench *b)
+/* Nothing is stored any more that waits to be sent, but what is parked of so many subscriptions. */
+static void wait_quiet_but_for(struct bench *b, int64_t parked)
 {
     int64_t limit = clock_mono_us() + LIMIT_MS * US_PER_MS;
     while (harness_cmd(&b->h, "ZCARD rondo:{07}:deliveries") > 0 ||
-           harness_cmd(&b->h, "SCARD rondo:{07}:parked") > 0 ||
+           harness_cmd(&b->h, "SCARD rondo:{07}:parked") != parked ||
            harness_cmd(&b->h, "SCARD rondo:{07}:sending") > 0) {
         if (clock_mono_us() > limit) {
             fail_msg("deliveries are left");
         }
         loop_turn(b->h.loop, true);
     }
+}
+
+static void wait_quiet(struct bench *b)
+{
+    wait_quiet_but_for(b, 0);
 }
 
 /* The window of the endpoint grows to all that the subscription may have under way. */
@@ -690,6 +695,42 @@ static void test_taken_over_with_a_subscription_that_is_new_to_us(void **state)
     teardown_bench(&b);
 }
 
+/* What waits for a subscription that is there and cannot be read is not ours to drop. */
+static void test_taken_over_with_a_subscription_of_another_key(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b);
+    struct sender *first = b.sender;
+    for (unsigned i = 0; i < store_shards(b.h.store); i++) {
+        sender_shard_stop(first, i);
+    }
+    start_sender(&b, 5000);
+    subscribe(&b, "run.started");
+    b.is_held = true;
+    put_event(&b, "r1", "run.started");
+    wait_count(&b, 2);
+    sender_free(b.sender);
+    release(&b);
+    harness_cmd(&b.h, "HGET rondo:{catalog}:subscriptions %s", b.sub);
+    CLEANUP(cleanup_free) char *readable = xstrdup(b.h.text);
+    harness_cmd(&b.h, "HSET rondo:{catalog}:subscriptions %s {}", b.sub);
+    b.sender = first;
+    harness_take_over(&b.h);
+    sender_shard_start(first, 7);
+    wait_count(&b, 3);
+    wait_quiet_but_for(&b, 1);
+    harness_cmd(&b.h, "HSET rondo:{catalog}:subscriptions %s %s", b.sub, readable);
+    sender_free(b.sender);
+    harness_take_over(&b.h);
+    start_sender(&b, 5000);
+    wait_count(&b, 4);
+    wait_quiet(&b);
+    assert_int_equal(times(&b, b.got[0].id), 2);
+    assert_int_equal(times(&b, b.got[1].id), 2);
+    teardown_bench(&b);
+}
+
 /* The shard goes before Redis knows that its result switched the subscription off. */
 static void test_disabled_by_a_result_that_is_lost(void **state)
 {
@@ -869,6 +910,7 @@ int main(void)
         cmocka_unit_test(test_a_probe_with_an_old_delivery_that_is_sent_again),
         cmocka_unit_test(test_disabled_holds_no_places),
         cmocka_unit_test(test_taken_over_with_a_subscription_that_is_new_to_us),
+        cmocka_unit_test(test_taken_over_with_a_subscription_of_another_key),
         cmocka_unit_test(test_disabled_by_a_result_that_is_lost),
         cmocka_unit_test(test_ping_where_no_shard_is_ours),
         cmocka_unit_test(test_freed_with_requests_under_way),
