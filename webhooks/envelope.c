@@ -85,10 +85,12 @@ char *message_subject(const struct message *m)
 
 /* ---- the standard format ---- */
 
-static json_t *standard_body(const char *type, const char *at, int version, json_t *data)
+/* webhook-id names the delivery, one for each subscription; "id" the event, the same for all. */
+static json_t *standard_body(
+    const char *id, const char *type, const char *at, int version, json_t *data)
 {
-    return json_pack(
-        "{s:s,s:s,s:i,s:O}", "type", type, "timestamp", at, "version", version, "data", data);
+    return json_pack("{s:s,s:s,s:s,s:i,s:O}", "id", id, "type", type, "timestamp", at, "version",
+        version, "data", data);
 }
 
 static int version_of(const char *type)
@@ -102,12 +104,13 @@ json_t *envelope_standard_body(const json_t *event)
     char at[CLOCK_TEXT_MAX];
     const char *type = jget_str(event, "type", "");
     clock_format_us(jget_i64(event, "time_us", 0), at);
-    return standard_body(type, at, version_of(type), json_object_get(event, "data"));
+    return standard_body(
+        jget_str(event, "id", ""), type, at, version_of(type), json_object_get(event, "data"));
 }
 
 void message_as_standard(const struct message *m, struct envelope *out)
 {
-    json_t *body CLEANUP(json_decrefp) = standard_body(m->type, m->at, m->version, m->data);
+    json_t *body CLEANUP(json_decrefp) = standard_body(m->id, m->type, m->at, m->version, m->data);
     out->body = jtext(body);
     out->content_type = "application/json";
 }

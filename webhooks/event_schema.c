@@ -84,12 +84,13 @@ json_t *event_type_schema(const struct event_type *type)
 {
     CLEANUP(cleanup_free)
     char *id = xasprintf("urn:rondo:event:%s:%d", type->type, type->version);
-    json_t *properties = json_pack("{s:{s:s},s:{s:s,s:s},s:{s:i},s:{s:[{s:s},{s:s}]}}", "type",
-        "const", type->type, "timestamp", "type", "string", "format", "date-time", "version",
-        "const", type->version, "data", "anyOf", "$ref", "#/$defs/data", "$ref", "#/$defs/thin");
-    json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:[s,s,s,s],s:{s:o,s:o}}", "$schema",
+    json_t *properties = json_pack("{s:{s:s,s:s},s:{s:s},s:{s:s,s:s},s:{s:i},s:{s:[{s:s},{s:s}]}}",
+        "id", "type", "string", "format", "uuid", "type", "const", type->type, "timestamp", "type",
+        "string", "format", "date-time", "version", "const", type->version, "data", "anyOf", "$ref",
+        "#/$defs/data", "$ref", "#/$defs/thin");
+    json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:[s,s,s,s,s],s:{s:o,s:o}}", "$schema",
         "https://json-schema.org/draft/2020-12/schema", "$id", id, "title", type->type,
-        "description", type->meaning, "type", "object", "properties", properties, "required",
+        "description", type->meaning, "type", "object", "properties", properties, "required", "id",
         "type", "timestamp", "version", "data", "$defs", "data", data_schema(type, false), "thin",
         data_schema(type, true));
     json_t *example CLEANUP(json_decrefp) = event_type_example(type);

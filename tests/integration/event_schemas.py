@@ -31,7 +31,7 @@ class EventSchemas:
         kind = body["type"]
         assert kind in self.types, f"{kind} is not in the catalogue"
         self.checkers[kind].validate(body)
-        assert set(body) == {"type", "timestamp", "version", "data"}, body
+        assert set(body) == {"id", "type", "timestamp", "version", "data"}, body
         assert body["version"] == self.types[kind]["version"]
         known = self.members(kind)
         stray = {m for m in body["data"] if m.removesuffix("_left_out") not in known}
@@ -53,7 +53,7 @@ def check_bodies(bodies):
             body = json.loads(text)
         except ValueError:
             continue
-        if not isinstance(body, dict) or set(body) != {"type", "timestamp", "version", "data"}:
+        if not isinstance(body, dict) or set(body) != {"id", "type", "timestamp", "version", "data"}:
             continue
         counts[body["type"]] = counts.get(body["type"], 0) + 1
         if counts[body["type"]] <= EACH:

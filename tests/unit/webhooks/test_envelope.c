@@ -67,17 +67,18 @@ static const struct {
     const char *headers; /* joined by '|', or NULL */
 } forms[] = {
     {"standard", STANDARD, FULL, NULL, "run.finished", FINISHED, "application/json",
-        "{\"data\":" FINISHED_OUT
-        ",\"timestamp\":\"2025-11-29T09:33:00.000001Z\",\"type\":\"run.finished\",\"version\":1}",
+        "{\"data\":" FINISHED_OUT ",\"id\":\"4f000000-0000-5000-8000-000000000001\","
+        "\"timestamp\":\"2025-11-29T09:33:00.000001Z\",\"type\":\"run.finished\",\"version\":1}",
         NULL},
     {"standard, thin", STANDARD, THIN, NULL, "run.finished", FINISHED, "application/json",
         "{\"data\":{\"experiment_id\":\"e\",\"recurring_run_id\":\"" ART "\",\"run_id\":\"" RUN
-        "\",\"state\":\"FAILED\"},\"timestamp\":\"2025-11-29T09:33:00.000001Z\","
-        "\"type\":\"run.finished\",\"version\":1}",
+        "\",\"state\":\"FAILED\"},\"id\":\"4f000000-0000-5000-8000-000000000001\","
+        "\"timestamp\":\"2025-11-29T09:33:00.000001Z\",\"type\":\"run.finished\",\"version\":1}",
         NULL},
     {"a type that is in no catalogue says nothing when thin", STANDARD, THIN, NULL, "run.vanished",
         OF_RUN, "application/json",
-        "{\"data\":{},\"timestamp\":\"2025-11-29T09:33:00.000001Z\",\"type\":\"run.vanished\","
+        "{\"data\":{},\"id\":\"4f000000-0000-5000-8000-000000000001\","
+        "\"timestamp\":\"2025-11-29T09:33:00.000001Z\",\"type\":\"run.vanished\","
         "\"version\":1}",
         NULL},
     {"structured", STRUCTURED, FULL, NULL, "run.finished", FINISHED, CE_TYPE,
