@@ -3,7 +3,7 @@
  * Git patterns for other programs' comparisons: reads lines {"pattern", "names"}, writes a list of
  * which names match for each, or the complaint as a string.
  */
-#include "webhooks/git_pattern.h"
+#include "webhooks/in/git_pattern.h"
 
 #include "base/err.h"
 #include "base/json.h"

@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/util.h"
-#include "webhooks/endpoint.h"
-#include "webhooks/retry.h"
+#include "webhooks/out/endpoint.h"
+#include "webhooks/out/retry.h"
 
 #define START_US (INT64_C(1795000000) * US_PER_S)
 #define ATTEMPTS_MAX 64

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
-#include "webhooks/envelope.h"
+#include "webhooks/out/envelope.h"
 #include "webhooks/event_types.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -16,7 +16,7 @@
 #include "base/pool.h"
 #include "base/util.h"
 #include "tests/support/hook_json.h"
-#include "webhooks/forge.h"
+#include "webhooks/in/forge.h"
 
 #define NOW_US (INT64_C(1795000000) * US_PER_S)
 #define SECRET "a secret that no input has"

@@ -13,11 +13,11 @@
 #include "base/http_msg.h"
 #include "base/json.h"
 #include "base/pool.h"
-#include "webhooks/forge.h"
-#include "webhooks/git_change.h"
-#include "webhooks/git_template.h"
-#include "webhooks/git_match.h"
-#include "webhooks/git_trigger.h"
+#include "webhooks/in/forge.h"
+#include "webhooks/in/git_change.h"
+#include "webhooks/in/git_template.h"
+#include "webhooks/in/git_match.h"
+#include "webhooks/in/git_trigger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
-#include "webhooks/forge_api.h"
+#include "webhooks/in/forge_api.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,9 +9,9 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/pool.h"
-#include "webhooks/git_change.h"
-#include "webhooks/git_match.h"
-#include "webhooks/git_trigger.h"
+#include "webhooks/in/git_change.h"
+#include "webhooks/in/git_match.h"
+#include "webhooks/in/git_trigger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

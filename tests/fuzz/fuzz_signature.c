@@ -14,7 +14,7 @@
 #include "base/pool.h"
 #include "base/secret.h"
 #include "base/util.h"
-#include "webhooks/forge.h"
+#include "webhooks/in/forge.h"
 #include "webhooks/signature.h"
 
 #define NOW_S INT64_C(1795000000)

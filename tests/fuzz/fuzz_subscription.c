@@ -15,7 +15,7 @@
 #include "base/secret.h"
 #include "base/util.h"
 #include "webhooks/egress.h"
-#include "webhooks/subscription.h"
+#include "webhooks/out/subscription.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -16,7 +16,7 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "webhooks/forge.h"
+#include "webhooks/in/forge.h"
 
 static inline void hook_add_headers(struct http_request *req, const json_t *headers)
 {

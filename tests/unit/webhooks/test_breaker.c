@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "webhooks/endpoint.h"
+#include "webhooks/out/endpoint.h"
 
 #define START_US (INT64_C(1795000000) * US_PER_S)
 #define S US_PER_S

@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
-#include "webhooks/envelope.h"
+#include "webhooks/out/envelope.h"
 
 #define RUN "4f9c1b1e-7c1d-4e0a-9a53-0d9b1c4f7e21"
 #define ART "5f9c1b1e-7c1d-4e0a-9a53-0d9b1c4f7e22"

@@ -12,8 +12,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/util.h"
-#include "webhooks/forge.h"
-#include "webhooks/forge_api.h"
+#include "webhooks/in/forge.h"
+#include "webhooks/in/forge_api.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 #define OTHER "89abcdef0123456789abcdef0123456789abcdef"

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "webhooks/git_hooks.h"
+#include "webhooks/in/git_hooks.h"
 
 #define TRIGGER "11111111-2222-4333-8444-555555555555"
 #define OTHER "22222222-2222-4333-8444-555555555555"

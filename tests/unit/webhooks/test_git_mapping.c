@@ -12,9 +12,9 @@
 #include "base/pool.h"
 #include "base/util.h"
 #include "scheduler/plan.h"
-#include "webhooks/git_change.h"
-#include "webhooks/git_mapping.h"
-#include "webhooks/git_template.h"
+#include "webhooks/in/git_change.h"
+#include "webhooks/in/git_mapping.h"
+#include "webhooks/in/git_template.h"
 
 #define SHA_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define INPUT(name, type, more) "\"" name "\":{\"parameterType\":\"" type "\"" more "}"

@@ -12,8 +12,8 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "webhooks/git_change.h"
-#include "webhooks/git_match.h"
+#include "webhooks/in/git_change.h"
+#include "webhooks/in/git_match.h"
 
 #define SHA_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define SHA_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"

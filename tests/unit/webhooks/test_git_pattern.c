@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/util.h"
-#include "webhooks/git_pattern.h"
+#include "webhooks/in/git_pattern.h"
 
 static bool matches(const char *pattern, const char *name)
 {

@@ -12,7 +12,7 @@
 #include "base/map.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "webhooks/git_poll.h"
+#include "webhooks/in/git_poll.h"
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"

@@ -13,9 +13,9 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "base/util.h"
-#include "webhooks/forge.h"
-#include "webhooks/git_push.h"
-#include "webhooks/git_trigger.h"
+#include "webhooks/in/forge.h"
+#include "webhooks/in/git_push.h"
+#include "webhooks/in/git_trigger.h"
 
 #define ZEROS "0000000000000000000000000000000000000000"
 #define SHA_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

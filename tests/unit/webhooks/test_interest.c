@@ -12,9 +12,9 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/util.h"
-#include "webhooks/interest.h"
+#include "webhooks/out/interest.h"
 #include "webhooks/signature.h"
-#include "webhooks/subscription.h"
+#include "webhooks/out/subscription.h"
 
 static const char *const globs[][3] = {
     {"run.*", NULL}, {"*", NULL}, {"task.finished", "run.finished", NULL}, {"artifact.*", NULL}};

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/util.h"
-#include "webhooks/retry.h"
+#include "webhooks/out/retry.h"
 
 #define DEFAULT "5s,30s,2m,10m,30m,2h,5h,10h,14h,20h,24h"
 #define NOW_US (INT64_C(1795000000) * US_PER_S) /* Wed, 18 Nov 2026 11:06:40 GMT */

@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "webhooks/egress.h"
-#include "webhooks/subscription.h"
+#include "webhooks/out/subscription.h"
 
 #define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
