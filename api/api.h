@@ -100,6 +100,12 @@ json_t *api_body_json(struct api_call *call);
 /* Are all parameters of the query known ones (NULL ends the list)? If not the call has been
  * answered (400): a misspelt filter must not give everything. */
 bool api_query_only(struct api_call *call, const char *const *known);
+/*
+ * Which page of a list is asked for: page_size (1 to API_PAGE_MAX, that many when absent) and
+ * page_token ("" for the first), and nothing else. False: the call has been answered.
+ */
+#define API_PAGE_MAX 1000
+bool api_query_page(struct api_call *call, size_t *size_out, const char **token_out);
 /* Let the call's pool own this reference. Returns value. */
 json_t *api_keep(struct api_call *call, json_t *value);
 

@@ -12,8 +12,6 @@
 
 #define EVENTS_DEFAULT 50
 #define EVENTS_MAX 1000
-#define PAGE_DEFAULT 1000
-#define PAGE_MAX 1000
 
 static void handle_create(struct api_call *call)
 {
@@ -25,20 +23,11 @@ static void handle_create(struct api_call *call)
 
 static void handle_list(struct api_call *call)
 {
-    struct err err = ERR_INIT;
-    int64_t max = PAGE_DEFAULT;
-    const char *size = http_query(&call->req, "page_size");
-    const char *token = http_query(&call->req, "page_token");
-    static const char *const known[] = {"page_size", "page_token", NULL};
-    if (!api_query_only(call, known)) {
-        return;
+    size_t size;
+    const char *token;
+    if (api_query_page(call, &size, &token)) {
+        git_trigger_all(call->api->git_hooks, size, token, api_reply_record, call);
     }
-    if (size != NULL && parse_i64(size, 1, PAGE_MAX, "page_size", &max, &err) != 0) {
-        api_fail(call, &err);
-        return;
-    }
-    git_trigger_all(
-        call->api->git_hooks, (size_t)max, token != NULL ? token : "", api_reply_record, call);
 }
 
 static void handle_get(struct api_call *call)

@@ -219,6 +219,25 @@ bool api_query_only(struct api_call *call, const char *const *known)
     return true;
 }
 
+bool api_query_page(struct api_call *call, size_t *size_out, const char **token_out)
+{
+    static const char *const known[] = {"page_size", "page_token", NULL};
+    struct err err = ERR_INIT;
+    int64_t max = API_PAGE_MAX;
+    const char *size = http_query(&call->req, "page_size");
+    const char *token = http_query(&call->req, "page_token");
+    if (!api_query_only(call, known)) {
+        return false;
+    }
+    if (size != NULL && parse_i64(size, 1, API_PAGE_MAX, "page_size", &max, &err) != 0) {
+        api_fail(call, &err);
+        return false;
+    }
+    *size_out = (size_t)max;
+    *token_out = token != NULL ? token : "";
+    return true;
+}
+
 void api_reply_record(void *owner, const json_t *record, const struct err *err)
 {
     struct api_call *call = owner;

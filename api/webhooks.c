@@ -10,9 +10,6 @@
 
 #include "api/api.h"
 
-#define PAGE_DEFAULT 1000
-#define PAGE_MAX 1000
-
 static void handle_create(struct api_call *call)
 {
     const json_t *body = api_body_json(call);
@@ -23,20 +20,11 @@ static void handle_create(struct api_call *call)
 
 static void handle_list(struct api_call *call)
 {
-    struct err err = ERR_INIT;
-    int64_t max = PAGE_DEFAULT;
-    const char *size = http_query(&call->req, "page_size");
-    const char *token = http_query(&call->req, "page_token");
-    static const char *const known[] = {"page_size", "page_token", NULL};
-    if (!api_query_only(call, known)) {
-        return;
+    size_t size;
+    const char *token;
+    if (api_query_page(call, &size, &token)) {
+        subscription_all(call->api->sender, size, token, api_reply_record, call);
     }
-    if (size != NULL && parse_i64(size, 1, PAGE_MAX, "page_size", &max, &err) != 0) {
-        api_fail(call, &err);
-        return;
-    }
-    subscription_all(
-        call->api->sender, (size_t)max, token != NULL ? token : "", api_reply_record, call);
 }
 
 static void handle_get(struct api_call *call)
