@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct err;
 
@@ -29,6 +30,7 @@ void buf_reset(struct buf *buf); /* keeps the memory, forgets the content */
 int buf_add(struct buf *buf, const void *data, size_t len);
 int buf_adds(struct buf *buf, const char *text);
 int buf_addc(struct buf *buf, char c);
+void buf_add_utf8(struct buf *buf, uint32_t c); /* a code point, up to U+10FFFF */
 int buf_addf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buf_vaddf(struct buf *buf, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 

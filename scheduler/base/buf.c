@@ -146,3 +146,22 @@ int buf_check(const struct buf *buf, const char *what, struct err *err)
     }
     return 0;
 }
+
+void buf_add_utf8(struct buf *out, uint32_t c)
+{
+    if (c < 0x80) {
+        buf_addc(out, (char)c);
+    } else if (c < 0x800) {
+        buf_addc(out, (char)(0xC0 | (c >> 6)));
+        buf_addc(out, (char)(0x80 | (c & 0x3F)));
+    } else {
+        if (c < 0x10000) {
+            buf_addc(out, (char)(0xE0 | (c >> 12)));
+        } else {
+            buf_addc(out, (char)(0xF0 | (c >> 18)));
+            buf_addc(out, (char)(0x80 | ((c >> 12) & 0x3F)));
+        }
+        buf_addc(out, (char)(0x80 | ((c >> 6) & 0x3F)));
+        buf_addc(out, (char)(0x80 | (c & 0x3F)));
+    }
+}

@@ -88,25 +88,6 @@ static void skip_space(struct lexer *l)
 
 /* ---- strings ---- */
 
-static void add_utf8(struct buf *out, unsigned long c)
-{
-    if (c < 0x80) {
-        buf_addc(out, (char)c);
-    } else if (c < 0x800) {
-        buf_addc(out, (char)(0xC0 | (c >> 6)));
-        buf_addc(out, (char)(0x80 | (c & 0x3F)));
-    } else {
-        if (c < 0x10000) {
-            buf_addc(out, (char)(0xE0 | (c >> 12)));
-        } else {
-            buf_addc(out, (char)(0xF0 | (c >> 18)));
-            buf_addc(out, (char)(0x80 | ((c >> 12) & 0x3F)));
-        }
-        buf_addc(out, (char)(0x80 | ((c >> 6) & 0x3F)));
-        buf_addc(out, (char)(0x80 | (c & 0x3F)));
-    }
-}
-
 /* `count` digits of the base make a character. */
 static int read_code(struct lexer *l, size_t from, size_t count, int base, struct buf *out)
 {
@@ -124,7 +105,7 @@ static int read_code(struct lexer *l, size_t from, size_t count, int base, struc
         return expression_error(l->err, l->source, from, l->at,
             "not a character that a text can hold (surrogates and NUL cannot be)");
     }
-    add_utf8(out, code);
+    buf_add_utf8(out, code);
     return 0;
 }
 

@@ -9,8 +9,6 @@
 
 struct buf;
 
-/* Append a character. */
-void utf8_add(struct buf *out, uint32_t character);
 bool utf8_is_valid(const char *text, size_t len);
 /* Characters of a valid text. */
 size_t utf8_count(const char *text, size_t len);

@@ -110,7 +110,7 @@ static int read_code(
         return cel_complain(l->err, l->source, from, l->at,
             "is no character of Unicode (up to 10FFFF, without the surrogates D800 to DFFF)");
     }
-    utf8_add(out, code);
+    buf_add_utf8(out, code);
     return 0;
 }
 
