@@ -100,6 +100,11 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
  */
 void run_born_head(struct buf *out, int64_t created_us, int64_t scheduled_us, int64_t generation,
     const char *recurring_run_id, const char *experiment_id, const char *detail);
+/*
+ * The event recurring_run.fired of a run that was claimed ahead of its instant, from its text in
+ * `born:<instant>`; came_us: when the instant was seen to have come. NULL when the text is none.
+ */
+json_t *run_fired_event(const char *run_id, const char *text, int64_t came_us);
 /* Lines that the ledger of a recurring run keeps unless history-max-ticks says otherwise. */
 #define RUN_LEDGER_MAX 50
 /* These, or with count 0 up to `any` of those that are left in the shard. ledger_max: lines kept of

@@ -70,6 +70,8 @@ static const char *const names[] = {
     "run.save.before",
     "tick.claim.after",
     "tick.claim.before",
+    "tick.reveal.after",
+    "tick.reveal.before",
     "tick.wake.before",
     "webhook.done.after",
     "webhook.done.before",

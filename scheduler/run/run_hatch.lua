@@ -11,6 +11,15 @@ for i = 4, #ARGV do
 end
 if #ids == 0 then
     ids = redis.call('HRANDFIELD', KEYS[1], ARGV[3])
+    local groups = born_groups(ARGV[1])
+    for i = 1, #groups, 2 do
+        if #ids < tonumber(ARGV[3]) then
+            for _, id in ipairs(redis.call('HRANDFIELD', ARGV[1] .. 'born:' .. groups[i],
+                ARGV[3] - #ids)) do
+                ids[#ids + 1] = id
+            end
+        end
+    end
 end
 local out = {0}
 for _, id in ipairs(ids) do
@@ -20,5 +29,5 @@ for _, id in ipairs(ids) do
         out[#out + 1] = id
     end
 end
-out[1] = redis.call('HLEN', KEYS[1])
+out[1] = born_count(ARGV[1])
 return out

@@ -32,6 +32,14 @@ void hatch_add(struct tick_shard *s, const struct id *run_id)
     s->to_hatch[s->to_hatch_count++] = *run_id;
 }
 
+void hatch_some(struct tick_shard *s)
+{
+    if (s->to_hatch_count == 0 && !s->hatch_wanted) {
+        s->hatch_since_us = clock_mono_us();
+    }
+    s->hatch_wanted = true;
+}
+
 static void on_hatched(
     void *owner, const struct id *ids, size_t count, int64_t left, const struct err *err)
 {
@@ -69,7 +77,8 @@ static void on_hatched(
 static bool shard_is_due(const struct tick_shard *s, int64_t now_us)
 {
     const struct tick_entry *top = tick_heap_top(&s->heap);
-    return s->claim != NULL || (top != NULL && top->ready_us <= now_us);
+    return s->claim != NULL || ahead_is_quiet(s, now_us) ||
+           (top != NULL && top->ready_us <= now_us);
 }
 
 static void shard_hatch(struct tick_shard *s)

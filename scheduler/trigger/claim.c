@@ -38,8 +38,9 @@ enum claim_result {
 struct claim {
     struct tick_shard *s;
     struct store_call *call;
-    int64_t now_us, sent_us,
-        redis_us; /* now_us by Redis's clock, as far as we know it; sent_us by ours */
+    int64_t ahead_us;                  /* of this instant; 0: of what is due */
+    int64_t now_us, sent_us, redis_us; /* now_us by Redis's clock, as far as we know it, or the
+                                          instant; sent_us by ours */
     size_t count;
     struct tick ticks[];
 };
@@ -86,9 +87,10 @@ static void policy_args(
 }
 
 static void tick_args(
-    const struct tick *tick, int64_t now_us, struct buf *text, struct store_args *args)
+    const struct claim *claim, const struct tick *tick, struct buf *text, struct store_args *args)
 {
     const struct tick_entry *e = tick->e;
+    int64_t now_us = claim->now_us;
     int64_t index = e->progress.index + 1;
     store_arg(args, tick->needs_policy ? "p" : "f");
     store_arg(args, e->progress_text);
@@ -96,7 +98,8 @@ static void tick_args(
     /* What follows from the time it is must not be written before it is that time. */
     int64_t not_before_us = now_us - TICKER_SKEW_MIN_US;
     int64_t due_us = tick->was_waiting ? 0 : tick->due_us;
-    store_arg_i(args, due_us > not_before_us ? due_us : not_before_us);
+    not_before_us = due_us > not_before_us ? due_us : not_before_us;
+    store_arg_i(args, claim->ahead_us > 0 ? not_before_us - LOAD_AHEAD_US : not_before_us);
     progress_format(&tick->fired, text);
     arg_text(args, text);
     store_arg_i(args, tick->fired_due_us);
@@ -111,27 +114,14 @@ static void tick_args(
         tick_entry_born(e, index, tick->slot_us, now_us, buf_str(&detail), text);
         buf_done(&detail);
         arg_text(args, text);
-        tick_entry_event(e, tick->run_id.text, index, tick->slot_us, now_us, text);
+        if (claim->ahead_us == 0) {
+            tick_entry_event(e, tick->run_id.text, index, tick->slot_us, now_us, text);
+        }
         arg_text(args, text);
     }
     if (tick->needs_policy) {
         policy_args(tick, now_us, text, args);
     }
-}
-
-static void count_lateness(struct ticker_counts *counts, int64_t late_us)
-{
-    static const int64_t limits_us[] = {
-        1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000, 30000000};
-    _Static_assert(
-        ARRAY_LEN(limits_us) + 1 == ARRAY_LEN(((struct ticker_counts *)0)->lateness_buckets),
-        "one bucket more than limits");
-    size_t i = 0;
-    while (i < ARRAY_LEN(limits_us) && late_us > limits_us[i]) {
-        i++;
-    }
-    counts->lateness_buckets[i]++;
-    counts->lateness_sum_s += (double)late_us / (double)US_PER_S;
 }
 
 /* One that is behind has had its turn: those that became due meanwhile come first. */
@@ -152,9 +142,8 @@ static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
     entry_turn(e, now_us);
     e->tries = 0;
     free(STEAL(e->latest));
-    t->counts.fired++;
+    ticker_count_fired(t, 1, clock_now_us() - tick->due_us);
     t->counts.outcomes[TICK_SKIPPED_WINDOW] += tick->also.count;
-    count_lateness(&t->counts, clock_now_us() - tick->due_us);
     LOG_DEBUG("recurring run fired",
         "recurring_run=%s run=%s index=%" PRId64 " slot_us=%" PRId64 " late_us=%" PRId64,
         e->id.text, tick->run_id.text, e->progress.index, tick->slot_us, now_us - tick->due_us);
@@ -209,6 +198,29 @@ static void tick_put_off(struct tick_shard *s, struct tick_entry *e)
     shard_delay(s, e, wait_ms > FAILURE_MAX_MS ? FAILURE_MAX_MS : wait_ms);
 }
 
+/* Of a claim ahead of its instant. What cannot be claimed now is asked again when it is due. */
+static void tick_settle_ahead(struct claim *claim, struct tick *tick, int64_t result)
+{
+    struct tick_entry *e = tick->e;
+    switch (result) {
+    case CLAIM_FIRED:
+        tick_entry_advance(e, &tick->fired, progress_text(&tick->fired));
+        e->tries = 0;
+        break;
+    case CLAIM_GONE:
+        e->must_drop = true;
+        break;
+    case CLAIM_STALE:
+        e->must_reload = true;
+        break;
+    default:
+        e->not_ahead_us = claim->ahead_us;
+        break;
+    }
+    e->ready_us = tick_entry_due_us(e);
+    shard_place(claim->s, e);
+}
+
 static void tick_settle(struct claim *claim, struct tick *tick, int64_t result)
 {
     struct tick_shard *s = claim->s;
@@ -254,12 +266,16 @@ static void claim_refused(struct claim *claim, const struct err *err)
         }
         return;
     }
+    claim->ticks[0].e->not_ahead_us = claim->ahead_us;
     tick_put_off(s, claim->ticks[0].e);
 }
 
 static void claim_failed(struct claim *claim, const struct err *err)
 {
     struct tick_shard *s = claim->s;
+    if (claim->ahead_us > 0) {
+        ahead_note(s, claim->ahead_us); /* it may have been done all the same */
+    }
     if (err->code != ERR_FENCED && !err_is_transient(err)) {
         claim_refused(claim, err);
         return;
@@ -317,11 +333,17 @@ static void claim_on_reply(void *owner, redisReply *reply, const struct err *err
     }
     claim->redis_us = reply_int(reply->element[0], claim->now_us);
     ticker_heard_clock(s->t, claim->redis_us, claim->sent_us);
+    if (claim->ahead_us > 0) {
+        ahead_note(s, claim->ahead_us);
+    }
     for (size_t i = 0; i < claim->count; i++) {
-        tick_settle(claim, &claim->ticks[i], reply_int(reply->element[i + 1], CLAIM_STALE));
+        int64_t result = reply_int(reply->element[i + 1], CLAIM_STALE);
+        (claim->ahead_us > 0 ? tick_settle_ahead : tick_settle)(claim, &claim->ticks[i], result);
     }
     ticker_poke(s->t);
-    claim_tell(claim);
+    if (claim->ahead_us == 0) {
+        claim_tell(claim);
+    }
     claim_free(claim);
 }
 
@@ -329,22 +351,32 @@ static void claim_send(struct claim *claim)
 {
     struct tick_shard *s = claim->s;
     struct store_args *args = store_args_new();
-    static const char *const keys[] = {"epoch", "due", "progress", "born", "events"};
+    static const char *const keys[] = {"epoch", "due", "progress"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         store_key(args, "%s%s", s->prefix, keys[i]);
+    }
+    if (claim->ahead_us > 0) {
+        long long at = (long long)claim->ahead_us;
+        store_key(args, "%sborn:%lld", s->prefix, at);
+        store_key(args, "%sahead", s->prefix);
+        store_key(args, "%sahead:%lld:undo", s->prefix, at);
+    } else {
+        store_key(args, "%sborn", s->prefix);
+        store_key(args, "%sevents", s->prefix);
     }
     store_arg_i(args, store_shard_epoch(s->t->set.store, s->number));
     store_arg_i(args, clock_shift_us());
     store_arg_i(args, (int64_t)claim->count);
     store_arg(args, s->prefix);
     store_arg_i(args, s->t->set.history_max_ticks);
+    store_arg_i(args, claim->ahead_us);
     for (size_t i = 0; i < claim->count; i++) {
         store_arg_b(args, claim->ticks[i].e->id.text, ID_LEN);
     }
     struct buf text;
     buf_init(&text, DOC_MAX_BYTES);
     for (size_t i = 0; i < claim->count; i++) {
-        tick_args(&claim->ticks[i], claim->now_us, &text, args);
+        tick_args(claim, &claim->ticks[i], &text, args);
     }
     buf_done(&text);
     FAULT("tick.claim.before");
@@ -352,40 +384,85 @@ static void claim_send(struct claim *claim)
     claim->call = store_eval(s->t->set.store, &script_claim, args, claim_on_reply, claim);
 }
 
-void claim_start(struct tick_shard *s, int64_t now_us)
+static struct claim *claim_new(struct tick_shard *s, int64_t now_us)
 {
-    struct tick_entry *e = tick_heap_top(&s->heap);
-    if (e == NULL || e->ready_us > now_us) {
-        return;
-    }
     struct claim *claim = xcalloc(1, sizeof(*claim) + s->claim_limit * sizeof(claim->ticks[0]));
     claim->s = s;
     claim->now_us = now_us;
     claim->sent_us = clock_now_us();
+    return claim;
+}
+
+static void claim_add(struct claim *claim, struct tick_entry *e, size_t *bytes)
+{
+    e->state = TICK_STATE_CLAIMING;
+    claim->count++;
+    *bytes += strlen(e->doc) + 1024;
+}
+
+static void fill_with_due(struct claim *claim, int64_t now_us)
+{
+    struct tick_shard *s = claim->s;
     size_t bytes = 0;
     size_t limit = pace_room(&s->t->pace, s->claim_limit, clock_mono_us());
     while (claim->count < limit && bytes < CLAIM_MAX_BYTES) {
-        e = tick_heap_top(&s->heap);
+        struct tick_entry *e = tick_heap_top(&s->heap);
         if (e == NULL || e->ready_us > now_us) {
             break;
         }
         tick_heap_remove(&s->heap, e);
         if (e->progress.enabled && e->pipeline_id != NULL && e->latest == NULL) {
             latest_start(s, e);
-            continue;
-        }
-        if (!e->progress.enabled) {
+        } else if (!e->progress.enabled) {
             resume_start(s, e);
-            continue;
+        } else {
+            tick_plan(&claim->ticks[claim->count], e, now_us);
+            claim_add(claim, e, &bytes);
         }
-        e->state = TICK_STATE_CLAIMING;
-        tick_plan(&claim->ticks[claim->count++], e, now_us);
-        bytes += strlen(e->doc) + 1024;
+    }
+    pace_took(&s->t->pace, claim->count);
+}
+
+static void fill_ahead(struct claim *claim)
+{
+    struct tick_shard *s = claim->s;
+    size_t bytes = 0;
+    while (claim->count < s->claim_limit && bytes < CLAIM_MAX_BYTES) {
+        struct tick_entry *e = tick_heap_top(&s->soon);
+        if (e == NULL || e->ready_us != claim->ahead_us) {
+            break;
+        }
+        tick_heap_remove(&s->soon, e);
+        struct tick *tick = &claim->ticks[claim->count];
+        tick_plan(tick, e, claim->ahead_us);
+        if (tick_is_certain(tick)) {
+            claim_add(claim, e, &bytes);
+        } else {
+            tick_done(tick);
+            e->not_ahead_us = claim->ahead_us;
+            shard_place(s, e);
+        }
+    }
+}
+
+void claim_start(struct tick_shard *s, int64_t now_us)
+{
+    const struct tick_entry *e = tick_heap_top(&s->heap);
+    bool is_due = e != NULL && e->ready_us <= now_us;
+    int64_t ahead_us = is_due ? 0 : ahead_next(s, now_us);
+    if (!is_due && ahead_us == 0) {
+        return;
+    }
+    struct claim *claim = claim_new(s, is_due ? now_us : ahead_us);
+    claim->ahead_us = ahead_us;
+    if (is_due) {
+        fill_with_due(claim, now_us);
+    } else {
+        fill_ahead(claim);
     }
     if (claim->count == 0) {
         claim_free(claim);
     } else {
-        pace_took(&s->t->pace, claim->count);
         claim_send(claim);
     }
 }

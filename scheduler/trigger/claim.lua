@@ -1,20 +1,23 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Claim due ticks of one shard: many recurring runs, at most one tick of each. The daemon has worked
--- out what each tick leads to, as new texts of the recurring run's progress; here it is compared
--- and swapped, all or nothing for each. A tick is fired (the progress moves on, its run is born, the
--- event is written), or, when as many runs as are allowed are active, what is to happen then: it waits
--- for a free place, or is passed over. A tick that was claimed by the same call before (its answer was
--- lost) is answered in the same way.
+-- Claim ticks of one shard that are due, or ahead of an instant those that will be due then: many recurring
+-- runs, at most one tick of each. The daemon has worked out what each tick leads to, as new texts of the
+-- recurring run's progress; here it is compared and swapped, all or nothing for each. A tick is fired (the
+-- progress moves on, its run is born and told of in the events), or, when as many runs as are allowed are
+-- active, what is to happen then: it waits for a free place, or is passed over. A tick that was claimed by the
+-- same call before (its answer was lost) is answered in the same way.
 --
 -- Everything is read before anything is written, and each key is read and written once for all ticks:
 -- Redis takes about ten times longer to begin a command than to carry out one more of its fields.
 --
--- KEYS: 1 epoch, 2 due, 3 progress, 4 born, 5 events
+-- Ahead of their instant only what fires is claimed, and it stays hidden until then (ahead.lua.in).
+--
+-- KEYS: 1 epoch, 2 due, 3 progress, 4 born, 5 events; ahead: 4 born:<at>, 5 ahead, 6 ahead:<at>:undo
 -- ARGV: 1 epoch, 2 how far the daemon's clock was moved (us; tests), 3 number of ticks, 4 key prefix,
---       5 ledger entries kept, then the ids of the recurring runs, then for each tick:
+--       5 ledger entries kept, 6 the instant that these are claimed ahead of (us) or 0, then the ids of the
+--       recurring runs, then for each tick:
 --       kind: "f" or "p"; the progress that was read; runs that may be active (0: any number, -1: never
 --       fire); not before (us); new progress; when it is due next (us; 0 never); run id;
---       the run to be (born.lua.in); event ("" none);
+--       the run to be (born.lua.in); event ("" ahead);
 --       and of kind "p" only: failures in a row that pause it (0: any number), mark, ledger line and event
 --       besides when fired, then for when it cannot fire: new progress ("" as it is), due (us; 0: not in `due`), mark,
 --       ledger lines, events, each with newlines between.
@@ -30,10 +33,11 @@ local STALE, FIRED, FULL, GONE, EARLY, PASSED, FAILING = 0, 1, 2, 3, 5, 6, 7
 local time = call('TIME')
 local clock = tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[2])
 local count, prefix, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local is_ahead, base = ARGV[6] ~= '0', 6
 
 local fields = {}
 for i = 1, count do
-    local id = ARGV[5 + i]
+    local id = ARGV[base + i]
     fields[2 * i - 1] = id
     fields[2 * i] = id .. ':active'
 end
@@ -41,7 +45,7 @@ local was = call('HMGET', KEYS[3], unpack(fields))
 
 local out = {string.format('%.0f', clock)}
 -- Arguments of the commands for all: field, value, field, value ... and score, member ...
-local progress, no_progress, due, not_due, born, events, ledger = {}, {}, {}, {}, {}, {}, {}
+local progress, no_progress, due, not_due, born, events, ledger, undo = {}, {}, {}, {}, {}, {}, {}, {}
 local function put(list, a, b)
     local n = #list
     list[n + 1] = a
@@ -67,9 +71,9 @@ local function put_mark(id, mark)
     end
 end
 
-local a = 6 + count
+local a = base + 1 + count
 for i = 1, count do
-    local id, is_policy = ARGV[5 + i], ARGV[a] == 'p'
+    local id, is_policy = ARGV[base + i], ARGV[a] == 'p'
     local there, active = was[2 * i - 1], tonumber(was[2 * i] or 0)
     local limit = tonumber(ARGV[a + 2])
     if not there then
@@ -87,7 +91,11 @@ for i = 1, count do
         put(progress, id .. ':active', active + 1)
         put_due(id, ARGV[a + 5])
         put(born, ARGV[a + 6], ARGV[a + 7])
-        put(events, 'e', ARGV[a + 8])
+        if is_ahead then
+            put(undo, id, ARGV[a + 6] .. '\n' .. there .. '\n' .. ARGV[a + 4])
+        else
+            put(events, 'e', ARGV[a + 8])
+        end
         if is_policy then
             put_mark(id, ARGV[a + 10])
             put(ledger, id, ARGV[a + 11])
@@ -131,7 +139,10 @@ for i = 1, #ledger, 2 do
         call('LTRIM', key, 0, kept - 1)
     end
 end
-if #events > 0 then
+if #undo > 0 then
+    call('HSET', KEYS[6], unpack(undo))
+    call('ZADD', KEYS[5], ARGV[6], ARGV[6])
+elseif #events > 0 then
     call('XADD', KEYS[5], '*', unpack(events))
 end
 return out

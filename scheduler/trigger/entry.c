@@ -270,6 +270,7 @@ void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t in
 static void heap_set(struct tick_heap *heap, size_t at, struct tick_entry *e)
 {
     heap->items[at] = e;
+    e->heap = heap;
     e->heap_at = at;
 }
 

@@ -17,6 +17,7 @@
 struct buf;
 struct err;
 struct schedule_cache;
+struct tick_heap;
 struct shared_schedule;
 
 enum tick_state {
@@ -37,7 +38,9 @@ struct tick_entry {
     int64_t fails;     /* runs in a row that failed, when it was read */
     int64_t offset_us; /* it fires so long after its slots */
     uint32_t tries;    /* failures in a row */
+    struct tick_heap *heap; /* the one it is in */
     size_t heap_at;
+    int64_t not_ahead_us; /* what is due then is not claimed before; 0 nothing */
     int64_t ready_us; /* heap order: due, or later when it has just had its turn or failed */
     int64_t start_us, end_us, created_us;
     struct progress progress;

@@ -86,6 +86,9 @@ static void fire_on_reply(void *owner, redisReply *reply, const struct err *err)
         return;
     }
     bool is_fired = reply_int(reply->element[0], 0) == FIRED;
+    if (is_fired) {
+        shard_load(&t->shards[shard], op->id.text); /* its next tick may have been taken back */
+    }
     bool at_once = str_eq(asked(op, "overlap"), "terminate_other");
     if (is_fired && (at_once || str_eq(asked(op, "overlap"), "cancel_other"))) {
         others_cancel(t, &op->id, op->number, at_once, asked(op, "run_id"));

@@ -6,6 +6,7 @@
 --       5 the run to be (born.lua.in), 6 event
 -- Result: {1 fired | 2 it was there | 3 as many as may be are active, active}. NOSUCH.
 --@include ../base/knock.lua.in
+--@include ahead.lua.in
 local call = redis.call
 local id = ARGV[2]
 local was = call('HMGET', KEYS[2], id, id .. ':active')
@@ -20,8 +21,16 @@ if call('HEXISTS', KEYS[3], ARGV[4]) == 1 or call('EXISTS', KEYS[4]) == 1 then
     return {2, active}
 end
 local limit = tonumber(ARGV[3])
+local prefix = KEYS[2]:match('^(.*)progress$')
+local ahead = ahead_of(prefix, id, was[1])
+if ahead then
+    active = active - 1
+end
 if limit > 0 and active >= limit then
     return {3, active}
+end
+if ahead then -- this run comes before a tick whose instant has not come, and may leave it no place
+    ahead_take_back(prefix, id, ahead)
 end
 if call('GET', KEYS[1]) ~= ARGV[1] then
     knock(KEYS[1], 'run ' .. ARGV[4])

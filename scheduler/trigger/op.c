@@ -102,6 +102,7 @@ void recurring_op_read(struct recurring_op *op, store_done_fn *done)
     struct store_args *args = store_args_new();
     store_key(args, "%sprogress", prefix);
     store_key(args, "%srr:%s", prefix, op->id.text);
+    store_arg(args, "0");
     store_arg(args, op->id.text);
     op->call = store_eval(op->t->set.store, &script_rr_load, args, done, op);
 }

@@ -5,6 +5,7 @@
 -- ARGV: 1 the epoch that we hold or 0, 2 id
 -- Result: 1 it was enabled, 0 it was not. NOSUCH.
 --@include ../base/knock.lua.in
+--@include ahead.lua.in
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     knock(KEYS[1], 'recurring ' .. ARGV[2])
 end
@@ -12,6 +13,11 @@ local id = ARGV[2]
 local progress = redis.call('HGET', KEYS[6], id)
 if not progress then
     return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
+end
+local prefix = KEYS[6]:match('^(.*)progress$')
+local ahead = ahead_of(prefix, id, progress)
+if ahead then
+    ahead_take_back(prefix, id, ahead)
 end
 redis.call('DEL', KEYS[2], KEYS[7])
 redis.call('ZREM', KEYS[3], id)

@@ -10,6 +10,7 @@
 -- Result: {1 swapped | 0 it is another one by now, doc, progress, active, waiting, fails}.
 --         FENCED, NOSUCH.
 --@include ../base/knock.lua.in
+--@include ahead.lua.in
 local call = redis.call
 local epoch = call('GET', KEYS[1])
 if ARGV[1]:sub(1, 1) == '!' then
@@ -20,14 +21,20 @@ elseif epoch ~= ARGV[1] then
     knock(KEYS[1], 'recurring ' .. ARGV[2])
 end
 local id = ARGV[2]
+local prefix = KEYS[3]:match('^(.*)progress$')
 local there = call('HGET', KEYS[3], id)
+local ahead = there and ahead_of(prefix, id, there)
 local result = 0
 if not there and ARGV[3] ~= '' then
     return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
 end
 -- A run may have ended since it was read: that takes the mark away and makes it due.
-if (there or '') == ARGV[3] and (call('HGET', KEYS[3], id .. ':waiting') or '') == ARGV[11] then
+if (ahead and ahead.before or there or '') == ARGV[3] and (call('HGET', KEYS[3], id .. ':waiting') or '') == ARGV[11] then
     result = 1
+    if ahead then
+        ahead_take_back(prefix, id, ahead)
+        ahead = nil
+    end
     call('HSET', KEYS[3], id, ARGV[4])
     if ARGV[5] ~= '' then
         call('SET', KEYS[2], ARGV[5])
@@ -67,4 +74,7 @@ elseif there == ARGV[4] then
     result = 1
 end
 local rest = call('HMGET', KEYS[3], id, id .. ':active', id .. ':waiting', id .. ':fails')
+if ahead then
+    rest[1], rest[2] = ahead.before, rest[2] - 1
+end
 return {result, call('GET', KEYS[2]), rest[1], rest[2], rest[3], rest[4]}

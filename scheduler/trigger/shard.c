@@ -53,6 +53,7 @@ void shard_stop(struct tick_shard *s)
     store_cancel(STEAL(s->scan_call));
     store_cancel(STEAL(s->load_call));
     claim_cancel(STEAL(s->claim));
+    ahead_stop(s);
     hatch_stop(s);
     timer_stop(&s->retry);
     struct map_iter it = {0};
@@ -77,6 +78,7 @@ void shard_done(struct tick_shard *s)
     shard_stop(s);
     timer_done(&s->retry);
     tick_heap_done(&s->heap);
+    ahead_done(s);
     free(s->to_load);
     free(s->to_hatch);
 }
@@ -136,7 +138,7 @@ void shard_drop(struct tick_shard *s, struct tick_entry *e)
         e->must_drop = true; /* whoever is busy with it places it, and then it goes */
         return;
     }
-    tick_heap_remove(&s->heap, e);
+    tick_heap_remove(e->heap, e);
     shard_forget(s, e);
 }
 
@@ -156,7 +158,7 @@ void shard_place(struct tick_shard *s, struct tick_entry *e)
         return;
     }
     e->state = TICK_STATE_READY;
-    tick_heap_add(&s->heap, e);
+    tick_heap_add(ahead_heap_of(s, e), e);
 }
 
 void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms)
@@ -210,6 +212,10 @@ static void shard_on_scanned(void *owner, redisReply *reply, const struct err *e
     s->recurring_runs = reply_int(reply->element[3], 0);
     s->enabled = reply_int(reply->element[4], 0);
     ticker_heard_clock(s->t, reply_int(reply->element[6], s->scan_sent_us), s->scan_sent_us);
+    const redisReply *ahead = reply->element[7];
+    for (size_t i = 0; i < ahead->elements; i++) {
+        ahead_note(s, reply_int(ahead->element[i], 0));
+    }
     /* Those of a daemon that died; our own we know of. */
     s->hatch_wanted |= reply_int(reply->element[5], 0) > (int64_t)s->to_hatch_count;
     s->is_known = true;
@@ -231,9 +237,11 @@ static void shard_scan(struct tick_shard *s, int64_t now_us)
     store_key(args, "%srrs", s->prefix);
     store_key(args, "%srr_counts", s->prefix);
     store_key(args, "%sborn", s->prefix);
+    store_key(args, "%sahead", s->prefix);
     store_arg_i(args, s->loaded_until_us);
     store_arg_i(args, (int64_t)s->t->loaded_max);
     store_arg_i(args, clock_shift_us());
+    store_arg(args, s->prefix);
     s->scan_sent_us = clock_now_us();
     s->scan_call = store_eval(s->t->set.store, &script_due_scan, args, shard_on_scanned, s);
 }
@@ -298,10 +306,23 @@ static void shard_load_batch(struct tick_shard *s)
     for (size_t i = 0; i < s->loading; i++) {
         store_key(args, "%srr:%s", s->prefix, s->to_load[i].text);
     }
+    store_arg(args, "1");
     for (size_t i = 0; i < s->loading; i++) {
         store_arg_b(args, s->to_load[i].text, ID_LEN);
     }
     s->load_call = store_eval(s->t->set.store, &script_rr_load, args, shard_on_loaded, s);
+}
+
+void shard_place_all(struct tick_shard *s, struct tick_heap *heap)
+{
+    struct tick_heap old = *heap;
+    *heap = (struct tick_heap){0};
+    for (size_t i = 0; i < old.count; i++) {
+        struct tick_entry *e = old.items[i];
+        e->ready_us = tick_entry_due_us(e);
+        shard_place(s, e);
+    }
+    tick_heap_done(&old);
 }
 
 /* The clock was set back: what was "soon" is far away again, and has no place in memory. */
@@ -312,14 +333,17 @@ static void shard_check_clock(struct tick_shard *s, int64_t now_us)
     }
     s->loaded_until_us = now_us + LOAD_AHEAD_US;
     s->scan_wanted = true;
-    struct tick_heap old = s->heap;
-    s->heap = (struct tick_heap){0};
-    for (size_t i = 0; i < old.count; i++) {
-        struct tick_entry *e = old.items[i];
-        e->ready_us = tick_entry_due_us(e);
-        shard_place(s, e);
+    struct tick_heap *heaps[] = {&s->heap, &s->soon, &s->held};
+    for (size_t h = 0; h < ARRAY_LEN(heaps); h++) {
+        shard_place_all(s, heaps[h]);
     }
-    tick_heap_done(&old);
+}
+
+void shard_reveal(struct tick_shard *s, int64_t now_us)
+{
+    if (s->is_ours && !timer_is_armed(&s->retry)) {
+        ahead_step(s, now_us);
+    }
 }
 
 void shard_step(struct tick_shard *s, int64_t now_us)
@@ -357,6 +381,8 @@ int64_t shard_wakes_at(const struct tick_shard *s)
     if (s->claim == NULL && top != NULL) {
         at = top->ready_us;
     }
+    int64_t ahead_at = ahead_wakes_at(s);
+    at = ahead_at < at ? ahead_at : at;
     if (s->scan_call == NULL && s->to_load_count == 0 && s->is_known) {
         int64_t scan_at = shard_scan_at(s);
         at = scan_at < at ? scan_at : at;

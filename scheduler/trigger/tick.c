@@ -341,6 +341,12 @@ void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us)
     }
 }
 
+bool tick_is_certain(const struct tick *tick)
+{
+    return tick->limit != TICK_NEVER_FIRE && !tick->needs_policy && !tick->was_waiting &&
+           !tick->cancels_others && tick->fired_due_us != tick->due_us;
+}
+
 void tick_done(struct tick *tick)
 {
     progress_done(&tick->fired);

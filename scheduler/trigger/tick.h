@@ -62,6 +62,8 @@ struct tick {
 
 /* Decide; ends with tick_done(). */
 void tick_plan(struct tick *tick, struct tick_entry *e, int64_t now_us);
+/* Nothing but the number of active runs, and a change by somebody, can keep it from firing. */
+bool tick_is_certain(const struct tick *tick);
 void tick_done(struct tick *tick);
 
 /* A line of the ledger: "<slot_us> <outcome> <generation> <at_us> <run id or -> <detail>"; detail

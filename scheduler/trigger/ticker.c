@@ -45,6 +45,22 @@ void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us)
     }
 }
 
+void ticker_count_fired(struct ticker *t, int64_t count, int64_t late_us)
+{
+    static const int64_t limits_us[] = {
+        1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000, 30000000};
+    struct ticker_counts *counts = &t->counts;
+    _Static_assert(ARRAY_LEN(limits_us) + 1 == ARRAY_LEN(counts->lateness_buckets),
+        "one bucket more than limits");
+    size_t i = 0;
+    while (i < ARRAY_LEN(limits_us) && late_us > limits_us[i]) {
+        i++;
+    }
+    counts->fired += count;
+    counts->lateness_buckets[i] += count;
+    counts->lateness_sum_s += (double)count * (double)late_us / (double)US_PER_S;
+}
+
 struct tick_shard *ticker_shard(struct ticker *t, const char *id)
 {
     return &t->shards[id_shard(id, t->shard_count)];
@@ -70,6 +86,9 @@ static void ticker_step(void *owner)
 {
     struct ticker *t = owner;
     int64_t now_us = ticker_now_us(t);
+    for (unsigned i = 0; i < t->shard_count; i++) {
+        shard_reveal(&t->shards[i], now_us); /* the shortest first */
+    }
     while (t->step_at < t->shard_count) {
         struct tick_shard *s = &t->shards[(t->step_first + t->step_at++) % t->shard_count];
         bool was_claiming = s->claim != NULL;

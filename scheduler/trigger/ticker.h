@@ -6,6 +6,7 @@
  *
  *   ticker.c   life, the timer, counters          shard.c   looking ahead and loading
  *   claim.c    firing                             latest.c  which version "latest" is
+ *   ahead.c    letting happen what was claimed before its instant
  *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c, fire.c   the API's
  * calls
  */
@@ -40,6 +41,7 @@ struct claim;
 struct latest;
 struct map;
 struct recurring_op;
+struct reveal;
 struct schedule_cache;
 
 struct tick_shard {
@@ -47,6 +49,7 @@ struct tick_shard {
     unsigned number;
     const char *prefix;
     struct tick_heap heap;   /* due later, or ready */
+    struct tick_heap soon, held; /* ahead.c */
     size_t loaded;           /* entries in memory, in the heap or not */
     int64_t loaded_until_us; /* all that are due until here are loaded or being loaded */
     int64_t beyond_us;       /* when the first one after that is due; INT64_MAX: none */
@@ -60,6 +63,10 @@ struct tick_shard {
     size_t to_load_count, to_load_cap;
     size_t loading;      /* of to_load, the first ones are under way */
     struct claim *claim; /* under way, or NULL */
+    int64_t *ahead; /* instants of what was claimed ahead of them, or may have been; ascending */
+    size_t ahead_count, ahead_cap;
+    struct reveal *reveal; /* under way, or NULL */
+    int64_t reveal_from_us; /* not before */
     struct id *to_hatch; /* runs that claims have created */
     size_t to_hatch_count, to_hatch_cap;
     size_t hatching_count;  /* of to_hatch, the first ones are under way */
@@ -112,6 +119,8 @@ struct tick_shard *ticker_shard(struct ticker *t, const char *id);
 int64_t ticker_now_us(const struct ticker *t);
 /* A script sent at sent_us by our own clock (clock_now_us()) met this instant in Redis. */
 void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us);
+/* Metrics: so many ticks have fired so late. */
+void ticker_count_fired(struct ticker *t, int64_t count, int64_t late_us);
 /* Random, in [ms/2, ms]. */
 int64_t ticker_jitter_ms(int64_t ms);
 
@@ -123,6 +132,8 @@ void shard_done(struct tick_shard *s);
 void shard_start(struct tick_shard *s, void (*done)(void *owner), void *owner);
 /* Cancel what is under way and forget everything loaded. Harmless when it is not ours. */
 void shard_stop(struct tick_shard *s);
+/* Let happen what was claimed ahead, if its instant has come. */
+void shard_reveal(struct tick_shard *s, int64_t now_us);
 /* Scan, load, claim: whatever is possible and due now. */
 void shard_step(struct tick_shard *s, int64_t now_us);
 /* When shard_step has something to do next; INT64_MAX: when something is reported. */
@@ -135,6 +146,8 @@ void shard_load(struct tick_shard *s, const char *id);
 void shard_drop(struct tick_shard *s, struct tick_entry *e);
 /* Put an entry where it belongs by its next_us: the heap, or back to Redis only. */
 void shard_place(struct tick_shard *s, struct tick_entry *e);
+/* The same for all of a heap, each ready when it is due. */
+void shard_place_all(struct tick_shard *s, struct tick_heap *heap);
 /* A call failed in a way that may pass: wait before the next one. */
 void shard_back_off(struct tick_shard *s, const struct err *err, const char *what);
 void shard_worked(struct tick_shard *s);
@@ -145,14 +158,32 @@ void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms);
 
 /* ---- claim.c ---- */
 
-/* Claim what is due now; nothing when nothing is. */
+/* Claim what is due now, or ahead of its instant what will be; nothing when nothing is. */
 void claim_start(struct tick_shard *s, int64_t now_us);
 void claim_cancel(struct claim *claim);
+
+/* ---- ahead.c ---- */
+
+/* There is, or may be, a group of what was claimed ahead of this instant. */
+void ahead_note(struct tick_shard *s, int64_t at_us);
+/* The heap where an entry belongs, by what is due next. */
+struct tick_heap *ahead_heap_of(struct tick_shard *s, const struct tick_entry *e);
+/* The instant whose ticks may be claimed now, top of s->soon; 0 none. */
+int64_t ahead_next(const struct tick_shard *s, int64_t now_us);
+/* A group is about to happen. */
+bool ahead_is_quiet(const struct tick_shard *s, int64_t now_us);
+/* Let happen what has come. */
+void ahead_step(struct tick_shard *s, int64_t now_us);
+int64_t ahead_wakes_at(const struct tick_shard *s);
+void ahead_stop(struct tick_shard *s);
+void ahead_done(struct tick_shard *s);
 
 /* ---- births.c ---- */
 
 /* A claim has created this run: it gets its records when nothing is due, and soon in any case. */
 void hatch_add(struct tick_shard *s, const struct id *run_id);
+/* The same for runs whose ids are in Redis only. */
+void hatch_some(struct tick_shard *s);
 void births_step(struct ticker *t, int64_t now_us);
 void hatch_stop(struct tick_shard *s);
 

@@ -59,6 +59,7 @@ static void send_batch(redisContext *redis, const char *sha, int from, int round
     add("%lld", NULL, BATCH);
     add("%s", "rondo:{00}:", 0);
     add("%lld", NULL, 50);
+    add("%lld", NULL, 0);
     for (int i = from; i < from + BATCH; i++) {
         add("00000000-0000-4000-8000-%012lld", NULL, i);
     }

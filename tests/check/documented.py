@@ -13,7 +13,7 @@ STORAGE = "contrib/docs/storage.md"
 OPTION = re.compile(r'\{"([a-z-]+)", (OPTION_[A-Z]+), AT\(\w+\),\s*("[^"]*"|NULL)')
 DOCUMENTED = re.compile(r"`([a-z-]+)`(?: \(([^)]*)\))?")
 # The first text of these calls is a key, or a command whose first word is followed by one.
-KEY_IN_C = re.compile(r'\b(?:(?:store_key|store_cmd)\s*\([^;"]*|xasprintf\()"(?:[A-Z]+ )?%s([a-z](?:[a-z_:]|%[sd])*)[" ]')
+KEY_IN_C = re.compile(r'\b(?:(?:store_key|store_cmd)\s*\([^;"]*|xasprintf\()"(?:[A-Z]+ )?%s([a-z](?:[a-z_:]|%(?:s|d|lld))*)[" ]')
 KEY_IN_LUA = re.compile(r"\b(?:p|P|ARGV\[\d+\]|KEYS\[\d+\]) \.\. '([a-z_]+:?)'(?: \.\. [\w.\[\]]+ \.\. '(:[a-z_]*)')?")
 SUFFIX_IN_LUA = re.compile(r"\b(rr|pipeline) \.\. '(:[a-z_]+)'")
 

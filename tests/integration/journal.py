@@ -5,6 +5,8 @@ import collections
 import json
 import subprocess
 
+from seen import SEEN_PROGRESS
+
 # Holding a lock while it runs tells a second one of the same step, even after a kill -9. A line
 # is one small append, so lines of several steps do not mix. Kubernetes' rules make $$ of $$$$.
 STEP = """
@@ -98,10 +100,13 @@ def recurring_record(socket, ident):
     """How far a recurring run has come, as text."""
     (key,) = redis_keys(socket, f"rondo:{{*}}:rr:{ident}")
     shard = key.split(":rr:")[0]
-    text, active, waiting = redis_cli(
-        socket, "HMGET", f"{shard}:progress", ident, f"{ident}:active", f"{ident}:waiting")
+    text, ahead, active, waiting = redis_cli(
+        socket, "EVAL", SEEN_PROGRESS + '''
+        local text, ahead = seen_progress(ARGV[1], ARGV[2])
+        local rest = redis.call('HMGET', ARGV[1] .. 'progress', ARGV[2] .. ':active', ARGV[2] .. ':waiting')
+        return {text, ahead, rest[1] or '0', rest[2] or ''}''', "0", f"{shard}:", ident)
     fields = dict(zip(PROGRESS, text.split(" ")))
-    return {**fields, "active": active or "0", "waiting": "1" if waiting else "0"}
+    return {**fields, "active": str(int(active) - ahead), "waiting": "1" if waiting else "0"}
 
 
 def record(socket, kind, ident):
@@ -155,7 +160,8 @@ def leftovers(socket):
     found = []
     for pattern in ("rondo:{*}:live", "rondo:{*}:deliveries"):
         found += redis_keys(socket, pattern)  # Redis removes a key with its last member
-    found += redis_keys(socket, "rondo:{*}:born")
+    for kind in ("born", "born:*", "births", "ahead", "ahead:*"):
+        found += redis_keys(socket, f"rondo:{{*}}:{kind}")
     for key in redis_keys(socket, "rondo:{*}:progress"):
         found += [field for field in redis_cli(socket, "HKEYS", key) if field.endswith(":active")]
     for key in redis_keys(socket, "rondo:{*}:events"):

@@ -17,6 +17,7 @@ import pytest
 
 from journal import Journal, leftovers, redis_cli
 from rondo_testing import Daemon, Receiver, Redis, bin_dir, shell_spec, wait_for
+from seen import SEEN_PROGRESS
 
 SHARDS = 16
 US = 1_000_000
@@ -90,11 +91,11 @@ end
 return #out > 0 and cjson.encode(out) or '[]'
 """
 
-LAST = """
+LAST = SEEN_PROGRESS + """
 local lowest = math.huge
 for _, key in ipairs(KEYS) do
     local prefix, id = key:match('^(.*)rr:(.*)$')
-    local last = redis.call('HGET', prefix .. 'progress', id):match('^%d+ %d+ %d+ (%d+)')
+    local last = seen_progress(prefix, id):match('^%d+ %d+ %d+ (%d+)')
     lowest = math.min(lowest, tonumber(last))
 end
 return string.format('%.0f', lowest)
@@ -125,6 +126,9 @@ def watched_fires(redis):
                 seconds, micros = line.split(" ", 1)[0].split(".")
                 fires.extend((int(seconds) * US + int(micros), int(slot)) for slot in re.findall(
                     r'recurring_run\.fired.*?scheduled_us\\":(\d+)', line))
+                if ' "at" ' in line:  # the runs themselves
+                    fires.extend((int(seconds) * US + int(micros), int(slot)) for slot in re.findall(
+                        r'"\d+ (\d+) \d+ [-0-9a-f]{36} ', line))
 
 
 def check_fired(redis, rrs, interval_us=US, may_skip=False):
@@ -389,7 +393,7 @@ def test_join_and_leave_storm(redis):
 
 POINTS = [
     "lease.acquire.after", "lease.acquire.after:5", "tick.claim.before:2", "tick.claim.after:2",
-    "tick.wake.before:3", "run.save.before:4", "run.save.after:5", "run.attempt.before_start:2",
+    "tick.reveal.before:2", "tick.reveal.after:2", "tick.wake.before:3", "run.save.before:4", "run.save.after:5", "run.attempt.before_start:2",
     "run.attempt.after_start:2", "run.end.before_save:2", "run.end.after_save:3",
     "webhook.enqueue.before:2", "webhook.enqueue.after:2", "webhook.post.before:2", "webhook.post.after:2",
     "webhook.done.before:2", "webhook.done.after:2"]
@@ -402,6 +406,8 @@ def test_killed_at_each_point(redis):
         wait_shared(first, second)
         first.post("/apis/rondo/v1/subscriptions", {"url": receiver.url, "events": ["run.finished"]})
         schedule = Schedule(first)
+        # Some that are claimed when they are due, not before.
+        schedule.all += [schedule.add(first, rondo={"pause_after_failures": 1000}) for _ in range(SHARDS)]
         second.stop()
         for number, point in enumerate(POINTS):
             second.launch(env={"RONDO_FAULT": point})

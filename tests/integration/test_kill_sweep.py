@@ -22,6 +22,7 @@ from rondo_testing import Daemon, Receiver, bin_dir, wait_for
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 GIT_SECRET = "a secret of the forge"
 SLOTS = 2
+SCHEDULED = ("often", "fixed")  # follows the newest version, decided when it is due; pinned, claimed ahead of that
 ARTIFACTS = 1
 STEPS = 2
 
@@ -90,7 +91,8 @@ class Scenario:
     def play(self):
         try:
             self._prepare()
-            self._recur("often", 1, self.start_s, self.start_s + SLOTS)
+            for name in SCHEDULED:
+                self._recur(name, 1, self.start_s, self.start_s + SLOTS)
             for number in (1, 2):
                 self._push(f"delivery-{number}")
                 self._end_early(f"manual-{number}")
@@ -113,7 +115,9 @@ class Scenario:
         if "trigger" in self.ids:
             return
         spec = json.dumps(remembered(self.journal.spec()))
-        self.ids["pipeline"] = self.daemon.upload(spec, "steps")["pipeline_id"]
+        pipeline = self.daemon.upload(spec, "steps")["pipeline_id"]
+        versions = self.daemon.get(f"/apis/v2beta1/pipelines/{pipeline}/versions")["pipeline_versions"]
+        self.ids["pipeline"], self.ids["version"] = pipeline, versions[0]["pipeline_version_id"]
         self.ids["subscription"] = self.daemon.post("/apis/rondo/v1/subscriptions", {
             "url": self.receiver.url, "secret": SECRET})["id"]
         self.ids["trigger"] = self.daemon.post("/apis/rondo/v1/triggers/git", {
@@ -135,7 +139,9 @@ class Scenario:
                 schedule["end_time"] = iso(end_s)
             found = [self.daemon.post("/apis/v2beta1/recurringruns", {
                 "display_name": name, "max_concurrency": "10", "mode": "ENABLE", "no_catchup": False,
-                "pipeline_version_reference": {"pipeline_id": self.ids["pipeline"]},
+                "pipeline_version_reference": {
+                    "pipeline_id": self.ids["pipeline"],
+                    **({"pipeline_version_id": self.ids["version"]} if name == "fixed" else {})},
                 "trigger": {"periodic_schedule": schedule}})["recurring_run_id"]]
         (self.ids[name],) = found
 
@@ -237,13 +243,13 @@ class Scenario:
             raise
 
     def _good_runs(self):
-        return {run["doc"]["id"] for run in runs_of(self.socket, self.ids["often"])} | set(
+        return {run["doc"]["id"] for name in SCHEDULED for run in runs_of(self.socket, self.ids[name])} | set(
             self.pushed.values()) | set(self.fired.values())
 
     def _check_runs(self):
         first = self.start_s + 1
-        check_slots(runs_of(self.socket, self.ids["often"]),
-                    [(first + n) * 1_000_000 for n in range(SLOTS)])
+        for name in SCHEDULED:
+            check_slots(runs_of(self.socket, self.ids[name]), [(first + n) * 1_000_000 for n in range(SLOTS)])
         assert {run["doc"]["id"] for run in runs_of(self.socket, self.ids["rare"])} == set(self.fired.values())
         assert len(set(self.pushed.values())) == len(set(self.fired.values())) == 2
         for run_id in self._good_runs():
@@ -252,7 +258,7 @@ class Scenario:
             assert record(self.socket, "run", self.ids[name])["state"] == "CANCELED"
         total = sum(redis_cli(self.socket, "ZCARD", key)
                     for key in redis_keys(self.socket, "rondo:{??}:runs"))
-        assert total == SLOTS + 6
+        assert total == len(SCHEDULED) * SLOTS + 6
 
     def _check_steps(self):
         assert self.journal.counts("double") == {}
@@ -285,7 +291,7 @@ class Scenario:
             assert kinds[("task.finished", run)] == STEPS
             assert kinds[("artifact.created", run)] == ARTIFACTS
             assert kinds[("task.retrying", run)] == 0
-        for run in runs_of(self.socket, self.ids["often"]) + runs_of(self.socket, self.ids["rare"]):
+        for run in sum((runs_of(self.socket, self.ids[name]) for name in (*SCHEDULED, "rare")), []):
             assert kinds[("recurring_run.fired", run["doc"]["id"])] == 1
         for name in ("manual-1", "manual-2"):
             assert kinds[("run.finished", self.ids[name])] == 1

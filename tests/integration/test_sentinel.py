@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 from rondo_testing import Daemon, shell_spec, wait_for
+from seen import SEEN_PROGRESS
 from test_daemons import Schedule, now_us, wait_shared
 
 NAME = "the-master"
@@ -92,11 +93,12 @@ def servers():
 
 def fires(server):
     """last_us of all recurring runs."""
-    text = server.command("EVAL", """
+    text = server.command("EVAL", SEEN_PROGRESS + """
         local out = {}
         for _, key in ipairs(redis.call('KEYS', 'rondo:{*}:progress')) do
-            for _, value in ipairs(redis.call('HVALS', key)) do
-                out[#out + 1] = value:match('^%d+ %d+ %d+ (%d+) ')
+            local prefix = key:match('^(.*)progress$')
+            for _, id in ipairs(redis.call('HKEYS', key)) do
+                out[#out + 1] = seen_progress(prefix, id):match('^%d+ %d+ %d+ (%d+) ')
             end
         end
         return out""", "0")

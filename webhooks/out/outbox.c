@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "scheduler/run.h"
 #include "webhooks/out/envelope.h"
 #include "webhooks/out/channel.h"
 #include "webhooks/out/interest.h"
@@ -235,13 +236,22 @@ static size_t entries_at_once(const struct outbox *o, const redisReply *reply)
     return entries;
 }
 
-/* An entry: [id, ["e", event, "e", event ...]]. */
+/* An entry: [id, ["e", event, "e", event ...]]; or of runs that were claimed ahead of an instant
+ * ["at", when it came, run id, run as it was born, ...], each of which stands for its event. */
 static void events_read(struct outbox *o, const redisReply *entry)
 {
     const redisReply *fields = entry->element[1];
+    int64_t came_us = 0;
     for (size_t i = 1; i < fields->elements; i += 2) {
+        const char *field = reply_str(fields->element[i - 1]);
         const char *text = reply_str(fields->element[i]);
-        json_t *event = text != NULL ? json_loads(text, 0, NULL) : NULL;
+        if (i == 1 && str_eq(field, "at")) {
+            came_us = reply_int(fields->element[i], 0);
+            continue;
+        }
+        json_t *event = text == NULL || field == NULL ? NULL
+                        : came_us > 0                 ? run_fired_event(field, text, came_us)
+                                                      : json_loads(text, 0, NULL);
         if (event != NULL) {
             const char *space = o->sender->set.namespace_;
             if (space != NULL) {

@@ -8,11 +8,13 @@ import struct
 ROW = struct.Struct("<Iqq")
 
 # Of the append-only file: the end of a transaction, an entry of a shard's events, and each event in it that tells
-# of a fire: a claim's entry has those of all its ticks.
+# of a fire: a claim's entry has those of all its ticks. Where ticks were claimed ahead of their instant, the entry has
+# their runs.
 RONDO = re.compile(
-    rb"\r\n(?:(EXEC)\r\n|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(\d+)-\d+(?=\r\n)|"
+    rb"\r\n(?:(EXEC|MULTI)\r\n|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(\d+)-\d+(?=\r\n)|"
     rb'\{"id":"[^"]*","type":"recurring_run\.fired"[^\r]*?"recurring_run_name":"bench (\d+)"'
-    rb'[^\r]*?"scheduled_us":(\d+))')
+    rb'[^\r]*?"scheduled_us":(\d+)|'
+    rb'\d+ (\d+) \d+ [-0-9a-f]{36} [-0-9a-f]* \S+ \{"index":\d+,"name":"bench (\d+)-\d+")')
 BULLMQ = re.compile(
     rb"\r\n(\d{13})-\d+\r\n\$5\r\nevent\r\n\$7\r\nwaiting\r\n\$5\r\njobId\r\n\$\d+\r\nrepeat:(\d+):(\d+)\r\n"
     rb"(?!\$4\r\nprev\r\n\$6\r\nactive)")
@@ -20,17 +22,22 @@ STAMPED = re.compile(rb'"tick60": ?\[(\d+), ?(\d+), ?(\d+)\]')
 
 
 def rondo_rows(data):
-    """The events of a claim count when the last of them was written: it is one transaction."""
+    """The events of a claim count when the last of them was written: it is one transaction. What is claimed ahead
+    of its instant counts when it is let happen: only then its events are in the stream."""
     together, ms = [], 0
     for found in RONDO.finditer(data):
         if found[2]:
             ms = int(found[2])
         elif found[3]:
             together.append((int(found[3]), int(found[4]) // 1000, ms))
-        elif together:
-            at = (max(at for _, _, at in together) + 1) * 1000
-            yield from ((number, nominal, at) for number, nominal, _ in together)
-            together = []
+        elif found[5]:
+            if ms:
+                together.append((int(found[6]), int(found[5]) // 1000, ms))
+        else:
+            if found[1] == b"EXEC" and ms and together:
+                at = (max(at for _, _, at in together) + 1) * 1000
+                yield from ((number, nominal, at) for number, nominal, _ in together)
+            together, ms = [], 0
 
 
 def bullmq_rows(data):
