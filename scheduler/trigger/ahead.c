@@ -28,6 +28,10 @@
 /* The text of a run is its event as well: larger ones are not written twice. */
 #define DOC_MAX ((size_t)2048)
 
+/* What ahead_reveal.lua answers instead of how many have fired. */
+#define EARLY (-1)
+#define AGAIN (-2)
+
 struct reveal {
     struct tick_shard *s;
     struct store_call *call;
@@ -90,13 +94,27 @@ int64_t ahead_next(const struct tick_shard *s, int64_t now_us)
 
 /* ---- letting it happen ---- */
 
+static void load_those(struct tick_shard *s, const redisReply *reply, size_t first)
+{
+    for (size_t i = first; i < reply->elements; i++) {
+        const char *id = reply_str(reply->element[i]);
+        if (id != NULL && id_is_valid(id)) {
+            shard_load(s, id);
+        }
+    }
+}
+
 static void take_in(struct tick_shard *s, const struct reveal *reveal, const redisReply *reply)
 {
     int64_t redis_us = reply_int(reply->element[0], reveal->sent_us);
     int64_t count = reply_int(reply->element[1], 0);
     struct ticker *t = s->t;
     ticker_heard_clock(t, redis_us, reveal->sent_us);
-    if (count < 0) { /* our clock was ahead of Redis's */
+    load_those(s, reply, 2);
+    if (count == AGAIN) {
+        return;
+    }
+    if (count == EARLY) { /* our clock was ahead of Redis's */
         int64_t wait_us = reveal->at_us - redis_us;
         wait_us = wait_us > TICKER_SKEW_MIN_US ? TICKER_SKEW_MIN_US : wait_us;
         s->reveal_from_us = ticker_now_us(t) + wait_us + US_PER_MS;
@@ -106,12 +124,6 @@ static void take_in(struct tick_shard *s, const struct reveal *reveal, const red
         if (s->ahead[i] == reveal->at_us) {
             s->ahead_count--;
             memmove(s->ahead + i, s->ahead + i + 1, (s->ahead_count - i) * sizeof(*s->ahead));
-        }
-    }
-    for (size_t i = 2; i < reply->elements; i++) {
-        const char *id = reply_str(reply->element[i]);
-        if (id != NULL && id_is_valid(id)) {
-            shard_load(s, id);
         }
     }
     ticker_count_fired(t, count, clock_now_us() - reveal->at_us);
@@ -171,9 +183,11 @@ void ahead_step(struct tick_shard *s, int64_t now_us)
     store_key(args, "%sborn:%lld", s->prefix, at);
     store_key(args, "%sbirths", s->prefix);
     store_key(args, "%sevents", s->prefix);
+    store_key(args, "%stold", s->prefix);
     store_arg_i(args, store_shard_epoch(s->t->set.store, s->number));
     store_arg_i(args, clock_shift_us());
     store_arg_i(args, reveal->at_us);
+    store_arg(args, s->prefix);
     FAULT("tick.reveal.before");
     s->reveal = reveal;
     reveal->call = store_eval(s->t->set.store, &script_ahead_reveal, args, on_revealed, reveal);

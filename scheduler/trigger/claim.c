@@ -360,6 +360,7 @@ static void claim_send(struct claim *claim)
         store_key(args, "%sborn:%lld", s->prefix, at);
         store_key(args, "%sahead", s->prefix);
         store_key(args, "%sahead:%lld:undo", s->prefix, at);
+        store_key(args, "%sbirths", s->prefix);
     } else {
         store_key(args, "%sborn", s->prefix);
         store_key(args, "%sevents", s->prefix);

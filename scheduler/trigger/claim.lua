@@ -11,7 +11,7 @@
 --
 -- Ahead of their instant only what fires is claimed, and it stays hidden until then (ahead.lua.in).
 --
--- KEYS: 1 epoch, 2 due, 3 progress, 4 born, 5 events; ahead: 4 born:<at>, 5 ahead, 6 ahead:<at>:undo
+-- KEYS: 1 epoch, 2 due, 3 progress, 4 born, 5 events; ahead: 4 born:<at>, 5 ahead, 6 ahead:<at>:undo, 7 births
 -- ARGV: 1 epoch, 2 how far the daemon's clock was moved (us; tests), 3 number of ticks, 4 key prefix,
 --       5 ledger entries kept, 6 the instant that these are claimed ahead of (us) or 0, then the ids of the
 --       recurring runs, then for each tick:
@@ -34,6 +34,8 @@ local time = call('TIME')
 local clock = tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[2])
 local count, prefix, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local is_ahead, base = ARGV[6] ~= '0', 6
+-- Runs of this instant have been born (a clock was set back): what is added would be seen at once.
+local is_past = is_ahead and call('HEXISTS', KEYS[7], ARGV[6]) == 1
 
 local fields = {}
 for i = 1, count do
@@ -81,7 +83,7 @@ for i = 1, count do
         out[i + 1] = GONE
     elseif there ~= ARGV[a + 1] then
         out[i + 1] = there == ARGV[a + 4] and limit >= 0 and FIRED or STALE
-    elseif tonumber(ARGV[a + 3]) > clock then
+    elseif is_past or tonumber(ARGV[a + 3]) > clock then
         out[i + 1] = EARLY
     elseif is_policy and ARGV[a + 9] ~= '0' and tonumber(call('HGET', KEYS[3], id .. ':fails') or 0) >=
         tonumber(ARGV[a + 9]) then

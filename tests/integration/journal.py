@@ -160,7 +160,7 @@ def leftovers(socket):
     found = []
     for pattern in ("rondo:{*}:live", "rondo:{*}:deliveries"):
         found += redis_keys(socket, pattern)  # Redis removes a key with its last member
-    for kind in ("born", "born:*", "births", "ahead", "ahead:*"):
+    for kind in ("born", "born:*", "births", "ahead", "ahead:*", "told", "told:*"):
         found += redis_keys(socket, f"rondo:{{*}}:{kind}")
     for key in redis_keys(socket, "rondo:{*}:progress"):
         found += [field for field in redis_cli(socket, "HKEYS", key) if field.endswith(":active")]

@@ -126,9 +126,8 @@ def watched_fires(redis):
                 seconds, micros = line.split(" ", 1)[0].split(".")
                 fires.extend((int(seconds) * US + int(micros), int(slot)) for slot in re.findall(
                     r'recurring_run\.fired.*?scheduled_us\\":(\d+)', line))
-                if ' "at" ' in line:  # the runs themselves
-                    fires.extend((int(seconds) * US + int(micros), int(slot)) for slot in re.findall(
-                        r'"\d+ (\d+) \d+ [-0-9a-f]{36} ', line))
+            if "HSET" in line.upper() and ":births" in line:  # a group that was claimed ahead of this instant
+                fires.append((int(seconds) * US + int(micros), int(re.search(r':births" "(\d+)"', line)[1])))
 
 
 def check_fired(redis, rrs, interval_us=US, may_skip=False):

@@ -13,7 +13,7 @@ import judge  # noqa: E402
 
 def test_fires_of_rondo_are_found_once_each():
     with rt.Redis() as redis, rt.Daemon("--executor", "noop", redis=redis.url) as daemon:
-        source = judge.AofRows(redis, judge.rondo_rows)
+        source = judge.AofRows(redis, judge.RondoRows())
         for number in range(3):
             daemon.post("/apis/v2beta1/recurringruns", {
                 "display_name": f"bench {number}", "mode": "ENABLE", "max_concurrency": "10",
@@ -52,5 +52,5 @@ def test_a_claim_counts_as_a_whole(cut):
         return f"*5\r\n$4\r\nXADD\r\n$17\r\nrondo:{{0e}}:events\r\n$15\r\n{ms}-0\r\n$1\r\ne\r\n${len(text)}\r\n{text}\r\n"
 
     whole = "*1\r\n$5\r\nMULTI\r\n" + event(0, 5001) + event(1, 5003) + "*1\r\n$4\r\nEXEC\r\n"
-    rows = list(judge.rondo_rows(whole[:-6 * cut or None].encode()))
+    rows = list(judge.RondoRows()(whole[:-6 * cut or None].encode()))
     assert rows == ([] if cut else [(0, 5000, 5_004_000), (1, 5000, 5_004_000)])

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Turn a batch of events into deliveries and move the cursor, once.
+-- Groups of runs that the entries up to there tell of (told:<entry>) go with them.
 -- KEYS[1]  shard prefix with "events_cursor" appended (names the slot)
 -- ARGV[1]  shard prefix          ARGV[2]  epoch
 -- ARGV[3]  cursor as we know it  ARGV[4]  new cursor
@@ -98,6 +99,18 @@ if made > 0 then redis.call('SET', p .. 'deliveries_last', string.format('%.0f',
 redis.call('SET', p .. 'events_cursor', ARGV[4])
 -- Everything up to the cursor has been handled; nothing else reads the stream.
 redis.call('XTRIM', p .. 'events', 'MINID', ARGV[4])
+local function place(entry)
+    local ms, sequence = entry:match('^(%d+)-(%d+)$')
+    return tonumber(ms), tonumber(sequence)
+end
+local ms, sequence = place(ARGV[4])
+for _, entry in ipairs(redis.call('HKEYS', p .. 'told')) do
+    local its_ms, its_sequence = place(entry)
+    if its_ms < ms or (its_ms == ms and its_sequence <= sequence) then
+        redis.call('UNLINK', p .. 'told:' .. entry)
+        redis.call('HDEL', p .. 'told', entry)
+    end
+end
 local names, drops = {}, {}
 for sub in pairs(parked) do names[#names + 1] = sub end
 for sub, count in pairs(dropped) do

@@ -46,6 +46,7 @@ static void pump_failed(struct outbox *o, const struct err *err)
 {
     free(STEAL(o->cursor)); /* whether it was moved is not known: read it again */
     json_decref(STEAL(o->events));
+    free(STEAL(o->group));
     if (err->code == ERR_CONFLICT) {
         o->pump_backoff_ms = 0;
     } else {
@@ -216,9 +217,19 @@ static void on_rev(void *owner, redisReply *reply, const struct err *err)
     } else if (reply_int(reply, 0) != o->sender->rev) {
         o->waits_for_subscriptions = true;
         sender_reload(o->sender);
+    } else if (o->group != NULL && str_eq(o->group_at, "0")) {
+        json_decref(STEAL(o->events)); /* none yet */
+        pump_read(o);
     } else {
         outbox_enqueue(o);
     }
+}
+
+/* [id, ["came", when]] tells of a group. */
+static bool is_group(const redisReply *entry)
+{
+    const redisReply *fields = entry->element[1];
+    return fields->elements == 2 && str_eq(reply_str(fields->element[0]), "came");
 }
 
 /*
@@ -230,39 +241,50 @@ static size_t entries_at_once(const struct outbox *o, const redisReply *reply)
     size_t entries = 0, events = 0;
     size_t most = MATCHES_PER_PUMP / (map_count(o->sender->subscriptions) + 1);
     most = most < EVENTS_PER_PUMP ? most : EVENTS_PER_PUMP;
-    while (entries < reply->elements && (entries == 0 || events < most)) {
+    while (entries < reply->elements && (entries == 0 || events < most) &&
+           !is_group(reply->element[entries])) {
         events += reply->element[entries++]->element[1]->elements / 2;
     }
     return entries;
 }
 
-/* An entry: [id, ["e", event, "e", event ...]]; or of runs that were claimed ahead of an instant
- * ["at", when it came, run id, run as it was born, ...], each of which stands for its event. */
+/* event is taken over; NULL: it could not be read. */
+static void event_add(struct outbox *o, json_t *event, const char *where)
+{
+    if (event == NULL) {
+        LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard, where);
+        return;
+    }
+    const char *space = o->sender->set.namespace_;
+    if (space != NULL) {
+        jset_str(json_object_get(event, "data"), "namespace", space);
+    }
+    json_array_append_new(o->events, event);
+}
+
+/* An entry: [id, ["e", event, "e", event ...]]. */
 static void events_read(struct outbox *o, const redisReply *entry)
 {
     const redisReply *fields = entry->element[1];
-    int64_t came_us = 0;
     for (size_t i = 1; i < fields->elements; i += 2) {
-        const char *field = reply_str(fields->element[i - 1]);
         const char *text = reply_str(fields->element[i]);
-        if (i == 1 && str_eq(field, "at")) {
-            came_us = reply_int(fields->element[i], 0);
-            continue;
-        }
-        json_t *event = text == NULL || field == NULL ? NULL
-                        : came_us > 0                 ? run_fired_event(field, text, came_us)
-                                                      : json_loads(text, 0, NULL);
-        if (event != NULL) {
-            const char *space = o->sender->set.namespace_;
-            if (space != NULL) {
-                jset_str(json_object_get(event, "data"), "namespace", space);
-            }
-            json_array_append_new(o->events, event);
-        } else {
-            LOG_ERROR("unreadable event in the stream", "shard=%u entry=%s", o->shard,
-                reply_str(entry->element[0]));
-        }
+        event_add(o, text != NULL ? json_loads(text, 0, NULL) : NULL, reply_str(entry->element[0]));
     }
+}
+
+static void events_until(struct outbox *o, const char *newest, bool is_unread)
+{
+    free(o->newest);
+    o->newest = xstrdup(newest);
+    o->events = json_array();
+    o->events_done = 0;
+    o->is_unread = is_unread;
+}
+
+static void group_goes_on(struct outbox *o, const char *at)
+{
+    free(o->group_at);
+    o->group_at = xstrdup(at);
 }
 
 /* XRANGE reply: [[id, [field, value, ...]], ...] */
@@ -278,15 +300,57 @@ static void on_events(void *owner, redisReply *reply, const struct err *err)
         o->pump_backoff_ms = 0;
         return;
     }
+    if (is_group(reply->element[0])) {
+        const redisReply *entry = reply->element[0];
+        events_until(o, o->cursor, false);
+        o->group = xstrdup(reply_str(entry->element[0]));
+        group_goes_on(o, "0");
+        o->group_came_us = reply_int(entry->element[1]->element[1], 0);
+        return;
+    }
     size_t entries = entries_at_once(o, reply);
-    const redisReply *newest = reply->element[entries - 1];
-    free(o->newest);
-    o->newest = xstrdup(reply_str(newest->element[0]));
-    o->events = json_array();
-    o->events_done = 0;
-    o->is_unread = map_count(o->sender->subscriptions) == 0; /* for nobody that we know of */
-    for (size_t i = 0; !o->is_unread && i < entries; i++) {
+    events_until(o, reply_str(reply->element[entries - 1]->element[0]), false);
+    for (size_t i = 0; i < entries; i++) {
         events_read(o, reply->element[i]);
+    }
+}
+
+/* HSCAN reply: [cursor, [run id, run as it was born, ...]]. Some may come twice, which makes no
+ * other deliveries. */
+static void on_group(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->pump_call = NULL;
+    if (err != NULL) {
+        pump_failed(o, err);
+        return;
+    }
+    const char *next = reply_str(reply->element[0]);
+    const redisReply *runs = reply->element[1];
+    bool is_over = str_eq(next, "0");
+    events_until(o, is_over ? o->group : o->cursor, false);
+    for (size_t i = 1; i < runs->elements; i += 2) {
+        const char *id = reply_str(runs->element[i - 1]), *text = reply_str(runs->element[i]);
+        event_add(o, run_fired_event(id, text, o->group_came_us), o->group);
+    }
+    if (is_over) {
+        free(STEAL(o->group));
+    } else {
+        group_goes_on(o, next);
+    }
+}
+
+/* They are for nobody that we know of. */
+static void on_newest(void *owner, redisReply *reply, const struct err *err)
+{
+    struct outbox *o = owner;
+    o->pump_call = NULL;
+    if (err != NULL) {
+        pump_failed(o, err);
+    } else if (reply_str(reply) == NULL) {
+        o->pump_backoff_ms = 0;
+    } else {
+        events_until(o, reply_str(reply), true);
     }
 }
 
@@ -294,8 +358,19 @@ static void pump_read(struct outbox *o)
 {
     struct store *store = o->sender->set.store;
     o->pump_again = false;
-    o->pump_call = store_cmd(store, on_events, o, "XRANGE %sevents (%s + COUNT %d", o->prefix,
-        o->cursor, EVENTS_PER_PUMP);
+    if (map_count(o->sender->subscriptions) == 0) {
+        struct store_args *args = store_args_new();
+        store_key(args, "%sevents", o->prefix);
+        store_arg(args, o->cursor);
+        free(STEAL(o->group));
+        o->pump_call = store_eval(store, &script_events_newest, args, on_newest, o);
+    } else if (o->group != NULL) {
+        o->pump_call = store_cmd(store, on_group, o, "HSCAN %stold:%s %s COUNT %d", o->prefix,
+            o->group, o->group_at, EVENTS_PER_PUMP);
+    } else {
+        o->pump_call = store_cmd(store, on_events, o, "XRANGE %sevents (%s + COUNT %d", o->prefix,
+            o->cursor, EVENTS_PER_PUMP);
+    }
     o->rev_call =
         store_cmd(store, on_rev, o, "GET %ssubscriptions_rev", store_catalog_prefix(store));
 }
@@ -410,6 +485,8 @@ void outbox_stop(struct outbox *o)
     timer_stop(&o->claim_timer);
     json_decref(STEAL(o->events));
     free(STEAL(o->newest));
+    free(STEAL(o->group));
+    free(STEAL(o->group_at));
     free(STEAL(o->cursor));
     o->waits_for_subscriptions = o->wants_claim = o->pump_again = o->is_starting = false;
     struct map_iter it = {0};

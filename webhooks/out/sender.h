@@ -33,7 +33,11 @@ struct outbox {
     json_t *events;     /* read, and not all turned into deliveries; or NULL */
     size_t events_done; /* the first of them are */
     char *newest;       /* the last of them */
-    bool is_unread;     /* they were not even parsed, because nobody is subscribed */
+    /* A group of runs that came together (scheduler/trigger/ahead_reveal.lua) is gone through in portions. */
+    char *group;          /* the entry that tells of it; or NULL */
+    char *group_at;       /* where HSCAN goes on */
+    int64_t group_came_us;
+    bool is_unread;     /* they were not even read, because nobody is subscribed */
     bool waits_for_subscriptions;
     char *cursor; /* last known; NULL: read it first */
     bool pump_again;

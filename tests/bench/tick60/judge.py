@@ -7,37 +7,55 @@ import struct
 
 ROW = struct.Struct("<Iqq")
 
-# Of the append-only file: the end of a transaction, an entry of a shard's events, and each event in it that tells
-# of a fire: a claim's entry has those of all its ticks. Where ticks were claimed ahead of their instant, the entry has
-# their runs.
+# Of the append-only file: the ends of a transaction; an entry of a shard's events and each event in it that tells of a
+# fire, as a claim's entry has those of all its ticks; what is claimed ahead of an instant, runs of a group, and taken back;
+# and that the instant has come.
 RONDO = re.compile(
-    rb"\r\n(?:(EXEC|MULTI)\r\n|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(\d+)-\d+(?=\r\n)|"
-    rb'\{"id":"[^"]*","type":"recurring_run\.fired"[^\r]*?"recurring_run_name":"bench (\d+)"'
-    rb'[^\r]*?"scheduled_us":(\d+)|'
-    rb'\d+ (\d+) \d+ [-0-9a-f]{36} [-0-9a-f]* \S+ \{"index":\d+,"name":"bench (\d+)-\d+")')
+    rb"\r\n(?:(?P<edge>EXEC|MULTI)\r\n"
+    rb"|XADD\r\n\$\d+\r\nrondo:\{[0-9a-f]+\}:events\r\n\$\d+\r\n(?P<ms>\d+)-\d+(?=\r\n)"
+    rb'|\{"id":"[^"]*","type":"recurring_run\.fired"[^\r]*?"recurring_run_name":"bench (?P<fired>\d+)"'
+    rb'[^\r]*?"scheduled_us":(?P<fired_at>\d+)'
+    rb"|HSET\r\n\$\d+\r\nrondo:(?P<shard>\{[0-9a-f]+\}):(?:born:(?P<group>\d+)|births\r\n\$\d+\r\n(?P<came>\d+))(?=\r\n)"
+    rb"|HDEL\r\n\$\d+\r\nrondo:(?P<shard_of_taken>\{[0-9a-f]+\}):born:(?P<group_of_taken>\d+)\r\n\$36\r\n(?P<taken>\S{36})"
+    rb"|(?P<run>[0-9a-f-]{36})\r\n\$\d+\r\n\d+ \d+ \d+ [-0-9a-f]{36} [-0-9a-f]* \S+ "
+    rb'\{"index":\d+,"name":"bench (?P<number>\d+)-\d+")')
 BULLMQ = re.compile(
     rb"\r\n(\d{13})-\d+\r\n\$5\r\nevent\r\n\$7\r\nwaiting\r\n\$5\r\njobId\r\n\$\d+\r\nrepeat:(\d+):(\d+)\r\n"
     rb"(?!\$4\r\nprev\r\n\$6\r\nactive)")
 STAMPED = re.compile(rb'"tick60": ?\[(\d+), ?(\d+), ?(\d+)\]')
 
 
-def rondo_rows(data):
-    """The events of a claim count when the last of them was written: it is one transaction. What is claimed ahead
-    of its instant counts when it is let happen: only then its events are in the stream."""
-    together, ms = [], 0
-    for found in RONDO.finditer(data):
-        if found[2]:
-            ms = int(found[2])
-        elif found[3]:
-            together.append((int(found[3]), int(found[4]) // 1000, ms))
-        elif found[5]:
-            if ms:
-                together.append((int(found[6]), int(found[5]) // 1000, ms))
-        else:
-            if found[1] == b"EXEC" and ms and together:
-                at = (max(at for _, _, at in together) + 1) * 1000
-                yield from ((number, nominal, at) for number, nominal, _ in together)
-            together, ms = [], 0
+class RondoRows:
+    """The events of a claim count when the last of them was written: it is one transaction. What is claimed ahead of
+    its instant counts when the entry that tells of its group is written: before, nobody sees it."""
+
+    last = b"\r\nEXEC\r\n"
+
+    def __init__(self):
+        self.hidden = {}  # shard and group -> run -> number
+
+    def __call__(self, data):
+        together, ms, group = [], 0, None
+        for found in RONDO.finditer(data):
+            if found["ms"]:
+                ms = int(found["ms"])
+            elif found["fired"]:
+                together.append((int(found["fired"]), int(found["fired_at"]) // 1000, ms))
+            elif found["group"]:
+                group = self.hidden.setdefault((found["shard"], found["group"]), {})
+            elif found["taken"]:
+                self.hidden.get((found["shard_of_taken"], found["group_of_taken"]), {}).pop(found["taken"], None)
+            elif found["came"]:
+                together += [(number, int(found["came"]) // 1000, ms) for number in
+                             self.hidden.pop((found["shard"], found["came"]), {}).values()]
+            elif found["run"]:
+                if group is not None:
+                    group[found["run"]] = int(found["number"])
+            else:
+                if found["edge"] == b"EXEC" and ms and together:
+                    at = (max(at for _, _, at in together) + 1) * 1000
+                    yield from ((number, nominal, at) for number, nominal, _ in together)
+                together, ms, group = [], 0, None
 
 
 def bullmq_rows(data):
@@ -63,8 +81,10 @@ class AofRows:
         return path
 
     def skip(self):
-        """What is there already does not matter."""
-        self.at = self.path().stat().st_size
+        """What is there already does not matter, but for what rondo has claimed ahead: there the judge leaves out
+        what was due before."""
+        if not isinstance(self.parse, RondoRows):
+            self.at = self.path().stat().st_size
 
     def poll(self):
         self.redis.command("SET", "tick60", "1")  # what stands before it is whole
@@ -72,11 +92,11 @@ class AofRows:
             file.seek(self.at)
             data = file.read(1 << 28)
         # Up to the last whole transaction (of rondo) or command only; both begin with a line's end.
-        last = b"\r\nEXEC\r\n" if self.parse is rondo_rows else b"\r\n*"
+        last = getattr(self.parse, "last", b"\r\n*")
         end = data.rfind(last)
         if end < 0:
             return []
-        self.at += end + len(last) - (2 if self.parse is rondo_rows else 3)
+        self.at += end + len(last) - (2 if last.endswith(b"\r\n") else 3)
         return list(self.parse(data[:end + len(last)]))
 
 

@@ -18,9 +18,12 @@ after the other, in the same minutes on the same machine. Our losses stand in it
 **A fire counts** when it has been handed over in the cheapest durable way that the system has. For what goes to
 Redis the receiver is Redis's append-only file: rondo's `recurring_run.fired` events and BullMQ's `waiting` events, at
 the time in the stream's id, which is Redis's own clock, rounded up to a millisecond; of a claim of rondo, which is
-one transaction, all count when its last event was written. Messages of Celery and entries of APScheduler are stamped
+one transaction, all count when its last event was written. What rondo has claimed ahead of its instant
+(`contrib/docs/firing.md`) is in the file before, but nobody is given it: it counts when the entry of the events is
+written by which it happens, one for all of a shard. Messages of Celery and entries of APScheduler are stamped
 just before they are pushed, in their favour. Systems that keep nothing count when their function runs, and are
-marked.
+marked. What comes after a fire, carrying out the run or the job, is not timed here; of rondo
+`contrib/docs/benchmarks.md` tells it.
 
 *Lost*: due and not handed over when the measurement ended, skipped or waiting in a backlog. *Doubled*: handed over
 again. Lateness (p50 to max) in ms, of those that were handed over. CPU: of one core, scheduler and Redis apart. MiB:

@@ -356,7 +356,7 @@ class Rondo(System):
             shutil.rmtree(daemon.data, ignore_errors=True)
 
     def rows(self):
-        return judge.AofRows(self.lab.redis, judge.rondo_rows)
+        return judge.AofRows(self.lab.redis, judge.RondoRows())
 
     def some_ids(self, count):
         """Of recurring runs that are due."""

@@ -273,6 +273,64 @@ static void test_death_before(void **unused)
     }
 }
 
+/* Nobody was there at its instant, nor when others came: they are all a matter of catch-up. */
+static void test_absence(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *policy;
+        size_t fired, first;
+    } rows[] = {{"all", 5, 0}, {"last", 1, 4}, {"first", 1, 0}, {"none", 1, 4}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct recurring_request req = fixture_request("* * * * *", 0);
+        json_t *more = json_pack("{s:s}", "catchup", rows[i].policy);
+        req.more = more;
+        struct id rr = fixture_create(&f, &req);
+        json_decref(more);
+        clock_at("10:00:57.5");
+        wait_hidden(&rr, 1);
+        fixture_stop_daemon(&f);
+        clock_at("10:05:00");
+        fixture_start_daemon(&f);
+        check_fired(&rr, rows[i].fired);
+        int64_t slot_us = instant("10:01:00") + (int64_t)rows[i].first * 60 * US_PER_S;
+        const json_t *run = json_array_get(fixture_runs(&f, &rr), 0);
+        assert_int_equal(jget_i64(run, "scheduled_us", 0), slot_us);
+        assert_int_equal(jget_i64(fixture_get(&f, &rr), "index", 0), (int64_t)rows[i].fired);
+        fixture_done(&f);
+        fixture_init(&f);
+        clock_at("10:00:10");
+    }
+}
+
+/* The same of more than are taken back at once. */
+static void test_many_late(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 600 };
+    struct recurring_request req = fixture_request("1 10 * * *", 0);
+    struct id rr = {{0}};
+    int64_t in_shard = 0;
+    while (in_shard < COUNT) {
+        struct id one = fixture_create(&f, &req);
+        if (rr.text[0] == '\0' || id_shard(one.text, 16) == id_shard(rr.text, 16)) {
+            rr = one;
+            in_shard++;
+        } else {
+            recurring_delete(f.ticker, one.text, fixture_on_record, &f);
+            fixture_good(&f);
+        }
+    }
+    clock_at("10:00:57.5");
+    wait_hidden(&rr, COUNT);
+    fixture_stop_daemon(&f);
+    clock_at("10:01:02");
+    fixture_start_daemon(&f);
+    fixture_wait_fired(&f, COUNT);
+    check_nothing_left();
+    assert_int_equal(harness_cmd(&f.h, "ZCARD %sruns", store_id_prefix(f.h.store, rr.text)), COUNT);
+}
+
 /* Somebody else changes it after the daemon died: what it has hidden is not there. */
 static void test_taken_back_without_its_daemon(void **unused)
 {
@@ -337,7 +395,7 @@ static void test_reveal_by_itself(void **unused)
     const struct {
         const char *time;
         int64_t epoch_less, count;
-    } rows[] = {{"10:00:59", 0, -1}, {"10:01:00", 1, -2}, {"10:01:00", 0, 1}, {"10:01:01", 0, 0}};
+    } rows[] = {{"10:00:59", 0, -1}, {"10:01:00", 1, -2}, {"10:01:00", 0, 1}, {"10:01:00.5", 0, 0}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         clock_at(rows[i].time);
         struct store_args *args = store_args_new();
@@ -349,9 +407,11 @@ static void test_reveal_by_itself(void **unused)
         store_key(args, "%sborn:%lld", prefix, at);
         store_key(args, "%sbirths", prefix);
         store_key(args, "%sevents", prefix);
+        store_key(args, "%stold", prefix);
         store_arg_i(args, store_id_epoch(f.h.store, rr.text) - rows[i].epoch_less);
         store_arg_i(args, clock_shift_us());
         store_arg_i(args, at);
+        store_arg(args, prefix);
         f.h.answered = 0;
         f.h.number = 0;
         store_eval(f.h.store, &script_ahead_reveal, args, harness_on_reply, &f.h);
@@ -410,6 +470,8 @@ int main(void)
         TEST(test_fired_by_hand_before),
         TEST(test_no_place_before),
         TEST(test_death_before),
+        TEST(test_absence),
+        TEST(test_many_late),
         TEST(test_taken_back_without_its_daemon),
         TEST(test_clock_set_back),
         TEST(test_each_second),

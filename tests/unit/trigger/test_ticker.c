@@ -659,7 +659,8 @@ static void test_event_and_lateness(void **unused)
     assert_int_equal(shards, 1 << id_shard(id.text, 16));
     const char *prefix = store_id_prefix(f.h.store, id.text);
     harness_cmd(&f.h, "EVAL %s 1 %sevents", /* claimed ahead, so its run tells of it */
-        "local entry = redis.call('XRANGE', KEYS[1], '-', '+')[1][2] return entry[3] .. entry[4]",
+        "local entry = redis.call('XRANGE', KEYS[1], '-', '+')[1][1] "
+        "return table.concat(redis.call('HGETALL', (KEYS[1]:gsub('events', 'told:' .. entry))))",
         prefix);
     char run_id[ID_LEN + 1];
     snprintf(run_id, sizeof run_id, "%s", f.h.text);
