@@ -23,7 +23,7 @@
 
 /* Groups lie at the most so far ahead: what is in one counts as an active run. */
 #define AHEAD_US (3 * US_PER_S)
-/* Redis is left alone so long before a group's instant: it would answer late. */
+/* Redis is left alone so long around a group's instant: it would answer late. */
 #define QUIET_US (10 * US_PER_MS)
 /* The text of a run is its event as well: larger ones are not written twice. */
 #define DOC_MAX ((size_t)2048)
@@ -82,7 +82,11 @@ struct tick_heap *ahead_heap_of(struct tick_shard *s, const struct tick_entry *e
 
 bool ahead_is_quiet(const struct tick_shard *s, int64_t now_us)
 {
-    return s->reveal != NULL || (s->ahead_count > 0 && s->ahead[0] - now_us < QUIET_US);
+    if (s->reveal != NULL || s->ahead_count == 0) {
+        return s->reveal != NULL;
+    }
+    int64_t left_us = s->ahead[0] - now_us;
+    return left_us < QUIET_US && left_us > -QUIET_US; /* one that cannot happen holds nothing up */
 }
 
 int64_t ahead_next(const struct tick_shard *s, int64_t now_us)
