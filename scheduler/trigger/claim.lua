@@ -34,8 +34,9 @@ local time = call('TIME')
 local clock = tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[2])
 local count, prefix, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local is_ahead, base = ARGV[6] ~= '0', 6
--- Runs of this instant have been born (a clock was set back): what is added would be seen at once.
-local is_past = is_ahead and call('HEXISTS', KEYS[7], ARGV[6]) == 1
+-- Its group may have happened (this claim was long under way), and nobody would look for it once more; or runs
+-- of it have been born (a clock was set back), and what is added would be seen at once.
+local is_past = is_ahead and (clock >= tonumber(ARGV[6]) or call('HEXISTS', KEYS[7], ARGV[6]) == 1)
 
 local fields = {}
 for i = 1, count do

@@ -359,11 +359,12 @@ void shard_step(struct tick_shard *s, int64_t now_us)
         s->scan_wanted = true;
         s->was_cut = false;
     }
-    if (s->scan_call == NULL && s->to_load_count == 0 &&
-        (s->scan_wanted || now_us >= shard_scan_at(s))) {
+    bool may_scan = s->scan_call == NULL && (s->to_load_count == 0 || !s->is_known);
+    if (may_scan && (s->scan_wanted || now_us >= shard_scan_at(s))) {
         shard_scan(s, now_us);
     }
-    if (s->load_call == NULL && s->to_load_count > 0) {
+    /* The first look tells of groups; what were loaded before might be claimed in spite of them. */
+    if (s->load_call == NULL && s->to_load_count > 0 && s->is_known) {
         shard_load_batch(s);
     }
     if (s->claim == NULL) {
