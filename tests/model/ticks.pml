@@ -5,7 +5,8 @@
  * step; everything between two scripts can happen in any order. A daemon that makes no step for
  * as long as you like is one that was stopped; what it had prepared is sent when it wakes up.
  *
- * All ticks are due from the beginning, so no clock is needed: whoever may fire, may fire now.
+ * All ticks are due from the beginning, so no clock is needed: whoever may fire, may fire now; with AHEAD
+ * they come one after the other, and may be claimed before (ahead.pml, people.pml).
  * Faults have budgets that are chosen first, thus every way through the model ends, and what
  * must have become of everything in the end is checked where nothing more can be done.
  *
@@ -38,6 +39,9 @@
 #ifndef READERS
 #define READERS 0 /* somebody reads a run by its id, and so hatches it */
 #endif
+#ifndef AHEAD
+#define AHEAD 0 /* 1: ticks have their time, and are claimed before it */
+#endif
 
 #define RUNS (RRS * TICKS)
 #define RUN(r, tick) ((r) * TICKS + (tick) - 1)
@@ -50,10 +54,13 @@
 #define DONE 4
 #define SKIPPED 5
 #define FORGOTTEN 6 /* only when broken: not born any more, and no run yet */
+#define HIDDEN 7    /* claimed ahead of its instant */
+#define REVEALED 8  /* born like that, and its instant has come */
 
 #define WAITS(r) ((r) < WAITING)
 
-#define IS_ACTIVE(s) ((s) == BORN || (s) == PENDING || (s) == RUNNING || (s) == FORGOTTEN)
+#define IS_BORN(s) ((s) == BORN || (s) == REVEALED)
+#define IS_ACTIVE(s) (IS_BORN(s) || (s) == PENDING || (s) == RUNNING || (s) == FORGOTTEN || (s) == HIDDEN)
 
 /* Scripts */
 #define ACQUIRE 1
@@ -62,6 +69,8 @@
 #define HATCH 4
 #define SAVE 5
 #define HATCH_WRITES 6 /* only when broken */
+#define CLAIM_AHEAD 7
+#define REVEAL 8
 
 /* Answers */
 #define NO 0
@@ -70,6 +79,8 @@
 #define STALE 3
 #define FULL 4
 #define PASSED 5
+#define EARLY 6
+#define AGAIN 7
 
 /* ---- what Redis has ---- */
 
@@ -115,14 +126,22 @@ hidden byte answer, i, count;
 #define IS_AS_READ(q) (slot[sent[q].r] == sent[q].x && index[sent[q].r] == sent[q].y)
 #endif
 
+#include "ahead.pml"
+
+/* A tick has its run, and everybody may see that. */
+inline happens(rr, tick) {
+    made[i]++;
+    assert(made[i] == 1);                         /* never doubled */
+    assert(MAY_HAPPEN(rr, tick))
+}
+
 inline fire(q) {
     BY_HOLDER(q);
     assert(sent[q].x < TICKS);
     i = RUN(sent[q].r, sent[q].x + 1);
-    made[i]++;
-    assert(made[i] == 1);                         /* never doubled */
     assert(state[i] == NOTHING);
     state[i] = BORN;
+    happens(sent[q].r, sent[q].x + 1);
     slot[sent[q].r] = sent[q].x + 1;
     index[sent[q].r] = sent[q].y + 1;
     busy[sent[q].r]++;
@@ -160,6 +179,7 @@ inline claim(q) {
             :: slot[sent[q].r] == sent[q].x + 1 && index[sent[q].r] == sent[q].y + 1 -> answer = OK
             :: else -> answer = STALE
             fi
+        :: IS_AS_READ(q) && !HAS_COME(sent[q].x + 1) -> answer = EARLY
         :: else ->
             if
             :: HAS_PLACE(q) -> fire(q)
@@ -177,7 +197,7 @@ inline hatch(q) {
     :: sent[q].op == HATCH_WRITES ->
         state[i] = PENDING;
         answer = OK
-    :: sent[q].op == HATCH && state[i] == BORN ->
+    :: sent[q].op == HATCH && IS_BORN(state[i]) ->
 #ifdef BREAK_HATCH
         state[i] = FORGOTTEN;
 #else
@@ -188,19 +208,23 @@ inline hatch(q) {
     fi
 }
 
+inline free_place(rr) {
+    busy[rr]--;
+#ifndef BREAK_WAKE
+    if
+    :: waiting[rr] ->
+        waiting[rr] = false;
+        due[rr] = true
+    :: else
+    fi
+#endif
+}
+
 inline finish(q) {
     state[i] = DONE;
     ended[i]++;
     assert(ended[i] == 1);
-    busy[sent[q].r]--;
-#ifndef BREAK_WAKE
-    if
-    :: waiting[sent[q].r] ->
-        waiting[sent[q].r] = false;
-        due[sent[q].r] = true
-    :: else
-    fi
-#endif
+    free_place(sent[q].r)
 }
 
 #ifdef BREAK_SAVE
@@ -265,6 +289,7 @@ inline check() {
         i++;
         if
         :: i % TICKS == 0 ->
+            count = count + BY_HAND(i / TICKS - 1);
             assert(busy[i / TICKS - 1] == count);
             assert(count <= LIMIT);               /* never one more */
             count = 0
@@ -283,6 +308,10 @@ inline carry_out(q) {
         :: sent[q].op == RELEASE -> release(q)
         :: sent[q].op == CLAIM -> claim(q)
         :: sent[q].op == HATCH || sent[q].op == HATCH_WRITES -> hatch(q)
+#if AHEAD
+        :: sent[q].op == CLAIM_AHEAD -> claim_ahead(q)
+        :: sent[q].op == REVEAL -> reveal(q)
+#endif
         :: else -> save(q)
         fi;
         check()
@@ -333,6 +362,7 @@ inline prepare(what, whose, a, b, c) {
 inline forget_all() {
     mine = 0;
     my_term = 0;
+    forget_ahead();
     n = 0;
     do
     :: n < RRS -> has[n] = false; at[n] = 0; fired[n] = 0; seen[n] = 0; n++
@@ -373,13 +403,14 @@ inline hear(was, rr, x1, y1) {
         seen[rr] = 0;
         at[rr] = x1 + 1;
         has[rr] = !WAITS(rr) && at[rr] < TICKS
-    :: was == CLAIM && answer == STALE -> has[rr] = false
+    :: (was == CLAIM || was == CLAIM_AHEAD) && answer == STALE -> has[rr] = false
+    HEAR_AHEAD(was, rr, x1, y1)
     :: was == SAVE && answer == OK ->
         next_save[RUN(rr, x1)] = (y1 == 1 -> 2 : 0)
     :: else
     fi;
     if
-    :: was == CLAIM && !has[rr] -> at[rr] = 0; fired[rr] = 0; seen[rr] = 0
+    :: (was == CLAIM || was == CLAIM_AHEAD) && !has[rr] -> at[rr] = 0; fired[rr] = 0; seen[rr] = 0
     :: else
     fi;
 #ifdef BREAK_HATCH
@@ -401,11 +432,12 @@ inline hear(was, rr, x1, y1) {
             at[rr] = slot[rr]; \
             fired[rr] = index[rr]; \
             seen[rr] = SEEN(busy[rr]) } \
-    :: atomic { IS_FREE && mine != 0 && has[rr] -> prepare(CLAIM, rr, at[rr], fired[rr], seen[rr]) }
+    :: atomic { IS_FREE && mine != 0 && has[rr] && MAY_BE_DUE(rr) -> \
+            prepare(CLAIM, rr, at[rr], fired[rr], seen[rr]) }
 
 /* Births get their records; then the engine has them, or finds them among those that are live. */
 #define CARRIES_ON(run) \
-    :: atomic { IS_FREE && mine != 0 && state[run] == BORN && KNOWS_OF_BIRTH(run) -> \
+    :: atomic { IS_FREE && mine != 0 && IS_BORN(state[run]) && KNOWS_OF_BIRTH(run) -> \
             prepare(HATCH, (run) / TICKS, (run) % TICKS + 1, 0, 0) } \
     :: atomic { IS_FREE && mine != 0 && (state[run] == PENDING || state[run] == RUNNING) && \
             next_save[run] == 0 -> next_save[run] = rev[run] + 1 } \
@@ -420,6 +452,7 @@ proctype daemon(byte me) {
 #endif
     byte at[RRS], fired[RRS], seen[RRS]; /* seen: 1 ask for the policy; from 2 (when broken): active runs */
     byte next_save[RUNS];
+    KNOWS_AHEAD
 
 end:
     do
@@ -439,8 +472,24 @@ end:
 #if RRS > 1
     TICKER(1)
 #endif
+#if AHEAD
+    LOOKS_AHEAD
+    CLAIMS_AHEAD(0)
+    REVEALS(1)
+#if RRS > 1
+    CLAIMS_AHEAD(1)
+#endif
+#if TICKS > 1
+    REVEALS(2)
+#endif
+#if TICKS > 2
+    REVEALS(3)
+#endif
+#endif
     CARRIES_ON(0)
+#if RUNS > 1
     CARRIES_ON(1)
+#endif
 #if RUNS > 2
     CARRIES_ON(2)
 #endif
@@ -453,10 +502,11 @@ end:
             carry_out(me);
             if
             :: hear(sent[me].op, sent[me].r, sent[me].x, sent[me].y)
-            :: losses > 0 -> losses--; clear(me); answer = 0
+            :: losses > 0 -> losses--; note_ahead(); clear(me); answer = 0
             fi }
     :: atomic { is_up[me] && sent[me].op != 0 && losses > 0 && sent[0].op == 0 ->
             losses--;
+            note_ahead();
             give_up(me) }
 
     :: atomic { is_up[me] && crashes > 0 ->
@@ -485,7 +535,7 @@ end:
             :: break
             od;
             if
-            :: state[i] == BORN -> state[i] = PENDING
+            :: IS_BORN(state[i]) -> state[i] = PENDING
             :: else
             fi;
             i = 0 }
@@ -501,7 +551,7 @@ end:
         i = 0;
         do
         :: i < RUNS ->
-            assert(state[i] == DONE || state[i] == SKIPPED); /* never lost, every birth hatched */
+            assert(state[i] == DONE || state[i] == SKIPPED || IS_OFF(i / TICKS, i)); /* never lost, every birth hatched */
             assert(state[i] != SKIPPED || !WAITS(i / TICKS));
             assert(made[i] == (state[i] == DONE) && ended[i] == made[i]);
             i++
@@ -510,7 +560,7 @@ end:
         i = 0;
         do
         :: i < RRS ->
-            assert(slot[i] == TICKS && busy[i] == 0 && !waiting[i] && !due[i]);
+            assert((slot[i] == TICKS || !IS_ENABLED(i)) && busy[i] == 0 && !waiting[i] && !due[i]);
             i++
         :: else -> break
         od
@@ -525,6 +575,8 @@ inline choose(budget, most) {
     od
 }
 
+#include "people.pml"
+
 init {
     atomic {
         i = 0;
@@ -538,11 +590,15 @@ init {
         choose(takeovers, TAKEOVERS);
         choose(releases, RELEASES);
         choose(readers, READERS);
+        prepare_ahead();
         is_up[1] = true;
         is_up[2] = true;
         run daemon(1);
         run daemon(2);
         run world();
+#if AHEAD
+        run people();
+#endif
         run judge()
     }
 }
