@@ -130,6 +130,12 @@ static void take_in(struct tick_shard *s, const struct reveal *reveal, const red
             memmove(s->ahead + i, s->ahead + i + 1, (s->ahead_count - i) * sizeof(*s->ahead));
         }
     }
+    if (s->is_reveal_doubtful) { /* the lost answer may have told of ticks taken back */
+        s->is_reveal_doubtful = false;
+        for (size_t i = 0; i < s->held.count; i++) {
+            shard_load(s, s->held.items[i]->id.text);
+        }
+    }
     ticker_count_fired(t, count, clock_now_us() - reveal->at_us);
     hatch_some(s);                /* of this answer, or of one like it that was lost */
     shard_place_all(s, &s->held); /* their last tick has happened */
@@ -156,6 +162,7 @@ static void on_revealed(void *owner, redisReply *reply, const struct err *err)
     } else if (err->code == ERR_FENCED) {
         shard_fenced(s, err);
     } else {
+        s->is_reveal_doubtful = true;
         shard_back_off(s, err, "revealing");
     }
     free(reveal);
@@ -222,6 +229,7 @@ void ahead_stop(struct tick_shard *s)
     }
     s->ahead_count = 0;
     s->reveal_from_us = 0;
+    s->is_reveal_doubtful = false;
     s->soon.count = s->held.count = 0;
 }
 

@@ -67,6 +67,7 @@ struct tick_shard {
     size_t ahead_count, ahead_cap;
     struct reveal *reveal; /* under way, or NULL */
     int64_t reveal_from_us; /* not before */
+    bool is_reveal_doubtful; /* an answer was lost */
     struct id *to_hatch; /* runs that claims have created */
     size_t to_hatch_count, to_hatch_cap;
     size_t hatching_count;  /* of to_hatch, the first ones are under way */
