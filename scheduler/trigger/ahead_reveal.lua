@@ -15,9 +15,8 @@ local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('FENCED another daemon has taken over this shard')
 end
-local LATE, PART = 1000000, 200
-local time = call('TIME')
-local clock = tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[2])
+local PART = 200
+local clock = ahead_clock(ARGV[2])
 local out = {string.format('%.0f', clock), 0}
 local late = clock - tonumber(ARGV[3])
 if late < 0 then
@@ -27,7 +26,7 @@ end
 if not call('ZSCORE', KEYS[2], ARGV[3]) then
     return out
 end
-if late >= LATE then
+if late >= AHEAD_STANDS then
     local cursor, some = '0', nil
     repeat
         local answer = call('HSCAN', KEYS[3], cursor, 'COUNT', PART)

@@ -596,6 +596,7 @@ void recurring_delete(struct ticker *t, const char *id, recurring_json_fn *done,
     store_key(args, "%srr:%s:ticks", prefix, id);
     store_arg_i(args, store_id_epoch(t->set.store, id));
     store_arg(args, id);
+    store_arg_i(args, clock_shift_us());
     FAULT("recurring.change.before");
     op->call = store_eval(t->set.store, &script_rr_delete, args, on_deleted, op);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/util.h"
@@ -176,6 +177,7 @@ static void fire_send(struct recurring_op *op, const json_t *version)
     store_arg(args, asked(op, "run_id"));
     store_arg_b(args, buf_str(&born), born.len);
     store_arg(args, event);
+    store_arg_i(args, clock_shift_us());
     buf_done(&born);
     FAULT("recurring.fire.before");
     op->call = store_eval(store, &script_fire, args, fire_on_reply, op);

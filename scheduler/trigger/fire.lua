@@ -3,7 +3,7 @@
 -- changes nothing.
 -- KEYS: 1 epoch, 2 progress, 3 born, 4 run:<run id>, 5 events
 -- ARGV: 1 the epoch that we hold or 0, 2 id, 3 runs that may be active (0: any number), 4 run id,
---       5 the run to be (born.lua.in), 6 event
+--       5 the run to be (born.lua.in), 6 event, 7 how far the daemon's clock was moved (us; tests)
 -- Result: {1 fired | 2 it was there | 3 as many as may be are active, active}. NOSUCH.
 --@include ../base/knock.lua.in
 --@include ahead.lua.in
@@ -22,7 +22,7 @@ if call('HEXISTS', KEYS[3], ARGV[4]) == 1 or call('EXISTS', KEYS[4]) == 1 then
 end
 local limit = tonumber(ARGV[3])
 local prefix = KEYS[2]:match('^(.*)progress$')
-local ahead = ahead_of(prefix, id, was[1])
+local ahead = ahead_of(prefix, id, was[1], ARGV[7])
 if ahead then
     active = active - 1
 end

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/util.h"
 #include "scheduler/catalog.h"
@@ -103,6 +104,7 @@ void recurring_op_read(struct recurring_op *op, store_done_fn *done)
     store_key(args, "%sprogress", prefix);
     store_key(args, "%srr:%s", prefix, op->id.text);
     store_arg(args, "0");
+    store_arg_i(args, clock_shift_us());
     store_arg(args, op->id.text);
     op->call = store_eval(op->t->set.store, &script_rr_load, args, done, op);
 }
@@ -135,6 +137,7 @@ void recurring_op_swap(struct recurring_op *op, const struct swap *swap, store_d
     store_arg(args, swap->fails);
     store_arg(args, swap->from_mark);
     store_arg_i(args, op->t->set.history_max_ticks);
+    store_arg_i(args, clock_shift_us());
     store_arg_i(args, (int64_t)swap->line_count);
     for (size_t i = 0; i < swap->line_count; i++) {
         store_arg(args, swap->lines[i]);

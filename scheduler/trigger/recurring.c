@@ -316,6 +316,7 @@ static void all_next(struct recurring_op *op)
         store_key(args, "%srr:%s", prefix, op->ids[first + i].text);
     }
     store_arg(args, "0");
+    store_arg_i(args, clock_shift_us());
     for (size_t i = 0; i < count; i++) {
         store_arg_b(args, op->ids[first + i].text, ID_LEN);
     }

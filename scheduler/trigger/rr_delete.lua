@@ -2,7 +2,7 @@
 -- Delete a recurring run. Its runs stay, and with them their index rr:<id>:runs, which empties
 -- as they are deleted.
 -- KEYS: 1 epoch, 2 rr:<id>, 3 rrs, 4 due, 5 rr_counts, 6 progress, 7 rr:<id>:ticks
--- ARGV: 1 the epoch that we hold or 0, 2 id
+-- ARGV: 1 the epoch that we hold or 0, 2 id, 3 how far the daemon's clock was moved (us; tests)
 -- Result: 1 it was enabled, 0 it was not. NOSUCH.
 --@include ../base/knock.lua.in
 --@include ahead.lua.in
@@ -15,7 +15,7 @@ if not progress then
     return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
 end
 local prefix = KEYS[6]:match('^(.*)progress$')
-local ahead = ahead_of(prefix, id, progress)
+local ahead = ahead_of(prefix, id, progress, ARGV[3])
 if ahead then
     ahead_take_back(prefix, id, ahead)
 end

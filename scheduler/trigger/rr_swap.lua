@@ -6,7 +6,7 @@
 --       6 due (us; 0: not in `due`), 7 created_us (to create), 8 enabled: 1 more, -1 one less, 0,
 --       9 mark: "" leave `<id>:waiting` alone, "0" take it away, else its value,
 --       10 failures: "" leave `<id>:fails` alone, "-" take it away, else its value,
---       11 the mark that was read, "" none, 12 ledger entries kept, 13 how many new ones, then those, newest last, then events
+--       11 the mark that was read, "" none, 12 ledger entries kept, 13 how far the daemon's clock was moved (us; tests), 14 how many new ones, then those, newest last, then events
 -- Result: {1 swapped | 0 it is another one by now, doc, progress, active, waiting, fails}.
 --         FENCED, NOSUCH.
 --@include ../base/knock.lua.in
@@ -23,7 +23,7 @@ end
 local id = ARGV[2]
 local prefix = KEYS[3]:match('^(.*)progress$')
 local there = call('HGET', KEYS[3], id)
-local ahead = there and ahead_of(prefix, id, there)
+local ahead = there and ahead_of(prefix, id, there, ARGV[13])
 local result = 0
 if not there and ARGV[3] ~= '' then
     return redis.error_reply('NOSUCH recurring run ' .. id .. ' does not exist')
@@ -60,7 +60,7 @@ if (ahead and ahead.before or there or '') == ARGV[3] and (call('HGET', KEYS[3],
     elseif ARGV[10] ~= '' then
         call('HSET', KEYS[3], id .. ':fails', ARGV[10])
     end
-    local first, count = 14, tonumber(ARGV[13])
+    local first, count = 15, tonumber(ARGV[14])
     for i = first, first + count - 1 do
         call('LPUSH', KEYS[8], ARGV[i])
     end

@@ -307,6 +307,7 @@ static void shard_load_batch(struct tick_shard *s)
         store_key(args, "%srr:%s", s->prefix, s->to_load[i].text);
     }
     store_arg(args, "1");
+    store_arg_i(args, clock_shift_us());
     for (size_t i = 0; i < s->loading; i++) {
         store_arg_b(args, s->to_load[i].text, ID_LEN);
     }

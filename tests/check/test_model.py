@@ -63,7 +63,7 @@ BROKEN = {
     "GROUPS": {**ONE_AHEAD, "CRASHES": 1},  # nobody looks for groups whose claimer has died
     "TAKE": ONE_AHEAD,          # a change leaves what was claimed ahead as it is
     "ASK": {**ONE_AHEAD, "ASKS": 1},  # a run that is asked for leaves the tick its place
-    "HELD": {**ONE_AHEAD, "TICKS": 2},  # the next tick is claimed before the last has happened
+    "HELD": {**ONE_AHEAD, "TICKS": 2, "LIMIT": 2},  # the next tick is claimed before the last has happened
     "LOOK": UNLOOKED,           # ... by one who has not looked for groups yet
     "UNDO": {**UNLOOKED, "DISABLES": 0},  # a tick is taken back though the next one was claimed since
 }

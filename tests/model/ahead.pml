@@ -35,6 +35,8 @@ byte undo[RUNS];                   /* the index that the claim wrote; 0: no reco
 bool is_enabled[RRS];
 byte by_hand[RRS];                 /* active runs that somebody has asked for */
 byte changes, asks, skews, absences;
+bool stands[RUNS];                 /* its instant had come when its recurring run was disabled */
+bool late_now;                     /* whoever looks next does so more than a second after what has come */
 
 #define BIT(tick) (1 << ((tick) - 1))
 #define HAS_COME(tick) ((tick) <= now)
@@ -42,7 +44,7 @@ byte changes, asks, skews, absences;
 #define IS_OFF(r, run) (!is_enabled[r] && state[run] == NOTHING)
 #define BY_HAND(r) by_hand[r]
 /* Not before its instant, and not any more once somebody was told that it will not. */
-#define MAY_HAPPEN(r, tick) (HAS_COME(tick) && is_enabled[r])
+#define MAY_HAPPEN(r, tick) (HAS_COME(tick) && (is_enabled[r] || stands[RUN(r, tick)]))
 /* An edit makes another text of the progress: what it has besides the slot grows by this. */
 #define EDIT 8
 
@@ -128,11 +130,14 @@ inline claim_ahead(q) {
 #define IS_AS_CLAIMED(r) (slot[r] == i % TICKS + 1 && index[r] == undo[i])
 #endif
 
+/* What has come stands until it happens, unless that takes more than a second. */
+#define STANDS (HAS_COME(i % TICKS + 1) && !late_now)
+
 /* i: the run of a tick that was claimed ahead and may be taken back, or the end of those of this one. */
 inline find_ahead(r) {
     i = r * TICKS;
     do
-    :: i < (r + 1) * TICKS && (undo[i] == 0 || !IS_AS_CLAIMED(r)) -> i++
+    :: i < (r + 1) * TICKS && (undo[i] == 0 || !IS_AS_CLAIMED(r) || STANDS) -> i++
     :: else -> break
     od;
 #ifdef BREAK_TAKE

@@ -12,6 +12,22 @@ inline read_progress(r) {
     }
 }
 
+inline note_standing(r) {
+    i = r * TICKS;
+    do
+    :: i < (r + 1) * TICKS ->
+        stands[i] = stands[i] || (undo[i] > 0 && IS_AS_CLAIMED(r) && STANDS);
+        i++
+    :: else -> break
+    od
+}
+
+#if ABSENCES > 0
+#define SOME_TIME if :: late_now = true :: late_now = false fi
+#else
+#define SOME_TIME skip
+#endif
+
 inline swap_progress(r, disables) {
     d_step {
         find_ahead(r);
@@ -20,7 +36,7 @@ inline swap_progress(r, disables) {
                 was_index == (IS_AHEAD(r) -> undo[i] - 1 : index[r]) ->
             if
             :: IS_AHEAD(r) -> take_back(r)
-            :: else
+            :: else -> note_standing(r)
             fi;
             index[r] = index[r] + EDIT;
             changes--;
@@ -84,15 +100,15 @@ end:
             :: else -> changes = 0
             fi;
             if
-            :: has_read -> read_progress(which)
+            :: has_read -> SOME_TIME; read_progress(which)
             :: else
             fi }
-    :: atomic { has_read -> swap_progress(which, false) }
+    :: atomic { has_read -> SOME_TIME; swap_progress(which, false) }
 #if DISABLES
-    :: atomic { has_read -> swap_progress(which, true) }
+    :: atomic { has_read -> SOME_TIME; swap_progress(which, true) }
 #endif
 #if ASKS > 0
-    :: atomic { asks > 0 -> ask(0) }
+    :: atomic { asks > 0 -> SOME_TIME; ask(0) }
     :: atomic { by_hand[0] > 0 -> by_hand[0]--; free_place(0); d_step { check() } }
 #endif
     od

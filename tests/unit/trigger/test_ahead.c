@@ -385,6 +385,27 @@ static void test_each_second(void **unused)
     }
 }
 
+/* Between its instant and its happening it stands: a change is one of what comes after. */
+static void test_changed_as_it_comes(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely(10);
+    ticker_shard_stop(f.ticker, id_shard(rr.text, 16)); /* nobody lets it happen just now */
+    clock_at("10:01:00.1");
+    const json_t *record = fixture_get(&f, &rr);
+    assert_int_equal(jget_i64(record, "index", 0), 1);
+    assert_int_equal(jget_i64(record, "next_us", 0), instant("10:02:00"));
+    recurring_set_enabled(f.ticker, rr.text, false, fixture_on_record, &f);
+    fixture_good(&f);
+    assert_int_equal(hidden(&rr), 1);
+    fixture_stop_daemon(&f);
+    clock_at("10:01:00.2");
+    fixture_start_daemon(&f);
+    clock_at("10:03:00");
+    check_fired(&rr, 1);
+    assert_int_equal(jget_i64(json_array_get(f.record, 0), "scheduled_us", 0), instant("10:01:00"));
+}
+
 /* Letting it happen again changes nothing, and only the holder of the shard may. */
 static void test_reveal_by_itself(void **unused)
 {
@@ -475,6 +496,7 @@ int main(void)
         TEST(test_taken_back_without_its_daemon),
         TEST(test_clock_set_back),
         TEST(test_each_second),
+        TEST(test_changed_as_it_comes),
         TEST(test_reveal_by_itself),
         TEST(test_what_waits_for_its_instant),
     };
