@@ -152,6 +152,11 @@ class Page:
         lines += ["## N due each second", "", *table(["system", "N", *HEAD], [
             self.row(name, [f"{n:,}"], found) for name in meta["names"]
             for n, found in self.results["second"].get(name, {}).items()])]
+        lines += ["## The same with `appendfsync always`", "",
+                  "Redis writes to the disk before it answers. Those that go to Redis and held as many above.", "",
+                  *table(["system", "N", *HEAD], [
+                      self.row(name, [f"{n:,}"], found) for name, many in self.results["always"].items()
+                      for n, found in many.items()])]
         lines += [f"## {meta['idle']:,} idle schedules and {meta['idle_due']:,} due each second", "",
                   f"Those that held {meta['idle_due']:,} above.", "", *self.each("idle")]
         lines += [f"## {meta['burst']:,} due at one instant", "",

@@ -41,12 +41,13 @@ class Unfit(Exception):
 @dataclasses.dataclass
 class Load:
     """`n` schedules due at each second, or once at `at_ms`; `idle` more that are not due;
-    `edits` changes a second to those that are due."""
+    `edits` changes a second to those that are due. `fsync`: of Redis's append-only file."""
 
     n: int
     idle: int = 0
     edits: int = 0
     at_ms: int = 0
+    fsync: str = "everysec"
 
     @property
     def cron(self):
@@ -65,14 +66,14 @@ def free_port():
 class Redis:
     """The same settings for all. It rewrites its append-only file never: that file is the receiver."""
 
-    def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder, fsync):
+        self.folder, self.port, self.fsync = folder, free_port(), fsync
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy",
+             "--appendonly", "yes", "--appendfsync", self.fsync, "--save", "", "--maxmemory-policy",
              "noeviction", "--auto-aof-rewrite-percentage", "0", "--hash-max-listpack-value", "1024",
              "--logfile", str(self.folder / "redis.log")])
         until = time.monotonic() + 60
@@ -102,9 +103,12 @@ class Redis:
 class Lab:
     """A folder and a Redis for one measurement."""
 
+    def __init__(self, fsync="everysec"):
+        self.fsync = fsync
+
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tick60-"))
-        self.redis = Redis(self.folder)
+        self.redis = Redis(self.folder, self.fsync)
         return self
 
     def __exit__(self, *args):
