@@ -579,6 +579,9 @@ static void on_down(void *owner, const struct err *reason)
     err_set(&err, ERR_TRANSIENT,
         "redis: the connection was lost before the answer (%s); whether it acted is unknown",
         reason->msg);
+    if (str_starts(reason->msg, "LOADING")) {
+        store->attempts = 0; /* it is there, and of use at any moment */
+    }
     store_conn_free(STEAL(store->conn));
     timer_start_ms(&store->reconnect, backoff_ms(store->attempts++));
 

@@ -33,7 +33,7 @@
 enum conn_state {
     CONN_STATE_RESOLVING,
     CONN_STATE_CONNECTING,
-    CONN_STATE_GREETING, /* waits for the answers to AUTH, SELECT, ECHO */
+    CONN_STATE_GREETING, /* waits for the answers to AUTH, SELECT, EVAL */
     CONN_STATE_UP,
     CONN_STATE_DOWN,
 };
@@ -241,8 +241,9 @@ static void conn_greet(struct store_conn *conn)
         conn_greet_with(conn, 1, (const char *[]){"PING"});
         return;
     }
-    /* Refused while Redis is loading its data, and answered in every other state; PING is not. */
-    conn_greet_with(conn, 2, (const char *[]){"ECHO", "rondo"});
+    /* Refused while Redis is loading its data, and by nothing else that commands of ours would
+     * pass: it answers ECHO while it loads, and no PING when its disk is full. */
+    conn_greet_with(conn, 3, (const char *[]){"EVAL", "return 1", "0"});
     if (t->must_be_master) {
         conn_greet_with(conn, 1, (const char *[]){"ROLE"});
     }

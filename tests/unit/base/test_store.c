@@ -392,6 +392,34 @@ static void a_redis_that_hangs_for_long_is_given_up(void **state)
     wait_up(f);
 }
 
+/* Redis that answers, but has not read its file yet, is not there. */
+static void a_redis_that_loads_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct seen number = {0}, reload = {0};
+    redis_fixture_do(&f->redis, "DEBUG POPULATE 300 key 1000");
+    redis_fixture_do(&f->redis, "CONFIG SET key-load-delay 1000");
+    redis_fixture_do(&f->redis, "CONFIG SET loading-process-events-interval-bytes 1024");
+    store_cmd(f->store, on_seen, &reload, "DEBUG RELOAD");
+    redisContext *beside = redis_fixture_connect(&f->redis);
+    bool is_loading = false;
+    while (!is_loading) { /* PING is refused then */
+        loop_turn(f->loop, false);
+        redisReply *reply = redisCommand(beside, "PING");
+        is_loading = reply->type == REDIS_REPLY_ERROR;
+        freeReplyObject(reply);
+    }
+    redisFree(beside);
+    struct store *late = open_store(f, 5000);
+    store_cmd(late, on_seen, &number, "DBSIZE");
+    turn_until(f, &number.times, 1);
+    assert_int_equal(number.code, ERR_NONE);
+    assert_int_equal(number.number, 300);
+    turn_until(f, &reload.times, 1);
+    store_free(late);
+    redis_fixture_do(&f->redis, "CONFIG SET key-load-delay 0");
+}
+
 /* Away and back. */
 
 struct changes {
@@ -699,6 +727,7 @@ int main(void)
         TEST(a_callback_may_free_the_store),
         TEST(a_sleeping_redis_ends_at_the_deadline),
         TEST(a_redis_that_hangs_for_long_is_given_up),
+        TEST(a_redis_that_loads_is_waited_for),
         TEST(a_killed_redis_fails_what_was_sent_and_gets_what_waits),
         TEST(what_waits_too_long_says_what_for),
         TEST(what_waits_is_bounded),
