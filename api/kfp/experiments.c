@@ -70,7 +70,7 @@ struct op {
     struct list_query *query;
     int64_t total;
     const char *token;
-    const json_t *recurring;
+    json_t *recurring;
 };
 
 static struct op *op_new(struct api_call *call)
@@ -275,23 +275,35 @@ static void recurring_disabled(struct fanout *f)
     api_reply_empty(op->call);
 }
 
+static void on_disabled(void *owner, const json_t *record, const struct err *err)
+{
+    (void)record;
+    fanout_item_done(owner, NULL, err);
+}
+
 static void begin_disable(struct fanout_item *item)
 {
     const struct op *op = item->fanout->owner;
-    const json_t *record = json_array_get(op->recurring, item->index);
-    recurring_set_enabled(
-        op->call->api->ticker, jget_str(record, "id", ""), false, fanout_item_done, item);
+    const char *id = json_string_value(json_array_get(op->recurring, item->index));
+    recurring_set_enabled(op->call->api->ticker, id, false, on_disabled, item);
 }
 
-static void on_recurring(void *owner, const json_t *records, const struct err *err)
+/* Its record is not needed, and there may be any number of them. */
+static void on_recurring(void *owner, json_t *record)
 {
+    const struct op *op = owner;
+    json_array_append_new(op->recurring, json_string(jget_str(record, "id", "")));
+}
+
+static void on_all_recurring(void *owner, const json_t *unused, const struct err *err)
+{
+    (void)unused;
     struct op *op = owner;
     if (err != NULL) {
         api_fail(op->call, err);
         return;
     }
-    op->recurring = api_keep(op->call, json_incref((json_t *)records));
-    fanout_run(op->call, json_array_size(records), begin_disable, recurring_disabled, op);
+    fanout_run(op->call, json_array_size(op->recurring), begin_disable, recurring_disabled, op);
 }
 
 static void runs_archived(struct fanout *f)
@@ -301,7 +313,8 @@ static void runs_archived(struct fanout *f)
         api_fail(op->call, &f->err);
         return;
     }
-    recurring_all(op->call->api->ticker, op->id, on_recurring, op);
+    op->recurring = api_keep(op->call, json_array());
+    recurring_each(op->call->api->ticker, op->id, on_recurring, on_all_recurring, op);
 }
 
 static void begin_archive(struct fanout_item *item)

@@ -216,11 +216,6 @@ static int row_compare(const struct row *a, const struct row *b, const struct or
     return order->is_desc ? -result : result;
 }
 
-static int row_compare_r(const void *a, const void *b, void *order)
-{
-    return row_compare(a, b, order);
-}
-
 static struct row row_of(const struct list_query *query, json_t *record)
 {
     struct row row = {.record = record, .id = jget_str(record, "id", ""), .text = ""};
@@ -253,40 +248,86 @@ const char *list_query_token(const struct list_query *query, const char *id, int
     return make_token(query, &row);
 }
 
+struct list_pick {
+    const struct list_query *query;
+    struct order order;
+    struct row start;
+    int64_t total;
+    size_t count;
+    struct row rows[]; /* in order: the page so far, and the first one behind it */
+};
+
+static void pick_drop(void *arg)
+{
+    struct list_pick *pick = arg;
+    for (size_t i = 0; i < pick->count; i++) {
+        json_decref(pick->rows[i].record);
+    }
+}
+
+struct list_pick *list_pick_new(const struct list_query *query)
+{
+    struct list_pick *pick =
+        pool_alloc(query->pool, sizeof *pick + (query->page_size + 1) * sizeof pick->rows[0]);
+    pick->query = query;
+    pick->order = (struct order){.kind = query->sort->kind, .is_desc = query->is_desc};
+    pick->start = (struct row){.text = query->start_text != NULL ? query->start_text : "",
+        .id = query->start_id,
+        .time = query->start_time};
+    pool_on_free(query->pool, pick_drop, pick);
+    return pick;
+}
+
+void list_pick_add(struct list_pick *pick, json_t *record)
+{
+    const struct list_query *query = pick->query;
+    if (!filter_passes(query->filter, record)) {
+        return;
+    }
+    pick->total++;
+    const struct row row = row_of(query, record);
+    if (pick->start.id != NULL && row_compare(&row, &pick->start, &pick->order) < 0) {
+        return;
+    }
+    size_t at = pick->count;
+    if (at > query->page_size) {
+        if (row_compare(&row, &pick->rows[at - 1], &pick->order) >= 0) {
+            return;
+        }
+        json_decref(pick->rows[--at].record);
+    } else {
+        pick->count++;
+    }
+    for (; at > 0 && row_compare(&row, &pick->rows[at - 1], &pick->order) < 0; at--) {
+        pick->rows[at] = pick->rows[at - 1];
+    }
+    pick->rows[at] = row;
+    json_incref(record);
+}
+
+json_t *list_pick_page(const struct list_pick *pick, int64_t *total_out, const char **token_out)
+{
+    size_t page_size = pick->query->page_size;
+    json_t *page = json_array();
+    for (size_t i = 0; i < pick->count && i < page_size; i++) {
+        json_array_append(page, pick->rows[i].record);
+    }
+    *total_out = pick->total;
+    *token_out = pick->count > page_size ? make_token(pick->query, &pick->rows[page_size]) : NULL;
+    return page;
+}
+
 json_t *list_page(const struct list_query *query, const json_t *records, int64_t *total_out,
     const char **token_out)
 {
-    size_t count = 0;
-    CLEANUP(cleanup_free)
-    struct row *rows = xcalloc(json_array_size(records) + 1, sizeof *rows);
+    struct list_pick *pick = list_pick_new(query);
     size_t i;
     json_t *record;
     json_array_foreach((json_t *)records, i, record)
     {
-        if (filter_passes(query->filter, record)) {
-            rows[count++] = row_of(query, record);
-        }
+        list_pick_add(pick, record);
     }
-    struct order order = {.kind = query->sort->kind, .is_desc = query->is_desc};
-    qsort_r(rows, count, sizeof *rows, row_compare_r, &order);
-
-    size_t first = 0;
-    if (query->start_id != NULL) {
-        const struct row start = {.text = query->start_text != NULL ? query->start_text : "",
-            .id = query->start_id,
-            .time = query->start_time};
-        while (first < count && row_compare(&rows[first], &start, &order) < 0) {
-            first++;
-        }
-    }
-    json_t *page = json_array();
-    size_t last = first + query->page_size < count ? first + query->page_size : count;
-    for (i = first; i < last; i++) {
-        json_array_append(page, rows[i].record);
-    }
-    *total_out = (int64_t)count;
-    *token_out = last < count ? make_token(query, &rows[last]) : NULL;
-    return page;
+    return list_pick_page(pick, total_out, token_out);
 }
 
 json_t *list_envelope(const char *key, json_t *items, int64_t total, const char *token)

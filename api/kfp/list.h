@@ -46,9 +46,16 @@ size_t list_query_page_size(const struct list_query *query);
 const char *list_query_token(const struct list_query *query, const char *id, int64_t created_us);
 
 /*
- * Filter, sort and cut. Gives a new array of (references to) records, the number of all that
- * match, and the next page's token (in the pool) or NULL.
+ * Filter, sort and cut, one record after another: what is not of the page is let go at once, so
+ * there may be any number of them. A new array of (references to) records is what list_pick_page()
+ * gives, the number of all that match, and the next page's token (in the pool) or NULL.
  */
+struct list_pick;
+struct list_pick *list_pick_new(const struct list_query *query);
+void list_pick_add(struct list_pick *pick, json_t *record);
+json_t *list_pick_page(const struct list_pick *pick, int64_t *total_out, const char **token_out);
+
+/* The same of an array. */
 json_t *list_page(const struct list_query *query, const json_t *records, int64_t *total_out,
     const char **token_out);
 

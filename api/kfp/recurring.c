@@ -294,7 +294,7 @@ static void on_list_experiment(void *owner, const json_t *record, const struct e
         api_fail(op->rows.call, err);
         return;
     }
-    recurring_all(op->rows.call->api->ticker, op->experiment_id, rows_reply, &op->rows);
+    recurring_each(op->rows.call->api->ticker, op->experiment_id, rows_add, rows_end, &op->rows);
 }
 
 static void handle_list(struct api_call *call)
@@ -313,7 +313,7 @@ static void handle_list(struct api_call *call)
         show_page(call, &show_kind, op->rows.query, "rrs", row_kind.key);
         return;
     }
-    recurring_all(call->api->ticker, NULL, rows_reply, &op->rows);
+    recurring_each(call->api->ticker, NULL, rows_add, rows_end, &op->rows);
 }
 
 /* ---- enable, disable, delete ---- */

@@ -23,6 +23,7 @@ bool rows_init(struct rows *rows, struct api_call *call, const struct list_spec 
     rows->call = call;
     rows->query = query;
     rows->kind = kind;
+    rows->pick = list_pick_new(query);
     return true;
 }
 
@@ -66,13 +67,31 @@ static void begin_view(struct fanout_item *item)
     }
 }
 
-void rows_reply(void *owner, const json_t *records, const struct err *err)
+void rows_add(void *owner, json_t *record)
 {
+    struct rows *rows = owner;
+    list_pick_add(rows->pick, record);
+}
+
+void rows_end(void *owner, const json_t *unused, const struct err *err)
+{
+    (void)unused;
     struct rows *rows = owner;
     if (err != NULL) {
         api_fail(rows->call, err);
         return;
     }
-    rows->page = api_keep(rows->call, list_page(rows->query, records, &rows->total, &rows->token));
+    rows->page = api_keep(rows->call, list_pick_page(rows->pick, &rows->total, &rows->token));
     fanout_run(rows->call, json_array_size(rows->page), begin_view, views_done, rows);
+}
+
+void rows_reply(void *owner, const json_t *records, const struct err *err)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach((json_t *)records, i, record)
+    {
+        rows_add(owner, record);
+    }
+    rows_end(owner, NULL, err);
 }

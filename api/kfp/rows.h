@@ -9,6 +9,7 @@
 
 struct api_call;
 struct err;
+struct list_pick;
 struct list_query;
 struct list_spec;
 struct plan;
@@ -25,7 +26,8 @@ struct rows {
     struct api_call *call;
     struct list_query *query;
     const struct rows_kind *kind;
-    json_t *page; /* rows.c's business, as all below */
+    struct list_pick *pick; /* rows.c's business, as all below */
+    json_t *page;
     int64_t total;
     const char *token;
 };
@@ -33,7 +35,11 @@ struct rows {
 /* Reads the query; false when it was bad: the call has been answered, and rows is gone with it. */
 bool rows_init(struct rows *rows, struct api_call *call, const struct list_spec *spec,
     const struct rows_kind *kind);
-/* Answers the call from all records; owner is the rows. Fits the callbacks of *_all(). */
+/* One record that may be of the page, and the end of them, which answers the call; owner is the
+ * rows. Fit the callbacks of *_each(). */
+void rows_add(void *owner, json_t *record);
+void rows_end(void *owner, const json_t *unused, const struct err *err);
+/* Both, of all records. Fits the callbacks of *_all(). */
 void rows_reply(void *owner, const json_t *records, const struct err *err);
 
 #endif

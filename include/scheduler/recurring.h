@@ -66,8 +66,11 @@ void recurring_get(struct ticker *t, const char *id, recurring_json_fn *done, vo
 /* What tells whether anything that recurring_get() gives, but `active`, has changed. */
 void recurring_stamp(struct ticker *t, const char *id, stamp_done_fn *done, void *owner);
 void recurring_stamp_of(const json_t *record, struct stamp *out);
-void recurring_all(struct ticker *t, const char *experiment_id, recurring_json_fn *done,
-    void *owner);
+/* Give all there are, or those of one experiment, to `each`, in no order; then `done` is told, without a
+ * record. There may be a million, so few of them are in memory at once. */
+typedef void recurring_each_fn(void *owner, json_t *record);
+void recurring_each(struct ticker *t, const char *experiment_id, recurring_each_fn *each,
+    recurring_json_fn *done, void *owner);
 void recurring_set_enabled(struct ticker *t, const char *id, bool enabled,
     recurring_json_fn *done, void *owner);
 /*

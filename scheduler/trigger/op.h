@@ -34,8 +34,9 @@ struct recurring_op {
     int enabled;    /* one more, or one less, that fires */
     int64_t passed[TICKER_OUTCOMES]; /* ticks that it passes over */
     /* read all */
+    recurring_each_fn *each;
     char *experiment_id;
-    json_t *records;
+    json_t *records; /* the one that is fired by hand (fire.c) */
     unsigned shard;
     struct id *ids;
     size_t id_count, id_at;

@@ -20,7 +20,8 @@
 #include "trigger_scripts.h"
 
 #define INTERVAL_MAX_S (INT64_C(100) * 366 * 86400)
-#define READ_BATCH 500
+/* Ticks that are due wait for one of these. */
+#define READ_BATCH 100
 
 static bool is_set(const char *text)
 {
@@ -225,27 +226,13 @@ void recurring_stamp_of(const json_t *record, struct stamp *out)
 
 static void all_next(struct recurring_op *op);
 
-static int by_created(const void *a, const void *b)
+/* Most of a million are not: that is seen without parsing them. */
+static bool may_be_of(const redisReply *fields, const char *experiment_id)
 {
-    const json_t *const *left = a, *const *right = b;
-    int64_t l = jget_i64(*left, "created_us", 0), r = jget_i64(*right, "created_us", 0);
-    return l < r ? -1 : l > r ? 1 : strcmp(jget_str(*left, "id", ""), jget_str(*right, "id", ""));
-}
-
-static void all_finish(struct recurring_op *op)
-{
-    size_t count = json_array_size(op->records);
-    json_t **sorted = xcalloc(count + 1, sizeof(*sorted));
-    for (size_t i = 0; i < count; i++) {
-        sorted[i] = json_array_get(op->records, i);
-    }
-    qsort(sorted, count, sizeof(*sorted), by_created);
-    json_t *list CLEANUP(json_decrefp) = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_array_append(list, sorted[i]);
-    }
-    free(sorted);
-    recurring_op_finish(op, list, NULL);
+    const char *doc = fields->type == REDIS_REPLY_ARRAY && fields->elements > 0
+                          ? reply_str(fields->element[0])
+                          : NULL;
+    return experiment_id == NULL || doc == NULL || strstr(doc, experiment_id) != NULL;
 }
 
 static void all_on_batch(void *owner, redisReply *reply, const struct err *err)
@@ -258,6 +245,9 @@ static void all_on_batch(void *owner, redisReply *reply, const struct err *err)
     }
     size_t first = op->id_at - reply->elements;
     for (size_t i = 0; i < reply->elements; i++) {
+        if (!may_be_of(reply->element[i], op->experiment_id)) {
+            continue;
+        }
         struct err local = ERR_INIT;
         json_t *record CLEANUP(json_decrefp) =
             recurring_record(reply->element[i], 0, op->ids[first + i].text, &local);
@@ -268,7 +258,7 @@ static void all_on_batch(void *owner, redisReply *reply, const struct err *err)
         if (record != NULL &&
             (op->experiment_id == NULL ||
                 strcmp(op->experiment_id, jget_str(record, "experiment_id", "")) == 0)) {
-            json_array_append(op->records, record);
+            op->each(op->owner, record);
         }
     }
     all_next(op);
@@ -300,7 +290,7 @@ static void all_next(struct recurring_op *op)
     struct store *store = op->t->set.store;
     if (op->id_at == op->id_count) {
         if (op->shard == op->t->shard_count) {
-            all_finish(op);
+            recurring_op_finish(op, NULL, NULL);
         } else {
             op->call = store_cmd(
                 store, all_on_ids, op, "ZRANGE %srrs 0 -1", store_shard_prefix(store, op->shard));
@@ -324,12 +314,12 @@ static void all_next(struct recurring_op *op)
     op->call = store_eval(store, &script_rr_load, args, all_on_batch, op);
 }
 
-void recurring_all(
-    struct ticker *t, const char *experiment_id, recurring_json_fn *done, void *owner)
+void recurring_each(struct ticker *t, const char *experiment_id, recurring_each_fn *each,
+    recurring_json_fn *done, void *owner)
 {
     struct recurring_op *op = recurring_op_new(t, done, owner);
     op->experiment_id = experiment_id == NULL ? NULL : xstrdup(experiment_id);
-    op->records = json_array();
+    op->each = each;
     all_next(op);
 }
 

@@ -571,6 +571,25 @@ class TestRecurringRuns:
         assert daemon.delete(f"{V2}/recurringruns/{one['recurring_run_id']}") == {}
         daemon.get(f"{V2}/recurringruns/{one['recurring_run_id']}", expect=404)
 
+    @pytest.mark.parametrize("sort", ["name", "name desc", "created_at", "created_at desc"])
+    def test_pages_of_an_experiment(self, daemon, sort):
+        """No index serves them: each record is looked at, and those of the page are kept."""
+        one = daemon.post(f"{V2}/experiments", {"display_name": f"pages by {sort}"})["experiment_id"]
+        made = [recurring(daemon, experiment_id=one, display_name=f"r {i * 7 % 50:02d}") for i in range(50)]
+        expected = made if "created" in sort else sorted(made, key=lambda r: r["display_name"])
+        expected = expected[::-1] if "desc" in sort else expected
+        for size in (1, 7, 25, 50, 60):
+            seen, token = [], ""
+            while True:
+                page = daemon.get(f"{V2}/recurringruns", experiment_id=one, sort_by=sort, page_size=size,
+                                  page_token=token)
+                assert page["total_size"] == 50
+                seen += [r["display_name"] for r in page["recurringRuns"]]
+                token = page.get("next_page_token", "")
+                if not token:
+                    break
+            assert seen == [r["display_name"] for r in expected]
+
     def test_reads_follow_changes(self, daemon):
         one = recurring(daemon, mode="ENABLE", trigger={"periodic_schedule": {"interval_second": "1"}})
         path = f"{V2}/recurringruns/{one['recurring_run_id']}"
