@@ -134,6 +134,7 @@ def test_fail_over(servers):
         assert PASSWORD not in made[0].log()
         schedule = Schedule(made[0])
         wait_fires(master, now_us())
+        wait_fires(replica, now_us())  # a sentinel that has just come may have made it begin anew
 
         # The master dies, and later comes back as a replica.
         at = now_us()
@@ -150,7 +151,8 @@ def test_fail_over(servers):
                  "the old master to follow")
 
         # In order: connections to the old one stay until it says that it is read-only.
-        sentinel.command("SENTINEL", "failover", NAME)
+        wait_for(lambda: sentinel.command("SENTINEL", "failover", NAME) == "OK", 30,
+                 "the sentinel to know a good replica")
         wait_for(lambda: master.role() == "master", 30, "the fail-over back")
         wait_fires(master, now_us())
         for one in made:
