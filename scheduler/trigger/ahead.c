@@ -98,9 +98,10 @@ int64_t ahead_next(const struct tick_shard *s, int64_t now_us)
 
 /* ---- letting it happen ---- */
 
-static void load_those(struct tick_shard *s, const redisReply *reply, size_t first)
+/* Those whose tick was taken back. */
+static void load_undone(struct tick_shard *s, const redisReply *reply)
 {
-    for (size_t i = first; i < reply->elements; i++) {
+    for (size_t i = 2; i < reply->elements; i++) {
         const char *id = reply_str(reply->element[i]);
         if (id != NULL && id_is_valid(id)) {
             shard_load(s, id);
@@ -114,7 +115,7 @@ static void take_in(struct tick_shard *s, const struct reveal *reveal, const red
     int64_t count = reply_int(reply->element[1], 0);
     struct ticker *t = s->t;
     ticker_heard_clock(t, redis_us, reveal->sent_us);
-    load_those(s, reply, 2);
+    load_undone(s, reply);
     if (count == AGAIN) {
         return;
     }

@@ -236,7 +236,6 @@ static void shard_scan(struct tick_shard *s, int64_t now_us)
     store_key(args, "%sdue", s->prefix);
     store_key(args, "%srrs", s->prefix);
     store_key(args, "%srr_counts", s->prefix);
-    store_key(args, "%sborn", s->prefix);
     store_key(args, "%sahead", s->prefix);
     store_arg_i(args, s->loaded_until_us);
     store_arg_i(args, (int64_t)s->t->loaded_max);

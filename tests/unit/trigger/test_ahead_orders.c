@@ -23,14 +23,6 @@ static int teardown(void **unused)
     return 0;
 }
 
-static int64_t hidden(const char *prefix)
-{
-    return harness_cmd(&f.h, "EVAL %s 0 %s",
-        "local n = 0 for _, at in ipairs(redis.call('ZRANGE', ARGV[1] .. 'ahead', 0, -1)) do "
-        "n = n + redis.call('HLEN', ARGV[1] .. 'ahead:' .. at .. ':undo') end return n",
-        prefix);
-}
-
 /* A claim of its first tick, at 10:01, as a daemon has prepared it. */
 static void send_claim_ahead(const struct id *rr, const char *prefix)
 {
@@ -86,7 +78,7 @@ static void test_no_group_begins_late(void **unused)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         fixture_clock(&f, rows[i].time);
         send_claim_ahead(&rr, prefix);
-        assert_int_equal(hidden(prefix), rows[i].hidden);
+        assert_int_equal(fixture_hidden(&f, prefix), rows[i].hidden);
         assert_int_equal(
             harness_cmd(&f.h, "HEXISTS %sprogress %s:active", prefix, rr.text), rows[i].hidden);
     }
@@ -113,7 +105,7 @@ static void test_nothing_is_claimed_before_the_first_look(void **unused)
     struct id rr = fixture_create(&f, &req);
     fixture_clock(&f, "2026-03-04T10:00:58.5Z");
     char *prefix CLEANUP(cleanup_free) = xstrdup(store_id_prefix(f.h.store, rr.text));
-    while (hidden(prefix) != 1) {
+    while (fixture_hidden(&f, prefix) != 1) {
         loop_turn(f.h.loop, true);
     }
     harness_cmd(&f.h, "RENAME %srr_counts %saside", prefix, prefix);
@@ -127,7 +119,7 @@ static void test_nothing_is_claimed_before_the_first_look(void **unused)
     ticker_changed(f.ticker, rr.text);
     harness_pass_ms(&f.h, 300);
     assert_int_equal(f.started, 0);
-    assert_int_equal(hidden(prefix), 1);
+    assert_int_equal(fixture_hidden(&f, prefix), 1);
     harness_cmd(&f.h, "RENAME %saside %srr_counts", prefix, prefix);
     fixture_clock(&f, both_are_near);
     harness_wait(&f.h, &f.started);

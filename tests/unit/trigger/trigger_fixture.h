@@ -176,6 +176,15 @@ static inline void fixture_wait_fired(struct fixture *f, int64_t count)
     }
 }
 
+/* Ticks of this shard that are claimed ahead of their instant. */
+static inline int64_t fixture_hidden(struct fixture *f, const char *prefix)
+{
+    return harness_cmd(&f->h, "EVAL %s 0 %s",
+        "local n = 0 for _, at in ipairs(redis.call('ZRANGE', ARGV[1] .. 'ahead', 0, -1)) do "
+        "n = n + redis.call('HLEN', ARGV[1] .. 'ahead:' .. at .. ':undo') end return n",
+        prefix);
+}
+
 /* Runs of a recurring run, oldest first: an array of run records. */
 static inline const json_t *fixture_runs(struct fixture *f, const struct id *id)
 {
