@@ -70,15 +70,25 @@ def wait_canceled(daemon, run):
     wait_for(lambda: record(socket_of(daemon), "run", run)["state"] == "CANCELED", 30, "the end")
 
 
+def state_and_parent(pid):
+    """Both empty once the process is gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+    except OSError:
+        return "", ""
+
+
 def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return int(state_and_parent(pid)[1])
+
+
+def children_of(pid):
+    return [int(entry.name) for entry in pathlib.Path("/proc").iterdir()
+            if entry.name.isdigit() and is_alive(entry.name) and state_and_parent(entry.name)[1] == str(pid)]
 
 
 def is_alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    return state_and_parent(pid)[0] not in ("", "Z")
 
 
 # -- death while a step runs --
@@ -166,9 +176,7 @@ def test_terminate_kills_the_group(daemon, journal):
     (pid,) = journal.pids(run, "step-1")
     group = os.getpgid(pid)
     launcher = parent_of(pid)
-    children = [int(entry.name) for entry in pathlib.Path("/proc").iterdir()
-                if entry.name.isdigit() and is_alive(entry.name) and parent_of(entry.name) == pid]
-    assert children, "the step waits in a program of its own"
+    children = wait_for(lambda: children_of(pid), 30, "a program that the step waits in")
     daemon.post(f"/apis/v2beta1/runs/{run}:terminate")
     wait_canceled(daemon, run)
     for one in [pid, launcher, *children]:
