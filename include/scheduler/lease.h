@@ -44,7 +44,8 @@ struct lease_owner {
     void (*knock)(void *owner, unsigned shard, const char *kind, const char *id);
     /* For the first time it is known who is there, and what is ours of what was free is started. */
     void (*settled)(void *owner);
-    /* Another process has joined under our instance: a copy of our data folder. */
+    /* Another process has joined under our instance (a copy of our data folder), or one that keeps
+     * its records in a later layout: leave. */
     void (*displaced)(void *owner);
     void *owner;
 };

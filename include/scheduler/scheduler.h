@@ -48,7 +48,7 @@ struct scheduler_listener {
     void (*git_run_ended)(void *owner, const char *run_id);
     /* Another daemon has written events to this shard, which is ours. */
     void (*events)(void *owner, unsigned shard);
-    /* Another process runs under our instance id: stop. */
+    /* Another process runs under our instance id, or a newer rondod on our Redis: stop. */
     void (*displaced)(void *owner);
     void *owner;
 };

@@ -20,6 +20,12 @@
 #include "base/util.h"
 #include "lease_scripts.h"
 
+/*
+ * The form of what is kept in the shards, one more whenever a daemon that does not know the change
+ * would do wrong by it. The first daemon that joins with a later one ends those before it.
+ * 1: ticks claimed ahead (contrib/docs/storage.md).
+ */
+#define LAYOUT 1
 /* Alone and content: look at the shards nevertheless, for a Redis that lost something. */
 #define LOOK_EVERY_BEATS 10
 /* After Redis was away others may be back later than we: they try again up to every two seconds. */
@@ -119,21 +125,35 @@ static void next_beat(struct lease *lease)
     }
 }
 
+static void on_beat_refused(struct lease *lease, const struct err *err)
+{
+    const struct member *self = members_find(&lease->members, lease->instance);
+    switch (err->code) {
+    case ERR_FENCED:
+        LOG_ERROR("another daemon has joined under our instance id: is its data folder a copy "
+                  "of ours?",
+            "instance=%s", lease->instance);
+        lease->is_leaving = true; /* what is in the list is the other's */
+        lease->is_displaced = true;
+        lease->on.displaced(lease->on.owner);
+        break;
+    case ERR_PRECONDITION:
+        LOG_ERROR("cannot stay on this Redis", "error=%s", LOG_Q(err->msg));
+        free(lease->last_text); /* that was not written */
+        lease->last_text = self != NULL ? xstrdup(self->text) : NULL;
+        lease->on.displaced(lease->on.owner);
+        break;
+    default:
+        next_beat(lease); /* while Redis is away a command waits for it: no busy loop */
+    }
+}
+
 static void on_beat(void *owner, redisReply *reply, const struct err *err)
 {
     struct lease *lease = owner;
     lease->call = NULL;
     if (err != NULL) {
-        if (err->code == ERR_FENCED) {
-            LOG_ERROR("another daemon has joined under our instance id: is its data folder a copy "
-                      "of ours?",
-                "instance=%s", lease->instance);
-            lease->is_leaving = true; /* what is in the list is the other's */
-            lease->is_displaced = true;
-            lease->on.displaced(lease->on.owner);
-            return;
-        }
-        next_beat(lease); /* while Redis is away a command waits for it: no busy loop */
+        on_beat_refused(lease, err);
         return;
     }
     int64_t now_us = clock_mono_us();
@@ -186,10 +206,12 @@ static void lease_beat(void *owner)
     }
     struct store_args *args = store_args_new();
     store_key(args, "%sdaemons", store_catalog_prefix(lease->store));
+    store_key(args, "%slayout", store_catalog_prefix(lease->store));
     store_arg(args, lease->instance);
     store_arg(args, lease->boot.text);
     store_arg(args, text);
     store_arg(args, lease->is_first ? "1" : "0");
+    store_arg_i(args, LAYOUT);
     lease->call = store_eval(lease->store, &script_beat, args, on_beat, lease);
     /* Their answers come behind the list's, so they are judged by it. */
     if (must_look(lease)) {

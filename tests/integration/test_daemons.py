@@ -660,3 +660,24 @@ def test_copied_data_folder(redis, tmp_path):
         finally:
             copy.kill9()
             copy.remove()
+
+
+def test_newer_layout(redis):
+    """Older daemons leave in order once a newer one writes in a form that they do not know."""
+    with daemons(redis, 2) as (first, second):
+        layout = int(redis.command("GET", "rondo:{catalog}:layout"))
+        assert layout >= 1
+        redis.command("SET", "rondo:{catalog}:layout", str(layout + 1))
+        for one in (first, second):
+            assert one.wait_exit(30) == 1
+            assert f"a newer rondod writes to this Redis (layout {layout + 1})" in one.log()
+        assert redis.command("HLEN", "rondo:{catalog}:daemons") in ("0", 0)
+        owners = {redis.command("GET", f"rondo:{{{shard:02x}}}:owner") for shard in range(SHARDS)}
+        assert owners == {""}, "all shards are released"
+        with pytest.raises(AssertionError, match="ended with 1"):
+            first.start()
+        assert f"knows layouts up to {layout}" in first.log()
+        redis.command("SET", "rondo:{catalog}:layout", str(layout))
+        second.start()
+        assert held(second) == list(range(SHARDS))
+        second.stop()
