@@ -116,14 +116,14 @@ static void add_ticks(struct recurring_op *op, struct change *c, int64_t slot_us
             "reason", why));
 }
 
-/* The ticks that have passed unseen, up to now. */
-static void add_missed(
-    struct recurring_op *op, struct change *c, enum tick_outcome outcome, const char *why)
+/* The ticks that have passed unseen, up to this instant. */
+static void add_missed(struct recurring_op *op, struct change *c, int64_t until_us,
+    enum tick_outcome outcome, const char *why)
 {
     struct schedule_window each = c->window;
     each.no_catchup = false;
     int64_t first = c->progress.next_us, slot = first, last = first, count = 0;
-    while (slot > 0 && slot <= c->now_us && count < COUNT_MAX) {
+    while (slot > 0 && slot <= until_us && count < COUNT_MAX) {
         last = slot;
         count++;
         slot = c->schedule == NULL ? 0 : slot_after(c->schedule, &each, slot, slot);
@@ -131,6 +131,11 @@ static void add_missed(
     if (count > 0) {
         add_ticks(op, c, first, outcome, last, count, why);
     }
+}
+
+static bool is_backfill(const struct change *c)
+{
+    return jget_str(c->record, "backfill_of", "")[0] != '\0';
 }
 
 /* Those that wait will not fire any more. */
@@ -146,17 +151,17 @@ static void drop_waits(struct recurring_op *op, struct change *c, const char *wh
     c->swap.mark = "0";
 }
 
-/* From the first slot after now on; intervals keep their phase. */
-static void go_on_from_now(struct change *c)
+/* From the first slot after this instant on; intervals keep their phase. */
+static void go_on_after(struct change *c, int64_t at_us)
 {
     struct slot_state state = {
         .last_us = c->progress.last_us,
         .anchor_us = c->progress.anchor_us,
         .next_us = c->progress.next_us,
     };
-    slot_resume(c->schedule, &c->window, &state, c->now_us);
+    slot_resume(c->schedule, &c->window, &state, at_us);
     c->progress.anchor_us = state.anchor_us;
-    c->progress.next_us = state.next_us;
+    c->progress.next_us = policy_is_over(&c->policy, c->progress.index) ? 0 : state.next_us;
 }
 
 /* ---- kinds of changes ---- */
@@ -164,12 +169,22 @@ static void go_on_from_now(struct change *c)
 static int enable(struct recurring_op *op, struct change *c, struct err *err)
 {
     (void)err;
-    if (c->progress.enabled) {
+    int64_t at_us = c->now_us;
+    if (op->kind->is_fenced) {
+        /* By itself it goes on from the end of the pause, however late that was noticed. */
+        int64_t until_us = jget_i64(progress_more(&c->progress, "pause"), "until_us", 0);
+        c->is_noop = until_us == 0 || until_us > c->now_us; /* it has got another end */
+        at_us = until_us - 1;
+    }
+    if (c->progress.enabled || c->is_noop) {
         c->is_noop = true;
         return 0;
     }
-    add_missed(op, c, TICK_SKIPPED_PAUSED, "paused");
-    go_on_from_now(c);
+    if (!is_backfill(c)) { /* that is all past: its pause has only held it up */
+        at_us -= policy_offset_us(&c->policy, op->id.text);
+        add_missed(op, c, at_us, TICK_SKIPPED_PAUSED, "paused");
+        go_on_after(c, at_us);
+    }
     c->progress.enabled = true;
     progress_set(&c->progress, "pause", NULL);
     progress_set(&c->progress, "error", NULL);
@@ -189,7 +204,11 @@ static int disable(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
-    drop_waits(op, c, "paused");
+    if (is_backfill(c)) {
+        c->swap.mark = "0";
+    } else {
+        drop_waits(op, c, "paused");
+    }
     c->swap.enabled = c->progress.enabled ? -1 : 0;
     c->progress.enabled = false;
     json_t *pause = op->changes != NULL ? json_deep_copy(op->changes) : NULL;
@@ -227,7 +246,12 @@ static int note_error(struct recurring_op *op, struct change *c, struct err *err
         return 0;
     }
     progress_set(&c->progress, "error", json_string(error));
-    add_ticks(op, c, c->progress.next_us, TICK_FAILED_TO_START, c->progress.next_us, 1, "error");
+    /* Those that wait come first. */
+    const json_t *waits = progress_more(&c->progress, "waits");
+    int64_t slot_us = waits != NULL && jget_str(c->record, "mark", "")[0] == '\0'
+                          ? json_integer_value(json_array_get(waits, 0))
+                          : c->progress.next_us;
+    add_ticks(op, c, slot_us, TICK_FAILED_TO_START, slot_us, 1, "error");
     add_change_event(op, c, "recurring_run.failed_to_start", error);
     return 0;
 }
@@ -316,24 +340,33 @@ static int edit(struct recurring_op *op, struct change *c, struct err *err)
     if (recurring_check(c->doc, &schedule, err) != 0) {
         return -1;
     }
-    if (is_rescheduled) {
-        add_missed(op, c, TICK_SKIPPED_WINDOW, "edited"); /* by the schedule that it had */
+    struct policy old = c->policy;
+    (void)policy_parse(c->doc, &c->policy, NULL); /* has been checked */
+    bool was_over = policy_is_over(&old, c->progress.index);
+    bool is_over = policy_is_over(&c->policy, c->progress.index);
+    bool forgets = is_rescheduled || (is_over && !was_over);
+    if (forgets) { /* by the schedule that it had */
+        add_missed(op, c, c->now_us,
+            c->progress.enabled ? TICK_SKIPPED_WINDOW : TICK_SKIPPED_PAUSED, "edited");
+        drop_waits(op, c, "edited");
     }
     schedule_free(c->schedule);
     c->schedule = schedule;
     slot_window(c->doc, &c->window);
-    struct policy old = c->policy;
-    (void)policy_parse(c->doc, &c->policy, NULL); /* has been checked */
     if (c->policy.overlap != old.overlap || c->policy.max_concurrency > old.max_concurrency) {
         c->swap.mark = "0"; /* what waits for a place may have one now */
     }
     if (is_rescheduled) {
-        drop_waits(op, c, "edited");
         c->progress.generation++;
         /* An interval's phase begins anew; a calendar goes on with the first slot after now. */
         c->progress.last_us = 0;
         c->progress.anchor_us = c->now_us;
         c->progress.next_us = slot_first_after(c->schedule, &c->window, c->now_us);
+    } else if (was_over && !is_over) {
+        go_on_after(c, c->now_us);
+    }
+    if (is_over) {
+        c->progress.next_us = 0;
     }
     progress_set(&c->progress, "error", NULL);
     bool counts = jget_i64(c->record, "pause_after_failures", 0) > 0;

@@ -66,9 +66,9 @@ static void policy_args(
     const struct tick_entry *e = tick->e;
     store_arg_i(args, e->policy.pause_after_failures);
     store_arg(args, tick->was_waiting ? "0" : "");
-    tick_also_line(tick, now_us, text);
+    tick_fired_lines(tick, now_us, text);
     arg_text(args, text);
-    tick_also_event(tick, now_us, text);
+    tick_fired_events(tick, now_us, text);
     arg_text(args, text);
     if (!tick->is_waiting_in_place) {
         progress_format(&tick->passed, text);
@@ -144,6 +144,7 @@ static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
     free(STEAL(e->latest));
     ticker_count_fired(t, 1, clock_now_us() - tick->due_us);
     t->counts.outcomes[TICK_SKIPPED_WINDOW] += tick->also.count;
+    t->counts.outcomes[TICK_DROPPED_BUFFER] += tick->left.count;
     LOG_DEBUG("recurring run fired",
         "recurring_run=%s run=%s index=%" PRId64 " slot_us=%" PRId64 " late_us=%" PRId64,
         e->id.text, tick->run_id.text, e->progress.index, tick->slot_us, now_us - tick->due_us);
@@ -158,7 +159,7 @@ static void tick_passed(struct tick *tick, int64_t now_us, struct ticker *t)
     struct tick_entry *e = tick->e;
     if (!(tick->was_waiting && tick->is_waiting_in_place)) {
         t->counts.outcomes[tick->outcome] += tick->passed_count;
-        t->counts.outcomes[TICK_SKIPPED_OVERLAP] += tick->replaced_us > 0 ? 1 : 0;
+        t->counts.outcomes[TICK_SKIPPED_OVERLAP] += tick->replaced.count;
         t->counts.outcomes[TICK_SKIPPED_WINDOW] += tick->is_waiting_in_place ? 0 : tick->also.count;
     }
     e->is_marked |= tick->mark_us > 0;

@@ -43,6 +43,11 @@ struct policy {
 
 /* ERR_INVALID names the member, the rule and what is allowed. */
 int policy_parse(const json_t *doc, struct policy *out, struct err *err);
+/* It has fired `index` times, and that is all. */
+static inline bool policy_is_over(const struct policy *policy, int64_t index)
+{
+    return policy->max_fires > 0 && index >= policy->max_fires;
+}
 /* Offset of this recurring run in its window: the same after every restart. Whole milliseconds. */
 int64_t policy_offset_us(const struct policy *policy, const char *id);
 

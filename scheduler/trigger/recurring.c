@@ -338,7 +338,7 @@ struct preview {
 
 static bool preview_begin(struct preview *p, const json_t *record, int64_t now_us)
 {
-    *p = (struct preview){.now_us = now_us};
+    *p = (struct preview){0};
     if (policy_parse(record, &p->policy, NULL) != 0 ||
         slot_schedule(record, &p->schedule, NULL) != 0) {
         return false;
@@ -350,13 +350,19 @@ static bool preview_begin(struct preview *p, const json_t *record, int64_t now_u
         .anchor_us = jget_i64(record, "anchor_us", 0),
         .next_us = jget_i64(record, "next_us", 0),
     };
-    if (!jget_bool(record, "enabled", true)) {
-        slot_resume(p->schedule, &p->window, &state, now_us); /* as if it were enabled now */
+    /* Slots that have passed, but whose place in the window is to come, are to come. */
+    p->now_us = now_us - policy_offset_us(&p->policy, jget_str(record, "id", ""));
+    bool is_backfill = jget_str(record, "backfill_of", "")[0] != '\0';
+    if (!jget_bool(record, "enabled", true) && !is_backfill && state.next_us > 0) {
+        /* As if it were enabled now, or at the end of its pause. */
+        int64_t until_us = jget_i64(json_object_get(record, "pause"), "until_us", 0);
+        slot_resume(p->schedule, &p->window, &state,
+            until_us > now_us ? p->now_us + until_us - now_us - 1 : p->now_us);
     }
     p->skip = jget_i64(record, "skip", 0);
     p->left =
         p->policy.max_fires > 0 ? p->policy.max_fires - jget_i64(record, "index", 0) : INT64_MAX;
-    p->slot_us = state.next_us <= 0 ? 0 : slot_due(p->schedule, &p->window, &state, now_us);
+    p->slot_us = state.next_us <= 0 ? 0 : slot_due(p->schedule, &p->window, &state, p->now_us);
     return true;
 }
 

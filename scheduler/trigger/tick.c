@@ -74,6 +74,17 @@ static int64_t first_wait(const struct progress *p)
     return json_integer_value(json_array_get(waits_of(p), 0));
 }
 
+static struct tick_range all_waits(const struct progress *p)
+{
+    const json_t *waits = waits_of(p);
+    size_t count = json_array_size(waits);
+    return (struct tick_range){
+        .from_us = json_integer_value(json_array_get(waits, 0)),
+        .to_us = count > 0 ? json_integer_value(json_array_get(waits, count - 1)) : 0,
+        .count = (int64_t)count,
+    };
+}
+
 static void drop_first_wait(struct progress *p)
 {
     json_t *waits = waits_of(p);
@@ -123,12 +134,16 @@ static void will_fire(struct tick *tick, int64_t next_us)
     const struct tick_entry *e = tick->e;
     tick->fired = progress_copy(&e->progress);
     struct progress *p = &tick->fired;
+    if (tick->was_waiting) {
+        drop_first_wait(p);
+    }
     p->index++;
     p->last_us = tick->slot_us > p->last_us ? tick->slot_us : p->last_us;
     p->next_us = next_us;
     progress_set(p, "error", NULL);
-    if (e->policy.max_fires > 0 && p->index >= e->policy.max_fires) {
+    if (policy_is_over(&e->policy, p->index)) {
         p->next_us = 0;
+        tick->left = all_waits(p);
         progress_set(p, "waits", NULL);
     }
     tick->fired_due_us = due_of(e, p->next_us);
@@ -146,9 +161,6 @@ static void plan_waiting(struct tick *tick)
         tick->limit = 0;
     }
     will_fire(tick, e->progress.next_us);
-    if (waits_of(&tick->fired) != NULL) {
-        drop_first_wait(&tick->fired);
-    }
     int64_t second = first_wait(&tick->fired);
     if (second > 0) {
         tick->fired_due_us = due_of(e, second); /* in the past: the next one is tried at once */
@@ -197,7 +209,7 @@ static void plan_overlap(struct tick *tick, int64_t next_us)
         break;
     case OVERLAP_CANCEL_OTHER:
         will_pass(tick, TICK_WAITING, next_us);
-        tick->replaced_us = first_wait(&tick->passed);
+        tick->replaced = all_waits(&tick->passed);
         progress_set(&tick->passed, "waits", NULL);
         add_wait(&tick->passed, tick->slot_us);
         tick->mark_us = tick->due_us;
@@ -265,7 +277,7 @@ static bool plan_catchup(struct tick *tick, int64_t now_us, int64_t *next_us)
         *next_us = next_one(e, running); /* the excluded ones behind it have their own lines */
         latest = running;
     } else if (latest > tick->slot_us) {
-        *next_us = after(e, latest, now_us);
+        *next_us = after(e, latest, now_us - e->offset_us);
     }
     if (latest > tick->slot_us) {
         int64_t last, count;
@@ -285,7 +297,7 @@ static void plan_next(struct tick *tick, int64_t now_us)
     tick->slot_us = e->progress.next_us;
     tick->due_us = due_of(e, tick->slot_us);
     int64_t skip = json_integer_value(progress_more(&e->progress, "skip"));
-    int64_t next_us = after(e, tick->slot_us, now_us);
+    int64_t next_us = after(e, tick->slot_us, now_us - e->offset_us);
     if (tick_entry_schedule(e) != NULL &&
         schedule_is_excluded(tick_entry_schedule(e), tick->slot_us, tick->why)) {
         never_fires(tick, TICK_SKIPPED_EXCLUDED, next_one(e, tick->slot_us));
@@ -306,8 +318,8 @@ static void plan_next(struct tick *tick, int64_t now_us)
         tick->needs_policy = true;
     }
     will_fire(tick, next_us);
-    tick->needs_policy |=
-        e->wants_policy || tick->also.count > 0 || e->policy.pause_after_failures > 0;
+    tick->needs_policy |= e->wants_policy || tick->also.count > 0 || tick->left.count > 0 ||
+                          e->policy.pause_after_failures > 0;
 }
 
 /* That the others are to be asked to end is written down with the tick, and it stays due: whoever
@@ -398,34 +410,41 @@ static const char *also_why(const struct tick *tick)
     return tick->e->policy.catchup == CATCHUP_FIRST ? "catchup first" : "catchup last";
 }
 
-void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out)
+/* With a newline behind it; nothing for an empty range. */
+static void add_range_line(const struct tick *tick, const struct tick_range *range,
+    enum tick_outcome outcome, const char *why, int64_t now_us, struct buf *out)
 {
-    if (tick->also.count == 0) {
+    if (range->count == 0) {
         return;
     }
     struct buf detail;
     buf_init(&detail, 512);
-    add_range(&detail, tick->also.to_us, tick->also.count, also_why(tick));
-    tick_ledger_line(out, tick->also.from_us, TICK_SKIPPED_WINDOW, tick->e->progress.generation,
-        now_us, "-", buf_str(&detail));
+    if (range->count > 1 || why[0] != '\0') {
+        add_range(&detail, range->to_us, range->count, why);
+    } else {
+        buf_addc(&detail, '-');
+    }
+    tick_ledger_line(out, range->from_us, outcome, tick->e->progress.generation, now_us, "-",
+        buf_str(&detail));
+    buf_addc(out, '\n');
     buf_done(&detail);
+}
+
+void tick_fired_lines(const struct tick *tick, int64_t now_us, struct buf *out)
+{
+    add_range_line(tick, &tick->also, TICK_SKIPPED_WINDOW, also_why(tick), now_us, out);
+    add_range_line(tick, &tick->left, TICK_DROPPED_BUFFER, "max_fires", now_us, out);
 }
 
 void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
 {
-    int64_t generation = tick->e->progress.generation;
     if (tick->is_waiting_in_place && tick->was_waiting) {
         return; /* it is known to wait */
     }
-    if (tick->also.count > 0 && !tick->is_waiting_in_place) {
-        tick_also_line(tick, now_us, out);
-        buf_addc(out, '\n');
+    if (!tick->is_waiting_in_place) {
+        add_range_line(tick, &tick->also, TICK_SKIPPED_WINDOW, also_why(tick), now_us, out);
     }
-    if (tick->replaced_us > 0) {
-        tick_ledger_line(
-            out, tick->replaced_us, TICK_SKIPPED_OVERLAP, generation, now_us, "-", "-");
-        buf_addc(out, '\n');
-    }
+    add_range_line(tick, &tick->replaced, TICK_SKIPPED_OVERLAP, "", now_us, out);
     struct buf detail;
     buf_init(&detail, 512);
     if (tick->passed_count > 1 || tick->why[0] != '\0') {
@@ -433,7 +452,8 @@ void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
     } else {
         tick_detail(tick->e, tick->slot_us, &detail);
     }
-    tick_ledger_line(out, tick->slot_us, tick->outcome, generation, now_us, "-", buf_str(&detail));
+    tick_ledger_line(out, tick->slot_us, tick->outcome, tick->e->progress.generation, now_us, "-",
+        buf_str(&detail));
     buf_done(&detail);
 }
 
@@ -462,12 +482,21 @@ static void add_event(const struct tick_entry *e, enum tick_outcome outcome, int
     buf_adds(out, "}}");
 }
 
-void tick_also_event(const struct tick *tick, int64_t now_us, struct buf *out)
+/* With a newline behind it; nothing for an empty range. */
+static void add_range_event(const struct tick *tick, const struct tick_range *range,
+    enum tick_outcome outcome, const char *why, int64_t now_us, struct buf *out)
 {
-    if (tick->also.count > 0) {
-        add_event(tick->e, TICK_SKIPPED_WINDOW, tick->also.from_us, tick->also.to_us,
-            tick->also.count, also_why(tick), now_us, out);
+    if (range->count > 0) {
+        add_event(
+            tick->e, outcome, range->from_us, range->to_us, range->count, why, now_us, out);
+        buf_addc(out, '\n');
     }
+}
+
+void tick_fired_events(const struct tick *tick, int64_t now_us, struct buf *out)
+{
+    add_range_event(tick, &tick->also, TICK_SKIPPED_WINDOW, also_why(tick), now_us, out);
+    add_range_event(tick, &tick->left, TICK_DROPPED_BUFFER, "max_fires", now_us, out);
 }
 
 void tick_passed_events(const struct tick *tick, int64_t now_us, struct buf *out)
@@ -475,15 +504,10 @@ void tick_passed_events(const struct tick *tick, int64_t now_us, struct buf *out
     if (tick->is_waiting_in_place && tick->was_waiting) {
         return;
     }
-    if (tick->also.count > 0 && !tick->is_waiting_in_place) {
-        tick_also_event(tick, now_us, out);
-        buf_addc(out, '\n');
+    if (!tick->is_waiting_in_place) {
+        add_range_event(tick, &tick->also, TICK_SKIPPED_WINDOW, also_why(tick), now_us, out);
     }
-    if (tick->replaced_us > 0) {
-        add_event(tick->e, TICK_SKIPPED_OVERLAP, tick->replaced_us, tick->replaced_us, 1, "",
-            now_us, out);
-        buf_addc(out, '\n');
-    }
+    add_range_event(tick, &tick->replaced, TICK_SKIPPED_OVERLAP, "", now_us, out);
     add_event(tick->e, tick->outcome, tick->slot_us, tick->passed_to_us, tick->passed_count,
         tick->why, now_us, out);
 }

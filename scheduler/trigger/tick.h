@@ -31,6 +31,10 @@ const char *tick_outcome_name(enum tick_outcome outcome); /* "skipped-overlap" *
 
 #define TICK_NEVER_FIRE (-1)
 
+struct tick_range {
+    int64_t from_us, to_us, count; /* count 0: none */
+};
+
 struct tick {
     struct tick_entry *e;
     int64_t slot_us, due_us;
@@ -41,10 +45,8 @@ struct tick {
     struct progress fired; /* when it fires */
     int64_t fired_due_us;  /* when to look again then; 0 never */
     bool fired_clears_mark;
-    /* Passed over together with it when it fires; count 0: none. */
-    struct {
-        int64_t from_us, to_us, count;
-    } also;
+    struct tick_range also; /* passed over together with it when it fires */
+    struct tick_range left; /* those that wait still when it fires as the last one of all */
 
     /* When it cannot fire. */
     enum tick_outcome outcome;
@@ -53,7 +55,7 @@ struct tick {
     int64_t passed_due_us;
     int64_t mark_us;                    /* 0: leave the mark alone */
     int64_t passed_to_us, passed_count; /* a range, slot_us to here */
-    int64_t replaced_us;                /* this one waited until now and will not fire; 0 none */
+    struct tick_range replaced;         /* these waited until now and will not fire */
     char why[SCHEDULE_WHY_MAX];         /* or "" */
     bool cancels_others; /* afterwards ask the active runs to end: when it has fired with
                             OVERLAP_TERMINATE_OTHER, when it waits with OVERLAP_CANCEL_OTHER */
@@ -70,14 +72,13 @@ void tick_done(struct tick *tick);
  * is "-" or JSON, in one line. */
 void tick_ledger_line(struct buf *out, int64_t slot_us, enum tick_outcome outcome,
     int64_t generation, int64_t at_us, const char *run_id, const char *detail);
-/* Lines for what is passed over, joined by newlines, and what stands with a run that fires. */
+/* Lines for what is passed over, and for what is besides one that fires; joined by newlines. */
 void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out);
-void tick_also_line(const struct tick *tick, int64_t now_us, struct buf *out);
+void tick_fired_lines(const struct tick *tick, int64_t now_us, struct buf *out);
 /* "-", or JSON about a clock change. */
 void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out);
-/* The events that report a tick that was passed over or waits, joined by newlines; and the one
- * about what is passed over together with it when it fires, if any. */
+/* The events that report the same. */
 void tick_passed_events(const struct tick *tick, int64_t now_us, struct buf *out);
-void tick_also_event(const struct tick *tick, int64_t now_us, struct buf *out);
+void tick_fired_events(const struct tick *tick, int64_t now_us, struct buf *out);
 
 #endif

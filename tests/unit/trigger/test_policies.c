@@ -116,6 +116,16 @@ static void check_next(const struct id *rr, const char *time)
     assert_int_equal(jget_i64(fixture_get(&f, rr), "next_us", 0), fixture_instant(text));
 }
 
+/* The first tick that is to come, as people are told. */
+static void check_preview(const json_t *record, const char *time)
+{
+    char text[40];
+    snprintf(text, sizeof text, "2026-03-04T%sZ", time);
+    json_t *ticks = recurring_explain(record, clock_now_us(), 1);
+    assert_string_equal(jget_str(json_array_get(ticks, 0), "time", ""), text);
+    json_decref(ticks);
+}
+
 /* The run of this slot. */
 static struct id run_at(const struct id *rr, const char *time)
 {
@@ -440,6 +450,7 @@ static void test_pause_until(void **unused)
     const json_t *pause = json_object_get(fixture_get(&f, &rr), "pause");
     assert_string_equal(jget_str(pause, "note", ""), "moving");
     assert_string_equal(jget_str(pause, "by", ""), "ann");
+    check_preview(f.record, "10:06:00");
     clock_at("10:05:31");
     harness_pass_ms(&f.h, 50);
     assert_true(jget_bool(fixture_get(&f, &rr), "enabled", false));
@@ -464,6 +475,63 @@ static void test_pause_drops_what_waits(void **unused)
     fixture_wait_fired(&f, 1);
     check_ledger(&rr, "10:01:00 fired, 10:02:00 waiting, 10:03:00 waiting, 10:02:00-10:03:00 "
                       "dropped-buffer 2 paused, 10:04:00 skipped-paused paused");
+}
+
+/* Nobody was there at the end of the pause: what came due after it was missed, not paused. */
+static void test_pause_that_ended_during_an_absence(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{\"catchup\":\"all\",\"overlap\":\"allow\"}");
+    recurring_pause(f.ticker, rr.text, "", "", fixture_instant("2026-03-04T10:03:00Z"),
+        fixture_on_record, &f);
+    fixture_good(&f);
+    fixture_stop_daemon(&f);
+    clock_at("10:04:30");
+    fixture_start_daemon(&f);
+    fixture_wait_fired(&f, 2);
+    check_ledger(
+        &rr, "10:01:00-10:02:00 skipped-paused 2 paused, 10:03:00 fired, 10:04:00 fired");
+}
+
+/* A slot whose place in the window comes after the pause was not due during it. */
+static void test_pause_before_the_place_in_the_window(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{\"spread_s\":3000}");
+    edit(&rr, "{\"cron\":\"0 * * * *\"}");
+    int64_t due_us = fixture_instant("2026-03-04T11:00:00Z") +
+                     recurring_offset_us(fixture_get(&f, &rr));
+    harness_move_clock(&f.h, due_us - 10 * US_PER_S - clock_now_us());
+    enable(&rr, false);
+    enable(&rr, true);
+    harness_move_clock(&f.h, due_us + US_PER_MS - clock_now_us());
+    fixture_wait_fired(&f, 1);
+    check_ledger(&rr, "11:00:00 fired");
+}
+
+/* A backfill is all past: a pause only holds it up. */
+static void test_pause_of_a_backfill(void **unused)
+{
+    (void)unused;
+    struct recurring_request req = fixture_request("* * * * *", 0);
+    req.max_concurrency = 1;
+    req.start_us = fixture_instant("2026-03-04T09:00:00Z");
+    req.end_us = fixture_instant("2026-03-04T09:03:00Z");
+    req.more = json_pack("{s:s}", "backfill_of", EXPERIMENT);
+    struct id rr = fixture_create(&f, &req);
+    json_decref((json_t *)req.more);
+    wait_outcome(TICK_WAITING, 1);
+    enable(&rr, false);
+    assert_int_equal(fixture_end_all(&f, &rr), 1);
+    fixture_wait_fired(&f, 1);
+    restart();
+    enable(&rr, true);
+    fixture_wait_fired(&f, 1);
+    assert_int_equal(fixture_end_all(&f, &rr), 1);
+    fixture_wait_fired(&f, 2);
+    assert_int_equal(outcome_count(TICK_SKIPPED_PAUSED), 0);
+    run_at(&rr, "09:02:00");
+    run_at(&rr, "09:03:00");
 }
 
 static void test_pause_after_failures(void **unused)
@@ -560,14 +628,61 @@ static void test_skip_the_next(void **unused)
     fixture_bad(&f, ERR_INVALID, "n: it is -1");
 }
 
+/* The last fire: those that wait get their lines. */
+static void test_max_fires_with_a_queue(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{\"overlap\":\"buffer_all\",\"max_fires\":2}");
+    clock_at("10:01:01");
+    fixture_wait_fired(&f, 1);
+    clock_at("10:04:01");
+    wait_outcome(TICK_WAITING, 3);
+    end_at(&rr, "10:01:00", "SUCCEEDED");
+    fixture_wait_fired(&f, 2);
+    check_ledger(&rr, "10:01:00 fired, 10:02:00 waiting, 10:03:00 waiting, 10:04:00 waiting, "
+                      "10:03:00-10:04:00 dropped-buffer 2 max_fires, 10:02:00 fired");
+    assert_int_equal(outcome_count(TICK_DROPPED_BUFFER), 2);
+    assert_int_equal(events_of(&rr, "skipped", "dropped-buffer"), 1);
+}
+
+/* What is over stays so when it is enabled or gets another schedule, and goes on with more fires. */
+static void test_max_fires_and_changes(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{\"overlap\":\"allow\",\"max_fires\":1}");
+    clock_at("10:01:01");
+    fixture_wait_fired(&f, 1);
+    enable(&rr, false);
+    enable(&rr, true);
+    assert_int_equal(jget_i64(fixture_get(&f, &rr), "next_us", 1), 0);
+    edit(&rr, "{\"cron\":\"* * * * 0-6\"}");
+    assert_int_equal(jget_i64(fixture_get(&f, &rr), "next_us", 1), 0);
+    clock_at("10:03:01");
+    fixture_wait_fired(&f, 1);
+    edit(&rr, "{\"max_fires\":3}");
+    check_next(&rr, "10:04:00");
+    clock_at("10:04:01");
+    fixture_wait_fired(&f, 2);
+    edit(&rr, "{\"max_fires\":2}");
+    assert_int_equal(jget_i64(fixture_get(&f, &rr), "next_us", 1), 0);
+    clock_at("10:05:01");
+    fixture_wait_fired(&f, 2);
+    edit(&rr, "{\"max_fires\":0}");
+    check_next(&rr, "10:06:00");
+    check_ledger(&rr, "10:01:00 fired, 10:04:00 fired");
+}
+
 static void test_spread(void **unused)
 {
     (void)unused;
     struct id rr = minutely("{\"spread_s\":3000}");
     int64_t offset_us = recurring_offset_us(fixture_get(&f, &rr));
     int64_t slot_us = fixture_instant("2026-03-04T10:01:00Z");
-    harness_move_clock(&f.h, slot_us + offset_us - 100 * US_PER_MS - clock_now_us());
+    harness_move_clock(&f.h, slot_us + offset_us - 10 * US_PER_S - clock_now_us());
     fixture_wait_fired(&f, 0);
+    check_preview(fixture_get(&f, &rr), "10:01:00");
+    edit(&rr, "{\"catchup\":\"last\"}"); /* nothing is missed */
+    check_preview(fixture_get(&f, &rr), "10:01:00");
     restart();
     harness_move_clock(&f.h, slot_us + offset_us + US_PER_MS - clock_now_us());
     fixture_wait_fired(&f, 1);
@@ -664,6 +779,33 @@ static void test_made_again(void **unused)
         recurring_delete(f.ticker, rr.text, fixture_on_record, &f);
         fixture_good(&f);
     }
+}
+
+/* Several wait under the old policy; under the new one the newest takes the place of all of them. */
+static void test_an_edit_to_cancel_other(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{\"overlap\":\"buffer_all\"}");
+    clock_at("10:01:01");
+    fixture_wait_fired(&f, 1);
+    clock_at("10:03:01");
+    wait_outcome(TICK_WAITING, 2);
+    edit(&rr, "{\"overlap\":\"cancel_other\"}");
+    clock_at("10:04:01");
+    wait_outcome(TICK_WAITING, 3);
+    check_ledger(&rr, "10:01:00 fired, 10:02:00 waiting, 10:03:00 waiting, 10:02:00-10:03:00 "
+                      "skipped-overlap 2, 10:04:00 waiting");
+    assert_int_equal(outcome_count(TICK_SKIPPED_OVERLAP), 2);
+}
+
+static void test_an_edit_while_paused(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{}");
+    enable(&rr, false);
+    clock_at("10:02:30");
+    edit(&rr, "{\"cron\":\"30 * * * *\"}");
+    check_ledger(&rr, "10:01:00-10:02:00 skipped-paused 2 edited");
 }
 
 /* More may be active now: what waits starts at once. */
@@ -885,15 +1027,22 @@ int main(void)
         TEST(test_a_week_of_missed_ticks),
         TEST(test_pause_until),
         TEST(test_pause_drops_what_waits),
+        TEST(test_pause_that_ended_during_an_absence),
+        TEST(test_pause_before_the_place_in_the_window),
+        TEST(test_pause_of_a_backfill),
         TEST(test_pause_after_failures),
         TEST(test_failures_are_found_at_the_start),
         TEST(test_resume_does_not_replay),
         TEST(test_skip_the_next),
+        TEST(test_max_fires_with_a_queue),
+        TEST(test_max_fires_and_changes),
         TEST(test_spread),
         TEST(test_an_edit_never_fires_the_past),
         TEST(test_an_edit_while_behind),
         TEST(test_an_edit_beside_the_firing),
         TEST(test_made_again),
+        TEST(test_an_edit_to_cancel_other),
+        TEST(test_an_edit_while_paused),
         TEST(test_a_higher_limit),
         TEST(test_never_one_too_many),
         TEST(test_each_tick_ends_once),

@@ -353,6 +353,33 @@ static void test_spread(void **unused)
     tick_entry_free(plain);
 }
 
+/* Slots that have passed, but whose place in the window has not come, are not missed. */
+static void test_catchup_within_the_window(void **unused)
+{
+    (void)unused;
+    static const char *const catchups_of[] = {"all", "last", "first", "none"};
+    for (size_t i = 0; i < ARRAY_LEN(catchups_of); i++) {
+        char members[64];
+        snprintf(members, sizeof members, "\"spread_s\":86400,\"catchup\":\"%s\"",
+            catchups_of[i]);
+        struct tick_entry *e = entry(members, "10:01:00", 0, "", false);
+        assert_true(e->offset_us > 180 * US_PER_S); /* of this id */
+        struct tick tick;
+        tick_plan(&tick, e, at("10:01:00") + e->offset_us + US_PER_S);
+        check_us(members, "the slot", tick.slot_us, "10:01:00");
+        check_us(members, "the one after it", tick.fired.next_us, "10:02:00");
+        assert_int_equal(tick.also.count, 0);
+        tick_done(&tick);
+        tick_plan(&tick, e, at("10:02:00") + e->offset_us);
+        bool is_each = i == 0 || i == 3;
+        check_us(members, "late, the one after it", tick.fired.next_us,
+            is_each ? "10:02:00" : "10:03:00");
+        assert_int_equal(tick.also.count, is_each ? 0 : 1);
+        tick_done(&tick);
+        tick_entry_free(e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +387,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_states, setup, teardown),
         cmocka_unit_test_setup_teardown(test_skip_counts_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spread, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_catchup_within_the_window, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
