@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One judge for all: rows of (schedule id, nominal ms, received us) against what was due."""
 
+import math
 import pathlib
 import re
 import struct
 
 ROW = struct.Struct("<Iqq")
+MOST_BYTES = 1 << 28  # that are read at once
 
 # Of the append-only file: the ends of a transaction; an entry of a shard's events and each event in it that tells of a
 # fire, as a claim's entry has those of all its ticks; what is claimed ahead of an instant, runs of a group, and taken back;
@@ -75,22 +77,27 @@ class AofRows:
 
     def __init__(self, redis, parse):
         self.redis, self.parse, self.at = redis, parse, 0
+        self.is_behind = False  # there was more than one poll takes
 
     def path(self):
         [path] = (self.redis.folder / "appendonlydir").glob("*.incr.aof")
         return path
 
+    def size(self):
+        return self.path().stat().st_size
+
     def skip(self):
         """What is there already does not matter, but for what rondo has claimed ahead: there the judge leaves out
         what was due before."""
         if not isinstance(self.parse, RondoRows):
-            self.at = self.path().stat().st_size
+            self.at = self.size()
 
     def poll(self):
         self.redis.command("SET", "tick60", "1")  # what stands before it is whole
         with open(self.path(), "rb") as file:
             file.seek(self.at)
-            data = file.read(1 << 28)
+            data = file.read(MOST_BYTES)
+        self.is_behind = len(data) == MOST_BYTES
         # Up to the last whole transaction (of rondo) or command only; both begin with a line's end.
         last = getattr(self.parse, "last", b"\r\n*")
         end = data.rfind(last)
@@ -105,23 +112,29 @@ class FileRows:
 
     def __init__(self, path):
         self.path, self.at = pathlib.Path(path), 0
+        self.is_behind = False
+
+    def size(self):
+        """Of its whole rows."""
+        return self.path.stat().st_size // ROW.size * ROW.size if self.path.exists() else 0
 
     def skip(self):
-        self.at = self.path.stat().st_size // ROW.size * ROW.size if self.path.exists() else 0
+        self.at = self.size()
 
     def poll(self):
         if not self.path.exists():
             return []
         with open(self.path, "rb") as file:
             file.seek(self.at)
-            data = file.read(1 << 28)
+            data = file.read(MOST_BYTES)
+        self.is_behind = len(data) == MOST_BYTES
         whole = len(data) // ROW.size * ROW.size
         self.at += whole
         return list(ROW.iter_unpack(data[:whole]))
 
 
 class Judge:
-    """Each of `count` schedules is due at each of `nominals` (ms)."""
+    """Each of `count` schedules is due at each of `nominals` (ms). What comes after `until_us` does not count."""
 
     def __init__(self, count, nominals):
         self.count, self.first, self.step = count, nominals.start, nominals.step
@@ -129,13 +142,14 @@ class Judge:
         self.seen = bytearray(count * self.slots)
         self.received = 0
         self.doubled = 0
+        self.until_us = math.inf
         self.late_us = []
         self.received_us = []
 
     def take(self, rows):
         for number, nominal, received_us in rows:
             slot, rest = divmod(nominal - self.first, self.step)
-            if rest or not 0 <= slot < self.slots or number >= self.count:
+            if rest or not 0 <= slot < self.slots or number >= self.count or received_us > self.until_us:
                 continue
             at = slot * self.count + number
             if self.seen[at]:
@@ -164,3 +178,40 @@ class Judge:
             return {}
         return {name: late[min(len(late) - 1, int(share * len(late)))] / 1000 for name, share in
                 (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1))}
+
+
+class SteppedJudge:
+    """`count` schedules. Each is due once at each nominal (ms) of `phases`; it may fire for other ones too, but for
+    none twice."""
+
+    def __init__(self, count, phases):
+        self.count, self.phases = count, phases
+        self.seen = {}  # nominal -> numbers
+        self.received = 0
+        self.doubled = 0
+
+    def take(self, rows):
+        for number, nominal, _ in rows:
+            if number >= self.count:
+                continue
+            numbers = self.seen.setdefault(nominal, set())
+            if number in numbers:
+                self.doubled += 1
+                continue
+            numbers.add(number)
+            self.received += 1
+
+    def lost_of(self, nominals):
+        return sum(self.count - len(self.seen.get(nominal, ())) for nominal in nominals)
+
+    def later_than(self, second):
+        """Fires whose time has not come by then."""
+        return sum(len(numbers) for nominal, numbers in self.seen.items() if nominal > second * 1000)
+
+    @property
+    def expected(self):
+        return self.count * sum(len(nominals) for nominals in self.phases)
+
+    @property
+    def lost(self):
+        return sum(map(self.lost_of, self.phases))

@@ -4,6 +4,8 @@
 import math
 import os
 
+from injection import STEPS
+
 FRONT = """# tick-60: rondo beside its peers
 
 Written by `tests/bench/tick60/run`, which installs the peers from package registries and runs all of them, one
@@ -34,6 +36,49 @@ rondo carries each run through to its end (noop executor, one step) and keeps al
 commands and bytes are those of a run's whole life, while its peers' jobs are removed when they are done. A system is
 not tried with more once it has lost more than 1 % or its p99 is over 5 s.
 """
+
+LONG = "For longer"
+LONG_ABOUT = """{seconds} s each after a warm-up of 5 s; up to 30 s for what is late. rondo in 3 runs, the fastest durable
+peer and the fastest of all in one: that is what twenty minutes hold. Of several runs:
+{several}."""
+SEVERAL = "medians, of p99 the least and the most too, what was lost and doubled in all of them, and the greatest max"
+
+FAULTS = """Durable systems only. N are due each second, or 100 for those that did not hold that many above.
+
+* *kill*: `kill -9` of the scheduler every 5 s, started again after 0.2 s.
+* *redis*: `kill -9` of Redis, started again after 1 s.
+* *stop*: one of two schedulers is stopped for 10 s (SIGSTOP).
+* *network*: between the scheduler and its Redis nothing comes through for 10 s. All reach Redis through a small relay
+  on loopback, which is stopped: it closes no connection, and brings what it held when it goes on, as TCP would have
+  sent it again. Other than with a real cut, a connection made meanwhile is accepted at once, and hangs.
+
+A scheduler that ends over it is started again, as a supervisor would do (*ended*)."""
+
+CLOCKS = """The wall clock goes right for {each} s, is two hours off for {each} s, and goes right again for {each} s, while the
+system runs.
+
+* *clock*: that of the scheduler and of its Redis, as if somebody had set the clock of the machine on which both are.
+* *skew*: that of the scheduler only. rondo asks Redis for the time, and BullMQ waits in Redis, which ends its waits
+  by its own clock; to the others it is the same as *clock*, as they only read and write there.
+
+The clock is a small library (`tests/bench/tick60/step.c`), preloaded into the scheduler and into Redis, that answers
+what these programs ask about the wall clock; the monotonic clock goes on, and the judge goes by the machine's.
+libfaketime, the usual tool, is not used, as it does not let all of them run: under Debian's (0.9.10) `time.sleep` of
+Python 3.11 fails, Redis, with jemalloc, does not start, and each question takes ten microseconds and more. What the
+library does not do is what the kernel does for a timer on the wall clock (timerfd, cancel-on-set): tell its owner of
+the step. Of these systems only rondo has one; it finds the step by itself within half a second.
+
+*Ticks due*: in the seconds, by the machine's clock, in which the other went right; *lost*: of those before and of
+those after it was off. What was handed over earlier is not lost: who catches up all that was missed (rondo, as it is
+set here, APScheduler, Quartz) hands over two hours of ticks as fast as it can while the clock is two hours ahead, and
+goes on with the first that is left when it is back. *Fired too early*: ticks whose time had not come when the
+measurement ended: the price of catching up all (with `catchup` `last` rondo would skip, too). Who skips what was
+missed waits for the next time after its last fire, which then is two hours away; and who sleeps until the next time
+while the clock is two hours behind sleeps for two hours. *Doubled*: a tick of any time, those two hours too, handed
+over again."""
+
+# A section that draws from other shapes than its own; it is left out where they were not measured.
+NEEDS = {"versions": set(), "targets": {"second", "burst", "churn"}, "losses": {"second", "burst"}}
 
 HEAD = ["fires/s", "p50", "p99", "p99.9", "max", "lost", "doubled", "CPU", "CPU Redis", "MiB", "MiB Redis",
         "commands", "bytes"]
@@ -69,10 +114,11 @@ class Page:
     def row(self, name, first, found):
         if "unfit" in found:
             return [self.label(name), *first, f"({found['unfit']})", *[""] * (len(HEAD) - 1)]
+        rate = f"{found['rate']:,.0f}" + (f" ({found['unfit_runs']} runs failed)" if found.get("unfit_runs") else "")
         redis = "Redis" in self.meta["hands_over"][name]
         low_high = f" ({' to '.join(ms(late) for late in found['p99_spread'])})" if "p99_spread" in found else ""
-        return [self.label(name), *first, f"{found['rate']:,.0f}", ms(found.get("p50")),
-                ms(found.get("p99")) + low_high, ms(found.get("p99.9")), ms(found.get("max")), f"{found['lost']:,}", f"{found['doubled']:,}",
+        return [self.label(name), *first, rate, ms(found.get("p50")), ms(found.get("p99")) + low_high,
+                ms(found.get("p99.9")), ms(found.get("max")), f"{found['lost']:,}", f"{found['doubled']:,}",
                 f"{found['cpu']:.0%}", f"{found['redis_cpu']:.0%}" if redis else "-", mib(found["rss"]),
                 mib(found["redis_memory"]) if redis else "-",
                 f"{found['commands']:.1f}" if redis and found["commands"] else "-",
@@ -81,17 +127,33 @@ class Page:
     def each(self, shape):
         return table(["system", *HEAD], [self.row(name, [], found) for name, found in self.results[shape].items()])
 
+    def times(self, found):
+        return str(found["count"]) + (f", ended {found['restarts']} times" if found["restarts"] else "")
+
+    def of_faults(self, wanted):
+        return [(name, kind, found) for name, kinds in self.results["faults"].items()
+                for kind, found in kinds.items() if (kind in STEPS) == wanted]
+
     def faults(self):
         rows = []
-        for name, kinds in self.results["faults"].items():
-            for kind, found in kinds.items():
-                if "unfit" in found:
-                    rows.append([name, kind, f"({found['unfit']})", "", "", "", "", ""])
-                    continue
-                times = str(found["count"]) + (f", ended {found['restarts']} times" if found["restarts"] else "")
-                rows.append([name, kind, f"{found['n']:,}", times, f"{found['expected']:,}", f"{found['lost']:,}",
-                             f"{found['doubled']:,}", ms(found.get("max"))])
+        for name, kind, found in self.of_faults(False):
+            if "unfit" in found:
+                rows.append([name, kind, f"({found['unfit']})", "", "", "", "", ""])
+                continue
+            rows.append([name, kind, f"{found['n']:,}", self.times(found), f"{found['expected']:,}",
+                         f"{found['lost']:,}", f"{found['doubled']:,}", ms(found.get("max"))])
         return table(["system", "fault", "N", "times", "ticks due", "lost", "doubled", "latest, ms"], rows)
+
+    def steps(self):
+        rows = []
+        for name, kind, found in self.of_faults(True):
+            if "unfit" in found:
+                rows.append([name, kind, f"({found['unfit']})", *[""] * 5])
+                continue
+            ended = f", ended {found['restarts']} times" if found["restarts"] else ""
+            rows.append([name, kind + ended, f"{found['n']:,}", f"{found['expected']:,}", f"{found['lost_before']:,}",
+                         f"{found['lost_after']:,}", f"{found['doubled']:,}", f"{found['early']:,}"])
+        return table(["system", "clock", "N", "ticks due", "lost before", "lost after", "doubled", "fired too early"], rows)
 
     def targets(self):
         second, rows = self.results["second"].get("rondo", {}), []
@@ -137,40 +199,99 @@ class Page:
                              (f"in {drained / 1000:.2f} s." if drained < math.inf else "not in the time given."))
         return lines or ["Nowhere in this run."]
 
-    def text(self):
+    def front(self):
         meta = self.meta
         busy = "; **others were at work on it**: the measured ones went before them by priority, yet not alone"
-        lines = FRONT.format(
+        return [*FRONT.format(
             cores=os.cpu_count(), load=meta["load"], busy=busy if meta["load"] > 1 else "",
             redis=meta["versions"]["Redis"].split(" sha")[0], seconds=meta["seconds"], warm_up=meta["warm_up"],
-            runs="1 run" if meta["runs"] == 1 else f"{meta['runs']} runs (medians; of p99 least and most too)",
-            drain=meta["drain"]).splitlines()
-        lines += ["", "## Versions", "", *table(
+            runs="1 run" if meta["runs"] == 1 else f"{meta['runs']} runs ({SEVERAL})",
+            drain=meta["drain"]).splitlines(), ""]
+
+    def sections(self):
+        """Shape -> heading, lines."""
+        meta = self.meta
+        versions = table(
             ["system", "version", "a fire is handed over as"],
             [[name, meta["versions"][name], meta["hands_over"][name]] for name in meta["names"]] +
-            [[name, "not obtained", why] for name, why in meta["not_obtained"].items()])]
-        lines += ["## N due each second", "", *table(["system", "N", *HEAD], [
-            self.row(name, [f"{n:,}"], found) for name in meta["names"]
-            for n, found in self.results["second"].get(name, {}).items()])]
-        lines += ["## The same with `appendfsync always`", "",
-                  "Redis writes to the disk before it answers. Those that go to Redis and held as many above.", "",
-                  *table(["system", "N", *HEAD], [
-                      self.row(name, [f"{n:,}"], found) for name, many in self.results["always"].items()
-                      for n, found in many.items()])]
-        lines += [f"## {meta['idle']:,} idle schedules and {meta['idle_due']:,} due each second", "",
-                  f"Those that held {meta['idle_due']:,} above.", "", *self.each("idle")]
-        lines += [f"## {meta['burst']:,} due at one instant", "",
-                  "*max* is the time to drain; fires/s is the mean until then.", "", *self.each("burst")]
-        lines += [f"## 1,000 edits a second during {meta['churn']:,} fires a second", "",
-                  "Those that held as many above, and rondo in any case.", "", *self.each("churn")]
-        lines += ["## Faults", "",
-                  "Durable systems only. *kill*: `kill -9` of the scheduler every 5 s, started again after 0.2 s.",
-                  "*redis*: `kill -9` of Redis, started again after 1 s; a scheduler that ends over it is started again.",
-                  "*stop*: one of two schedulers is stopped for 10 s (SIGSTOP).", "", *self.faults()]
-        lines += ["## The targets of the design", "", *self.targets()]
-        lines += ["## Where rondo loses", "", *self.losses(), ""]
-        return "\n".join(lines)
+            [[name, "not obtained", why] for name, why in meta["not_obtained"].items()])
+        in_order = [(name, self.results["second"].get(name, {})) for name in meta["names"]]
+        return {
+            "versions": ("Versions", versions),
+            "second": ("N due each second", self.by_number(in_order)),
+            "long": (LONG, [*LONG_ABOUT.format(seconds=meta["long_seconds"], several=SEVERAL).splitlines(), "",
+                            *self.by_number(self.results["long"].items())]),
+            "always": ("The same with `appendfsync always`", [
+                "Redis writes to the disk before it answers. Those that go to Redis and held as many above.", "",
+                *self.by_number(self.results["always"].items())]),
+            "idle": (f"{meta['idle']:,} idle schedules and {meta['idle_due']:,} due each second", [
+                f"Those that held {meta['idle_due']:,} above.", "", *self.each("idle")]),
+            "burst": (f"{meta['burst']:,} due at one instant", [
+                "*max* is the time to drain; fires/s is the mean until then.", "", *self.each("burst")]),
+            "churn": (f"1,000 edits a second during {meta['churn']:,} fires a second", [
+                "Those that held as many above, and rondo in any case.", "", *self.each("churn")]),
+            "faults": ("Faults", [*FAULTS.splitlines(), "", *self.faults(),
+                                  "### The clock is stepped", "", *CLOCKS.format(each=meta["step_seconds"]).splitlines(), "", *self.steps()]),
+            "targets": ("The targets of the design", self.targets()),
+            "losses": ("Where rondo loses", self.losses()),
+        }
+
+    def later(self, shape):
+        """Headings of the sections that come after this one."""
+        made = self.sections()
+        keys = list(made)
+        return {made[key][0] for key in keys[keys.index(shape) + 1:]}
+
+    def by_number(self, found):
+        return table(["system", "N", *HEAD], [self.row(name, [f"{n:,}"], one)
+                                              for name, many in found for n, one in many.items()])
+
+    def apart(self, lines):
+        """A section that was measured by itself says when."""
+        meta = self.meta
+        busy = ", **busy**" if meta["load"] > 1 else ""
+        return [f"Measured by itself: rondo {meta['versions']['rondo']}; the machine's load before was "
+                f"{meta['load']:.1f}{busy}.", "", *lines]
 
 
-def render(results, meta):
-    return Page(results, meta).text()
+def split(text):
+    """What is before the first heading, and heading -> lines."""
+    front, *parts = text.split("\n## ")
+    return front, {part.split("\n", 1)[0]: part.split("\n", 1)[1].strip("\n") for part in parts}
+
+
+def join(front, sections):
+    return "\n".join([front.rstrip("\n") + "\n", *(
+        f"## {heading}\n\n{body}\n" for heading, body in sections.items())])
+
+
+def place(sections, heading, body, later):
+    """In the place of the one with that heading, or before the first of the later ones."""
+    parts = [(one, text) for one, text in sections.items() if one != heading]
+    order = list(sections)
+    at = order.index(heading) if heading in sections else next(
+        (at for at, one in enumerate(order) if one in later), len(order))
+    return dict([*parts[:at], (heading, body), *parts[at:]])
+
+
+def render(results, meta, written):
+    """The page of what was measured; the long series, which is measured by itself, is taken over from the page as it
+    was."""
+    page = Page(results, meta)
+    made = page.sections()
+    sections = {made[key][0]: "\n".join(made[key][1]).strip("\n") for key in made
+                if NEEDS.get(key, {key}) <= set(meta["shapes"])}
+    _, old = split(written)
+    if LONG in old and LONG not in sections and meta["complete"]:
+        sections = place(sections, LONG, old[LONG], page.later("long"))
+    return join("\n".join(page.front()), sections)
+
+
+def with_sections(written, results, meta):
+    """The page as it was, with the sections of these shapes in place of those it had, or new."""
+    page = Page(results, meta)
+    front, sections = split(written)
+    for shape, (heading, lines) in page.sections().items():
+        if shape in meta["shapes"]:
+            sections = place(sections, heading, "\n".join(page.apart(lines)).strip("\n"), page.later(shape))
+    return join(front, sections)

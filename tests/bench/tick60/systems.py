@@ -11,20 +11,19 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import judge
+from lab import BUILD, Unfit
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-BUILD = ROOT / "build" / "tick60"
 PEERS = HERE / "peers"
 NODE = {"bullmq": "6.7.0", "ioredis": "6.0.0", "croner": "11.0.1"}
+CLOCK, SKEW = ("clock +2 h", "clock -2 h"), ("skew +2 h", "skew -2 h")
 PYTHON = {"celery": "5.7.0", "celery-redbeat": "2.4.2", "APScheduler": "3.11.3", "redis": "8.1.0",
           "packaging": "25.0"}
 
@@ -32,10 +31,6 @@ sys.path.insert(0, str(HERE.parent))
 _loader = importlib.machinery.SourceFileLoader("bench_run", str(HERE.parent / "run"))
 bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_run", _loader))
 _loader.exec_module(bench)
-
-
-class Unfit(Exception):
-    """A system cannot do what is asked of it; the text says why."""
 
 
 @dataclasses.dataclass
@@ -57,65 +52,6 @@ class Load:
         return f"{at.tm_sec} {at.tm_min} {at.tm_hour} {at.tm_mday} {at.tm_mon} *"
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-class Redis:
-    """The same settings for all. It rewrites its append-only file never: that file is the receiver."""
-
-    def __init__(self, folder, fsync):
-        self.folder, self.port, self.fsync = folder, free_port(), fsync
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-             "--appendonly", "yes", "--appendfsync", self.fsync, "--save", "", "--maxmemory-policy",
-             "noeviction", "--auto-aof-rewrite-percentage", "0", "--hash-max-listpack-value", "1024",
-             "--logfile", str(self.folder / "redis.log")])
-        until = time.monotonic() + 60
-        while not self.command("PING").startswith("PONG"):
-            if time.monotonic() > until:
-                sys.exit("redis-server does not answer")
-            time.sleep(0.02)
-
-    def command(self, *args):
-        done = subprocess.run(["redis-cli", "-p", str(self.port), *args], capture_output=True, text=True,
-                              check=False)
-        return done.stdout
-
-    def numbers(self):
-        found = {}
-        for line in self.command("INFO", "everything").splitlines():
-            name, _, value = line.partition(":")
-            if name in ("total_commands_processed", "aof_current_size", "used_memory"):
-                found[name] = int(value)
-        return found
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-
-class Lab:
-    """A folder and a Redis for one measurement."""
-
-    def __init__(self, fsync="everysec"):
-        self.fsync = fsync
-
-    def __enter__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tick60-"))
-        self.redis = Redis(self.folder, self.fsync)
-        return self
-
-    def __exit__(self, *args):
-        self.redis.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 class System:
     name = ""
     durable = True
@@ -123,6 +59,7 @@ class System:
     create_rate = 500  # a second, at least
     bursts = idles = edits = True
     faults = ()
+    spared = {}  # fault -> why it cannot come
 
     def __init__(self, lab):
         self.lab = lab
@@ -171,14 +108,14 @@ class Driver(System):
 
     def config(self, mode, load):
         return {"kind": self.name, "mode": mode, "n": load.n, "idle": load.idle, "edits": load.edits,
-                "cron": load.cron, "at_ms": load.at_ms, "begin_ms": self.begin_ms, "redis_port": self.lab.redis.port,
+                "cron": load.cron, "at_ms": load.at_ms, "begin_ms": self.begin_ms, "redis_port": self.lab.port,
                 "out": str(self.out), "alone": self.alone, "resume": mode == "resume"}
 
     def spawn(self, mode, load):
         with open(self.lab.folder / "peer.log", "ab") as log:
             process = subprocess.Popen(
                 self.command(self.config(mode, load)), stdout=subprocess.PIPE, stderr=log, text=True,
-                cwd=self.lab.folder, env={**os.environ, "TICK60_BUILD": str(BUILD)})
+                cwd=self.lab.folder, env={**os.environ, **self.lab.env, "TICK60_BUILD": str(BUILD)})
         return process
 
     def prepare(self, load, deadline):
@@ -214,7 +151,7 @@ class Driver(System):
 class BullMq(Driver):
     name, hands_over, sets_up = "bullmq", "job in the waiting list of Redis", True
     create_rate = 2000
-    faults = ("kill", "redis", "stop")
+    faults = ("kill", "redis", "stop", "network", *CLOCK, *SKEW)
 
     def command(self, config):
         return ["node", str(PEERS / "bullmq.mjs"), json.dumps(config)]
@@ -240,6 +177,7 @@ class PythonDriver(Driver):
 class Beat(PythonDriver):
     name, script, hands_over = "beat", "beat.py", "message in a list of Redis; schedule in a file"
     bursts = idles = edits = False
+    faults = ("network", *CLOCK)
 
     def rows(self):
         return judge.AofRows(self.lab.redis, judge.stamped_rows)
@@ -247,7 +185,7 @@ class Beat(PythonDriver):
 
 class RedBeat(Beat):
     name, sets_up, hands_over = "redbeat", True, "message in a list of Redis; schedule in Redis"
-    faults = ("kill", "redis", "stop")
+    faults = ("kill", "redis", "stop", "network", *CLOCK)
 
 
 class ApScheduler(PythonDriver):
@@ -259,6 +197,7 @@ class ApScheduler(PythonDriver):
 class ApSchedulerRedis(ApScheduler):
     name, durable, hands_over = "apscheduler-redis", True, "entry in a list of Redis; schedule in Redis"
     create_rate = 1000
+    faults = ("network", *CLOCK)
 
     def rows(self):
         return judge.AofRows(self.lab.redis, judge.stamped_rows)
@@ -294,13 +233,14 @@ class Quartz(Driver):
 class QuartzJdbc(Quartz):
     name, durable, hands_over = "quartz-jdbc", True, "row in a file; schedule in H2, a file"
     create_rate = 300
-    faults = ("kill",)
+    faults = ("kill", "network", *CLOCK)
+    spared = {"network": "its store is a file: there is no network to cut"}
 
 
 class Rondo(System):
     name, hands_over = "rondo", "run and event in Redis"
     create_rate = 2500
-    faults = ("kill", "redis", "stop")
+    faults = ("kill", "redis", "stop", "network", *CLOCK, *SKEW)
 
     def __init__(self, lab):
         super().__init__(lab)
@@ -310,8 +250,8 @@ class Rondo(System):
         self.how = ""
 
     def daemon(self):
-        return bench.Daemon(executor="noop", max_steps="10000",
-                            redis=f"redis://127.0.0.1:{self.lab.redis.port}")
+        return bench.Daemon({**os.environ, **self.lab.env}, executor="noop", max_steps="10000",
+                            redis=f"redis://127.0.0.1:{self.lab.port}")
 
     @property
     def processes(self):
@@ -428,6 +368,11 @@ def run(command, **options):
     return done.stdout
 
 
+def install_step():
+    """What a program whose clock is to be stepped is started with."""
+    run(["cc", "-std=gnu17", "-O2", "-shared", "-fPIC", "-o", BUILD / "step.so", HERE / "step.c"])
+
+
 def install_rondo():
     folder = bench.BUILD
     run(["cmake", "--preset", "release", "-B", folder], cwd=ROOT)
@@ -472,6 +417,7 @@ INSTALL = {"rondo": install_rondo, "bullmq": install_node, "croner": install_nod
 def install(names):
     """Those that could be had; why not goes to NOT_OBTAINED."""
     failed, had = {}, []
+    install_step()
     for name in names:
         how = INSTALL[name]
         try:
