@@ -44,6 +44,7 @@ class Redis:
         until = time.monotonic() + 60
         while not self.command("PING").startswith("PONG"):
             if time.monotonic() > until:
+                self.kill()
                 sys.exit("redis-server does not answer")
             time.sleep(0.02)
 
