@@ -105,7 +105,7 @@ static void on_created(void *owner, const json_t *record, const struct err *err)
         op->call, 200, api_keep(op->call, view_recurring(record, NULL, clock_now_us())));
 }
 
-static void create(struct backfill *op, const json_t *record)
+static void create(struct backfill *op, const json_t *record, int64_t ticks)
 {
     static const char *const kept[] = {
         "schedules", "profile", "dst", "include", "exclude", "pool", "priority"};
@@ -119,6 +119,7 @@ static void create(struct backfill *op, const json_t *record)
         json_object_set(op->more, own[i], json_object_get(op->in, own[i]));
     }
     json_object_set_new(op->more, "backfill_of", json_string(id));
+    json_object_set_new(op->more, "backfill_ticks", json_integer(ticks));
     bool is_interval = jget_i64(record, "interval_s", 0) > 0;
     const struct recurring_request request = {
         .name = pool_printf(op->call->req.pool, "%s: backfill", jget_str(record, "name", "")),
@@ -161,11 +162,14 @@ static void on_record(void *owner, const json_t *record, const struct err *err)
     json_t *counted = count_ticks(op, record, &local);
     if (counted == NULL) {
         api_fail(op->call, &local);
-    } else if (op->is_dry || json_integer_value(json_object_get(counted, "ticks")) == 0) {
-        api_reply_json(op->call, 200, api_keep(op->call, counted));
+        return;
+    }
+    api_keep(op->call, counted);
+    int64_t ticks = jget_i64(counted, "ticks", 0);
+    if (op->is_dry || ticks == 0) {
+        api_reply_json(op->call, 200, counted);
     } else {
-        json_decref(counted);
-        create(op, record);
+        create(op, record, ticks);
     }
 }
 

@@ -23,6 +23,7 @@
 #define NEXT_DEFAULT 5
 #define NEXT_MAX 1000
 #define QUEUE_MAX 1000
+#define NOTE_MAX 1024
 #define SKIP_MAX 1000000
 #define CONCURRENCY_MAX 1000000
 #define INTERVAL_MAX_S (INT64_C(100) * 366 * 86400)
@@ -223,6 +224,8 @@ static void handle_pause(struct api_call *call)
     if (jread_only(body, "", keys, &err) != 0 || jread_string(body, "", "note", &note, &err) != 0 ||
         jread_time(body, "", "until", &until_us, &err) != 0) {
         api_fail(call, &err);
+    } else if (strlen(note) > NOTE_MAX) {
+        api_fail_as(call, ERR_INVALID, "note: it is longer than 1024 bytes");
     } else if (until_us != 0 && until_us <= clock_now_us()) {
         api_fail_as(call, ERR_INVALID,
             "until: it has passed; give an instant to come, or leave it out to pause until "

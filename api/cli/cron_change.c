@@ -228,18 +228,20 @@ const struct command command_cron_fire = {"cron fire",
 
 static int run_backfill(struct cli *cli, int argc, char **argv)
 {
-    const char *start = NULL, *end = NULL, *concurrency = NULL;
+    const char *start = NULL, *end = NULL, *concurrency = NULL, *pool = NULL, *priority = NULL;
     bool is_dry = false;
     const struct cli_option options[] = {{"--start", &start, NULL, NULL},
         {"--end", &end, NULL, NULL}, {"--max-concurrency", &concurrency, NULL, NULL},
+        {"--pool", &pool, NULL, NULL}, {"--priority", &priority, NULL, NULL},
         {"--dry-run", NULL, &is_dry, NULL}, {NULL, NULL, NULL, NULL}};
     if (cli_options(&command_cron_backfill, &argc, argv, options, 1, 1) != 0) {
         return CLI_USAGE;
     }
     struct err err = ERR_INIT;
-    int64_t n = 0;
-    if (concurrency != NULL &&
-        parse_i64(concurrency, 1, 1000000, "--max-concurrency", &n, &err) != 0) {
+    int64_t n = 0, rank = 0;
+    if ((concurrency != NULL &&
+            parse_i64(concurrency, 1, 1000000, "--max-concurrency", &n, &err) != 0) ||
+        (priority != NULL && parse_i64(priority, -1000, 1000, "--priority", &rank, &err) != 0)) {
         return cli_fail(CLI_USAGE, &err);
     }
     json_t *body CLEANUP(json_decrefp) = json_pack("{s:b}", "dry_run", (int)is_dry);
@@ -248,6 +250,10 @@ static int run_backfill(struct cli *cli, int argc, char **argv)
     if (concurrency != NULL) {
         json_object_set_new(body, "max_concurrency", json_integer(n));
     }
+    jset_str(body, "pool", pool);
+    if (priority != NULL) {
+        json_object_set_new(body, "priority", json_integer(rank));
+    }
     json_t *reply = ask(cli, "POST", argv[0], ":backfill", body, &err);
     if (reply != NULL && !cli->is_json && json_object_get(reply, "ticks") != NULL) {
         printf("%" JSON_INTEGER_FORMAT " ticks, from %s to %s; calendars exclude %" JSON_INTEGER_FORMAT
@@ -255,13 +261,15 @@ static int run_backfill(struct cli *cli, int argc, char **argv)
             (json_int_t)jget_i64(reply, "ticks", 0), jget_str(reply, "first", "-"),
             jget_str(reply, "last", "-"), (json_int_t)jget_i64(reply, "excluded", 0));
     } else if (reply != NULL && !cli->is_json) {
-        printf("recurring run %s\n", jget_str(reply, "recurring_run_id", ""));
+        printf("recurring run %s: %" JSON_INTEGER_FORMAT " ticks\n",
+            jget_str(reply, "recurring_run_id", ""),
+            (json_int_t)jget_i64(json_object_get(reply, "rondo"), "backfill_ticks", 0));
     }
     return tell(cli, reply, &err);
 }
 
 const struct command command_cron_backfill = {"cron backfill",
-    "ID --start T --end T [--max-concurrency N] [--dry-run]",
+    "ID --start T --end T [--max-concurrency N] [--pool P] [--priority N] [--dry-run]",
     "Fire the ticks of a range in the past, or say how many those are", run_backfill};
 
 /* ---- ticks, next ---- */

@@ -47,12 +47,21 @@ static void add_rondo(json_t *out, const json_t *record)
 {
     static const char *const members[] = {"schedules", "profile", "dst", "include", "exclude",
         "overlap", "catchup", "buffer_max", "catchup_window_s", "max_fires", "pause_after_failures",
-        "spread_s", "skip", "pool", "priority", "backfill_of"};
+        "spread_s", "skip", "pool", "priority", "backfill_of", "backfill_ticks"};
     json_t *rondo = json_object();
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         json_t *value = json_object_get(record, members[i]);
         if (value != NULL) {
             json_object_set(rondo, members[i], value);
+        }
+    }
+    if (jget_str(record, "cron", "")[0] == '\0' && jget_i64(record, "interval_s", 0) == 0) {
+        static const char *const times[][2] = {{"start_us", "start_time"}, {"end_us", "end_time"}};
+        for (size_t i = 0; i < ARRAY_LEN(times); i++) { /* without a trigger they have no place */
+            int64_t us = jget_i64(record, times[i][0], 0);
+            if (us != 0) {
+                jset_time(rondo, times[i][1], us);
+            }
         }
     }
     const json_t *pause = json_object_get(record, "pause");
@@ -133,6 +142,10 @@ json_t *view_recurring(const json_t *record, const struct plan *plan, int64_t no
     jset_str(out, "experiment_id", jget_str(record, "experiment_id", NULL));
     jset_str(out, "time_zone", jget_str(record, "time_zone", NULL));
     json_object_set_new(out, "generation", json_integer(jget_i64(record, "generation", 0)));
+    int64_t index = jget_i64(record, "index", 0);
+    if (index != 0) {
+        json_object_set_new(out, "index", json_integer(index));
+    }
     add_rondo(out, record);
     add_times(out, record, now_us);
     return out;

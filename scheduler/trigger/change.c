@@ -33,7 +33,7 @@
 #define SKIP_MAX 1000000
 #define NOTE_MAX 1024
 #define TEXT_MAX ((size_t)64 << 10)
-#define COUNT_MAX 100000
+#define COUNT_MAX TICK_COUNT_MAX
 
 /* A change as it is being worked out. */
 struct change {
@@ -91,10 +91,9 @@ static void add_ticks(struct recurring_op *op, struct change *c, int64_t slot_us
     enum tick_outcome outcome, int64_t to_us, int64_t count, const char *why)
 {
     struct buf detail, line;
-    buf_init(&detail, 512);
-    buf_init(&line, 1024);
-    buf_addf(
-        &detail, "{\"count\":%" PRId64 ",\"to_us\":%" PRId64 ",\"why\":\"%s\"}", count, to_us, why);
+    buf_init(&detail, 4096);
+    buf_init(&line, 8192);
+    tick_range_detail(&detail, to_us, count, why);
     tick_ledger_line(
         &line, slot_us, outcome, c->progress.generation, c->now_us, "-", buf_str(&detail));
     buf_done(&detail);
@@ -127,6 +126,9 @@ static void add_missed(struct recurring_op *op, struct change *c, int64_t until_
         last = slot;
         count++;
         slot = c->schedule == NULL ? 0 : slot_after(c->schedule, &each, slot, slot);
+    }
+    if (slot > 0 && slot <= until_us) {
+        last = slot_latest(c->schedule, &each, slot, until_us); /* more than anybody counts */
     }
     if (count > 0) {
         add_ticks(op, c, first, outcome, last, count, why);
@@ -204,7 +206,14 @@ static int disable(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
+    bool waits_in_place = jget_str(c->record, "mark", "")[0] != '\0' &&
+                          progress_more(&c->progress, "waits") == NULL;
     if (is_backfill(c)) {
+        c->swap.mark = "0";
+    } else if (waits_in_place) {
+        int64_t at_us = c->now_us - policy_offset_us(&c->policy, op->id.text);
+        add_missed(op, c, at_us, TICK_DROPPED_BUFFER, "paused");
+        go_on_after(c, at_us);
         c->swap.mark = "0";
     } else {
         drop_waits(op, c, "paused");
@@ -251,7 +260,7 @@ static int note_error(struct recurring_op *op, struct change *c, struct err *err
     int64_t slot_us = waits != NULL && jget_str(c->record, "mark", "")[0] == '\0'
                           ? json_integer_value(json_array_get(waits, 0))
                           : c->progress.next_us;
-    add_ticks(op, c, slot_us, TICK_FAILED_TO_START, slot_us, 1, "error");
+    add_ticks(op, c, slot_us, TICK_FAILED_TO_START, slot_us, 1, error);
     add_change_event(op, c, "recurring_run.failed_to_start", error);
     return 0;
 }

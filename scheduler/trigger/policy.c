@@ -47,8 +47,9 @@ static int read_name(const json_t *doc, const char *member, const char *const *n
         }
         len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", i > 0 ? ", " : "", names[i]);
     }
-    return err_set(err, ERR_INVALID, "%s: it is '%.40s', allowed are %s", member,
-        text != NULL ? text : "not a string", all);
+    return text != NULL
+               ? err_set(err, ERR_INVALID, "%s: it is '%.40s', allowed are %s", member, text, all)
+               : err_set(err, ERR_INVALID, "%s: expected a string: %s", member, all);
 }
 
 static int read_number(const json_t *doc, const char *member, int64_t min, int64_t max,

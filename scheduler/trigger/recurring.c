@@ -19,6 +19,9 @@
 #include "trigger/ticker.h"
 #include "trigger_scripts.h"
 
+/* Bytes. */
+#define NAME_MAX_LEN 1024
+#define DESCRIPTION_MAX_LEN ((size_t)64 << 10)
 #define INTERVAL_MAX_S (INT64_C(100) * 366 * 86400)
 /* Ticks that are due wait for one of these. */
 #define READ_BATCH 100
@@ -50,6 +53,12 @@ static int check_texts(const json_t *doc, struct err *err)
     if (!is_set(jget_str(doc, "name", ""))) {
         return err_set(err, ERR_INVALID, "display_name: a recurring run needs a name");
     }
+    if (strlen(jget_str(doc, "name", "")) > NAME_MAX_LEN) {
+        return err_set(err, ERR_INVALID, "display_name: it is longer than %d bytes", NAME_MAX_LEN);
+    }
+    if (strlen(jget_str(doc, "description", "")) > DESCRIPTION_MAX_LEN) {
+        return err_set(err, ERR_INVALID, "description: it is longer than 64 KiB");
+    }
     return 0;
 }
 
@@ -75,7 +84,7 @@ int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
     }
     if (is_set(jget_str(doc, "cron", "")) && interval_s != 0) {
         return err_set(
-            err, ERR_INVALID, "trigger: give a cron expression or an interval, not both");
+            err, ERR_INVALID, "trigger: give a cron expression or an interval, not both (in a PATCH null takes one out)");
     }
     if (interval_s < 0 || interval_s > INTERVAL_MAX_S) {
         return err_set(err, ERR_INVALID,
@@ -93,7 +102,7 @@ int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
 }
 
 static const char *const schedule_members[] = {
-    "schedules", "profile", "dst", "include", "exclude", "backfill_of", NULL};
+    "schedules", "profile", "dst", "include", "exclude", "backfill_of", "backfill_ticks", NULL};
 
 static int check_more(const json_t *more, struct err *err)
 {

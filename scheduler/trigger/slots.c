@@ -52,6 +52,22 @@ int64_t slot_after(const struct schedule *schedule, const struct schedule_window
     return never_is_0(schedule_next_slot(schedule, window, slot_us, now_us));
 }
 
+int64_t slot_latest(const struct schedule *schedule, const struct schedule_window *window,
+    int64_t slot_us, int64_t limit_us)
+{
+    struct schedule_window latest = *window;
+    latest.no_catchup = true;
+    int64_t end_us = window->end_us != 0 && window->end_us < limit_us ? window->end_us : limit_us;
+    int64_t found = slot_us;
+    if (schedule != NULL && schedule_is_interval(schedule)) {
+        int64_t interval_us = schedule_next(schedule, slot_us, slot_us) - slot_us;
+        found += (end_us - slot_us) / interval_us * interval_us;
+    } else if (schedule != NULL) {
+        found = schedule_next_slot(schedule, &latest, slot_us, end_us);
+    }
+    return found > slot_us && found <= end_us ? found : slot_us;
+}
+
 void slot_resume(const struct schedule *schedule, const struct schedule_window *window,
     struct slot_state *state, int64_t now_us)
 {

@@ -32,6 +32,9 @@ int64_t slot_due(const struct schedule *schedule, const struct schedule_window *
 /* The slot after `slot_us`; 0: never again. */
 int64_t slot_after(const struct schedule *schedule, const struct schedule_window *window,
     int64_t slot_us, int64_t now_us);
+/* The last slot up to `limit_us`; slot_us is one. */
+int64_t slot_latest(const struct schedule *schedule, const struct schedule_window *window,
+    int64_t slot_us, int64_t limit_us);
 /*
  * After being disabled: sets anchor_us and next_us so that what was missed meanwhile never
  * fires. Intervals keep their phase. What never had a schedule still fires its one time.

@@ -10,8 +10,7 @@
 #include "base/json.h"
 #include "base/util.h"
 
-/* Passed over in one go; a longer range is told as "at least". */
-#define COUNT_MAX 100000
+#define COUNT_MAX TICK_COUNT_MAX
 
 static const char *const outcome_names[TICK_OUTCOME_COUNT] = {"fired", "waiting", "skipped-overlap",
     "skipped-window", "skipped-paused", "skipped-excluded", "skipped-requested", "dropped-buffer",
@@ -54,6 +53,7 @@ static int64_t first_from(
             if (schedule == NULL) {
                 return 0;
             }
+            *last_us = slot_latest(schedule, &window, slot_us, from_us - 1);
             int64_t next = schedule_next(schedule, slot_us, from_us - 1);
             return next > 0 && (window.end_us == 0 || next <= window.end_us) ? next : 0;
         }
@@ -392,8 +392,7 @@ static void add_text(struct buf *out, const char *key, const char *text)
     buf_addf(out, ",\"%s\":%s", key, quoted);
 }
 
-/* JSON about a range and why. */
-static void add_range(struct buf *out, int64_t to_us, int64_t count, const char *why)
+void tick_range_detail(struct buf *out, int64_t to_us, int64_t count, const char *why)
 {
     buf_addf(out, "{\"count\":%" PRId64 ",\"to_us\":%" PRId64, count, to_us);
     if (count >= COUNT_MAX) {
@@ -420,7 +419,7 @@ static void add_range_line(const struct tick *tick, const struct tick_range *ran
     struct buf detail;
     buf_init(&detail, 512);
     if (range->count > 1 || why[0] != '\0') {
-        add_range(&detail, range->to_us, range->count, why);
+        tick_range_detail(&detail, range->to_us, range->count, why);
     } else {
         buf_addc(&detail, '-');
     }
@@ -448,7 +447,7 @@ void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out)
     struct buf detail;
     buf_init(&detail, 512);
     if (tick->passed_count > 1 || tick->why[0] != '\0') {
-        add_range(&detail, tick->passed_to_us, tick->passed_count, tick->why);
+        tick_range_detail(&detail, tick->passed_to_us, tick->passed_count, tick->why);
     } else {
         tick_detail(tick->e, tick->slot_us, &detail);
     }

@@ -75,6 +75,10 @@ void tick_ledger_line(struct buf *out, int64_t slot_us, enum tick_outcome outcom
 /* Lines for what is passed over, and for what is besides one that fires; joined by newlines. */
 void tick_passed_lines(const struct tick *tick, int64_t now_us, struct buf *out);
 void tick_fired_lines(const struct tick *tick, int64_t now_us, struct buf *out);
+/* Ticks of one range that are counted one by one; a longer one is told as "at least". */
+#define TICK_COUNT_MAX 100000
+/* JSON about a range and why. */
+void tick_range_detail(struct buf *out, int64_t to_us, int64_t count, const char *why);
 /* "-", or JSON about a clock change. */
 void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out);
 /* The events that report the same. */

@@ -16,7 +16,7 @@ V2 = "/apis/v2beta1"
 NOBODY = "11111111-2222-4333-8444-555555555555"
 SWAGGER = SHARED / "kfp-api" / "kfp_api_single_file.swagger.json"
 # What rondo tells besides; KFP's clients skip fields they do not know.
-EXTRAS = {"next_run_times", "last_run_time", "time_zone", "generation"}
+EXTRAS = {"next_run_times", "last_run_time", "time_zone", "generation", "index"}
 
 
 @pytest.fixture(scope="module")

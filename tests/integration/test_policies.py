@@ -55,8 +55,11 @@ class TestEdit:
         assert changed["time_zone"] == "Asia/Seoul" and changed["max_concurrency"] == "500" and changed["no_catchup"]
         assert changed["rondo"] == {"overlap": "skip", "schedules": ["0 12 * * *"], "spread_s": 60}
         assert changed["generation"] == 2
+        bare = daemon.patch(f"{V1}/{rr}", {"cron": None})
+        assert "trigger" not in bare and bare["rondo"]["end_time"] == "2099-01-01T00:00:00Z"
+        daemon.patch(f"{V1}/{rr}", {"cron": "30 6 * * *"})
         back = daemon.patch(f"{V1}/{rr}", {"overlap": None, "schedules": None, "spread_s": None, "end_time": None})
-        assert "rondo" not in back and back["generation"] == 3
+        assert "rondo" not in back and back["generation"] == 5
         assert daemon.get(f"{V2}/{rr}")["trigger"]["cron_schedule"] == {"cron": "30 6 * * *"}
 
     def test_what_is_so_already_changes_nothing(self, daemon, make):
@@ -76,7 +79,9 @@ class TestEdit:
         ({"max_concurrency": 0}, ["max_concurrency"]), ({"start_time": "soon"}, ["start_time"]),
         ({"end_time": "1969-01-01T00:00:00Z"}, ["end_time"]), ({"display_name": None}, ["display_name"]),
         ({"parameters": {"nobody": 1}}, ["nobody"]), ({"cron": "0 0 30 2 *"}, ["never fires"]),
-        ({"exclude": "no calendar"}, ["exclude"]), ({"spread_s": -1}, ["spread_s", "0"])])
+        ({"exclude": "no calendar"}, ["exclude"]), ({"spread_s": -1}, ["spread_s", "0"]),
+        ({"display_name": "x" * 1025}, ["display_name", "1024"]), ({"description": "x" * 65537}, ["description", "64 KiB"]),
+        ({"overlap": 5}, ["overlap", "string", "skip"]), ({"interval_second": 60}, ["both", "null"])])
     def test_mistakes_change_nothing(self, daemon, make, body, parts):
         rr = make()
         before = daemon.get(f"{V2}/{rr}")
@@ -107,6 +112,7 @@ class TestPause:
         rr = make()
         assert "until" in daemon.post(f"{V1}/{rr}:pause", {"until": "2020-01-01T00:00:00Z"}, 400)["message"]
         assert "why" in daemon.post(f"{V1}/{rr}:pause", {"why": "x"}, 400)["message"]
+        assert "1024" in daemon.post(f"{V1}/{rr}:pause", {"note": "x" * 1025}, 400)["message"]
         assert "n:" in daemon.post(f"{V1}/{rr}:skip", {}, 400)["message"]
         assert "n" in daemon.post(f"{V1}/{rr}:skip", {"n": -1}, 400)["message"]
 
@@ -261,14 +267,15 @@ class TestBackfill:
     def test_fires_each_tick_of_the_range_once(self, daemon, make):
         rr = make(rondo={"exclude": HOLIDAY.format(day=datetime.date(2026, 1, 3))})
         made = daemon.post(f"{V1}/{rr}:backfill", {**self.RANGE, "max_concurrency": 2})
-        assert made["rondo"]["backfill_of"] == rr and made["max_concurrency"] == "2"
+        assert made["rondo"] == {"backfill_of": rr, "backfill_ticks": 4, "exclude": made["rondo"]["exclude"]}
+        assert made["max_concurrency"] == "2"
         own = made["recurring_run_id"]
         wait_for(lambda: len(runs_of(daemon, own)) == 4 and all(
             run["state"] == "SUCCEEDED" for run in runs_of(daemon, own)), 30, "the end of the backfill")
         ticks = daemon.get(f"{V1}/{own}/ticks")["ticks"]
         fired = sorted(tick["scheduled_at"] for tick in ticks if tick["outcome"] == "fired")
         assert fired == [f"2026-01-0{day}T09:00:00Z" for day in (1, 2, 4, 5)]
-        assert runs_of(daemon, rr) == []
+        assert runs_of(daemon, rr) == [] and daemon.get(f"{V2}/{own}")["index"] == 4
         daemon.delete(f"{V2}/{own}")
 
     @pytest.mark.parametrize("body, part", [

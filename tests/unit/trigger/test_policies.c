@@ -534,6 +534,43 @@ static void test_pause_of_a_backfill(void **unused)
     run_at(&rr, "09:03:00");
 }
 
+/* One that waits at its slot is dropped by the pause, and told of at once. */
+static void test_pause_drops_what_waits_at_its_slot(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{}");
+    clock_at("10:01:01");
+    fixture_wait_fired(&f, 1);
+    clock_at("10:02:01");
+    wait_outcome(TICK_WAITING, 1);
+    clock_at("10:03:01");
+    enable(&rr, false);
+    end_at(&rr, "10:01:00", "SUCCEEDED");
+    clock_at("10:04:01");
+    enable(&rr, true);
+    fixture_wait_fired(&f, 1);
+    check_ledger(&rr, "10:01:00 fired, 10:02:00 waiting, 10:02:00-10:03:00 dropped-buffer 2 paused, "
+                      "10:04:00 skipped-paused paused");
+    check_next(&rr, "10:05:00");
+}
+
+/* More than are counted one by one: the range tells where it ends all the same. */
+static void test_pause_of_many_ticks(void **unused)
+{
+    (void)unused;
+    struct id rr = minutely("{}");
+    edit(&rr, "{\"cron\":\"* * * * * *\"}");
+    enable(&rr, false);
+    fixture_clock(&f, "2026-03-06T10:00:00.5Z");
+    enable(&rr, true);
+    recurring_ticks(f.ticker, rr.text, fixture_on_record, &f);
+    fixture_good(&f);
+    const json_t *detail = json_object_get(json_array_get(f.record, 0), "detail");
+    assert_int_equal(jget_i64(detail, "count", 0), 100000);
+    assert_true(jget_bool(detail, "at_least", false));
+    assert_int_equal(jget_i64(detail, "to_us", 0), fixture_instant("2026-03-06T10:00:00Z"));
+}
+
 static void test_pause_after_failures(void **unused)
 {
     (void)unused;
@@ -1030,6 +1067,8 @@ int main(void)
         TEST(test_pause_that_ended_during_an_absence),
         TEST(test_pause_before_the_place_in_the_window),
         TEST(test_pause_of_a_backfill),
+        TEST(test_pause_drops_what_waits_at_its_slot),
+        TEST(test_pause_of_many_ticks),
         TEST(test_pause_after_failures),
         TEST(test_failures_are_found_at_the_start),
         TEST(test_resume_does_not_replay),

@@ -302,6 +302,22 @@ static void test_states(void **unused)
     }
 }
 
+/* More than are counted one by one were missed: the range ends right before the next one. */
+static void test_very_many_missed(void **unused)
+{
+    (void)unused;
+    struct tick_entry *e = entry(
+        "\"schedules\":[\"* * * * * *\"],\"catchup\":\"first\"", "10:01:00", 0, "", false);
+    struct tick tick;
+    int64_t now_us = at("10:01:00") + 200000 * US_PER_S;
+    tick_plan(&tick, e, now_us);
+    assert_int_equal(tick.also.count, TICK_COUNT_MAX);
+    assert_int_equal(tick.also.to_us, now_us);
+    assert_int_equal(tick.fired.next_us, now_us + US_PER_S);
+    tick_done(&tick);
+    tick_entry_free(e);
+}
+
 /* What is skipped is counted down, and then the member is gone. */
 static void test_skip_counts_down(void **unused)
 {
@@ -386,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_overlap_by_catchup, setup, teardown),
         cmocka_unit_test_setup_teardown(test_states, setup, teardown),
         cmocka_unit_test_setup_teardown(test_skip_counts_down, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_very_many_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_catchup_within_the_window, setup, teardown),
     };
