@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /apis/rondo/v1/recurringruns/{id}:backfill - fire the ticks of a range in the past. A backfill is a
- * recurring run of its own, of the same schedule and parameters, whose start and end are the range: it
- * catches up one tick after another under its own limits, and is paused, looked at and deleted like any other.
+ * POST /apis/rondo/v1/recurringruns/{id}:backfill - fire the ticks of a range in the past. A
+ * backfill is a recurring run of its own, of the same schedule and parameters, whose start and end
+ * are the range: it catches up one tick after another under its own limits, and is paused, looked
+ * at and deleted like any other.
  */
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct backfill {
     struct api_call *call;
     const json_t *in;
     int64_t start_us, end_us, max_concurrency;
+    int64_t before_us; /* a start after which its first tick is that of start_us */
     bool is_dry;
     json_t *more;
 };
@@ -57,7 +59,7 @@ static int read_body(struct backfill *op, struct err *err)
 }
 
 /* {"ticks": those that will fire, "excluded", "first", "last"}; new reference. */
-static json_t *count_ticks(const struct backfill *op, const json_t *record, struct err *err)
+static json_t *count_ticks(struct backfill *op, const json_t *record, struct err *err)
 {
     struct schedule *schedule =
         schedule_parse(record, jget_str(record, "backfill_of", jget_str(record, "id", "")), err);
@@ -68,6 +70,9 @@ static json_t *count_ticks(const struct backfill *op, const json_t *record, stru
     int64_t ticks = 0, excluded = 0, first = 0, last = 0;
     /* An interval has its phase from the range's start. */
     bool is_interval = schedule_is_interval(schedule);
+    op->before_us = is_interval
+                        ? 2 * op->start_us - schedule_next(schedule, op->start_us, op->start_us)
+                        : op->start_us - 1;
     int64_t at = is_interval ? op->start_us : schedule_next(schedule, 0, op->start_us - 1);
     for (; at > 0 && at <= op->end_us && ticks + excluded <= TICKS_MAX;
          at = schedule_next(schedule, op->start_us, at)) {
@@ -81,11 +86,12 @@ static json_t *count_ticks(const struct backfill *op, const json_t *record, stru
     }
     schedule_free(schedule);
     if (ticks + excluded > TICKS_MAX) {
-        err_set(err, ERR_LIMIT, "the range has more than %d ticks; backfill it in parts", TICKS_MAX);
+        err_set(
+            err, ERR_LIMIT, "the range has more than %d ticks; backfill it in parts", TICKS_MAX);
         return NULL;
     }
-    json_t *out = json_pack(
-        "{s:I,s:I}", "ticks", (json_int_t)ticks, "excluded", (json_int_t)excluded);
+    json_t *out =
+        json_pack("{s:I,s:I}", "ticks", (json_int_t)ticks, "excluded", (json_int_t)excluded);
     if (ticks > 0) {
         char text[CLOCK_TEXT_MAX];
         json_object_set_new(out, "first", json_string(clock_format_s(first, text)));
@@ -101,8 +107,7 @@ static void on_created(void *owner, const json_t *record, const struct err *err)
         api_fail(op->call, err);
         return;
     }
-    api_reply_json(
-        op->call, 200, api_keep(op->call, view_recurring(record, NULL, clock_now_us())));
+    api_reply_json(op->call, 200, api_keep(op->call, view_recurring(record, NULL, clock_now_us())));
 }
 
 static void create(struct backfill *op, const json_t *record, int64_t ticks)
@@ -120,7 +125,6 @@ static void create(struct backfill *op, const json_t *record, int64_t ticks)
     }
     json_object_set_new(op->more, "backfill_of", json_string(id));
     json_object_set_new(op->more, "backfill_ticks", json_integer(ticks));
-    bool is_interval = jget_i64(record, "interval_s", 0) > 0;
     const struct recurring_request request = {
         .name = pool_printf(op->call->req.pool, "%s: backfill", jget_str(record, "name", "")),
         .description = jget_str(record, "description", ""),
@@ -136,8 +140,7 @@ static void create(struct backfill *op, const json_t *record, int64_t ticks)
         .cron = jget_str(record, "cron", ""),
         .time_zone = jget_str(record, "time_zone", ""),
         .interval_s = jget_i64(record, "interval_s", 0),
-        /* A start that matches does not fire itself; here it is to. */
-        .start_us = is_interval ? op->start_us : op->start_us - 1,
+        .start_us = op->before_us, /* a start that matches does not fire itself; here it is to */
         .end_us = op->end_us,
         .max_concurrency = op->max_concurrency,
         .is_enabled = true,

@@ -90,8 +90,8 @@ static int read_changes(struct edit *op, struct err *err)
     static const char *const keys[] = {"display_name", "description", "parameters", "cron",
         "time_zone", "interval_second", "start_time", "end_time", "max_concurrency", "no_catchup",
         "schedules", "profile", "dst", "include", "exclude", "overlap", "catchup", "buffer_max",
-        "catchup_window_s", "max_fires", "pause_after_failures", "spread_s", "pool",
-        "priority", "pipeline_version_reference", NULL};
+        "catchup_window_s", "max_fires", "pause_after_failures", "spread_s", "pool", "priority",
+        "pipeline_version_reference", NULL};
     static const char *const as_they_are[] = {"description", "cron", "time_zone", "schedules",
         "profile", "dst", "include", "exclude", "overlap", "catchup", "buffer_max",
         "catchup_window_s", "max_fires", "pause_after_failures", "spread_s", "pool", "priority"};

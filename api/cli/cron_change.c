@@ -256,8 +256,8 @@ static int run_backfill(struct cli *cli, int argc, char **argv)
     }
     json_t *reply = ask(cli, "POST", argv[0], ":backfill", body, &err);
     if (reply != NULL && !cli->is_json && json_object_get(reply, "ticks") != NULL) {
-        printf("%" JSON_INTEGER_FORMAT " ticks, from %s to %s; calendars exclude %" JSON_INTEGER_FORMAT
-               "\n",
+        printf("%" JSON_INTEGER_FORMAT
+               " ticks, from %s to %s; calendars exclude %" JSON_INTEGER_FORMAT "\n",
             (json_int_t)jget_i64(reply, "ticks", 0), jget_str(reply, "first", "-"),
             jget_str(reply, "last", "-"), (json_int_t)jget_i64(reply, "excluded", 0));
     } else if (reply != NULL && !cli->is_json) {

@@ -169,7 +169,9 @@ static int read_request(const json_t *in, struct recurring_request *r, struct er
         return err_set(err, ERR_INVALID, "display_name: missing");
     }
     if (r->max_concurrency < 1 || r->max_concurrency > MAX_CONCURRENCY) {
-        return err_set(err, ERR_INVALID, "max_concurrency: expected 1 to %d, KFP's limit; more go into rondo.max_concurrency", MAX_CONCURRENCY);
+        return err_set(err, ERR_INVALID,
+            "max_concurrency: expected 1 to %d, KFP's limit; more go into rondo.max_concurrency",
+            MAX_CONCURRENCY);
     }
     if (json_object_size(json_object_get(in, "plugins_input")) > 0) {
         return err_set(err, ERR_INVALID, "plugins_input: plugins are not built; leave it out");

@@ -206,8 +206,8 @@ static int disable(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
-    bool waits_in_place = jget_str(c->record, "mark", "")[0] != '\0' &&
-                          progress_more(&c->progress, "waits") == NULL;
+    bool waits_in_place =
+        jget_str(c->record, "mark", "")[0] != '\0' && progress_more(&c->progress, "waits") == NULL;
     if (is_backfill(c)) {
         c->swap.mark = "0";
     } else if (waits_in_place) {

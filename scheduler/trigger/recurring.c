@@ -83,8 +83,9 @@ int recurring_check(const json_t *doc, struct schedule **out, struct err *err)
         return -1;
     }
     if (is_set(jget_str(doc, "cron", "")) && interval_s != 0) {
-        return err_set(
-            err, ERR_INVALID, "trigger: give a cron expression or an interval, not both (in a PATCH null takes one out)");
+        return err_set(err, ERR_INVALID,
+            "trigger: give a cron expression or an interval, not both (in a PATCH null takes one "
+            "out)");
     }
     if (interval_s < 0 || interval_s > INTERVAL_MAX_S) {
         return err_set(err, ERR_INVALID,

@@ -42,7 +42,8 @@ int64_t slot_latest(const struct schedule *schedule, const struct schedule_windo
 void slot_resume(const struct schedule *schedule, const struct schedule_window *window,
     struct slot_state *state, int64_t now_us);
 
-/* What the places of `H` are picked from: its id, or of a backfill that of the one it belongs to. */
+/* What the places of `H` are picked from: its id, or of a backfill that of the one it belongs to.
+ */
 const char *slot_hash_key(const json_t *doc);
 /* The schedule of a record or doc: the members of schedule_parse(), and id as its hash key. *out
  * is NULL for one without a trigger. */

@@ -423,8 +423,8 @@ static void add_range_line(const struct tick *tick, const struct tick_range *ran
     } else {
         buf_addc(&detail, '-');
     }
-    tick_ledger_line(out, range->from_us, outcome, tick->e->progress.generation, now_us, "-",
-        buf_str(&detail));
+    tick_ledger_line(
+        out, range->from_us, outcome, tick->e->progress.generation, now_us, "-", buf_str(&detail));
     buf_addc(out, '\n');
     buf_done(&detail);
 }
@@ -486,8 +486,7 @@ static void add_range_event(const struct tick *tick, const struct tick_range *ra
     enum tick_outcome outcome, const char *why, int64_t now_us, struct buf *out)
 {
     if (range->count > 0) {
-        add_event(
-            tick->e, outcome, range->from_us, range->to_us, range->count, why, now_us, out);
+        add_event(tick->e, outcome, range->from_us, range->to_us, range->count, why, now_us, out);
         buf_addc(out, '\n');
     }
 }

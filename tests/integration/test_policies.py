@@ -278,6 +278,18 @@ class TestBackfill:
         assert runs_of(daemon, rr) == [] and daemon.get(f"{V2}/{own}")["index"] == 4
         daemon.delete(f"{V2}/{own}")
 
+    @pytest.mark.parametrize("trigger", [{"periodic_schedule": {"interval_second": "600"}},
+                                         {"cron_schedule": {"cron": "@every 10m"}}])
+    def test_of_an_interval(self, daemon, make, trigger):
+        rr = make(trigger=trigger, script="true")
+        times = {"start_time": "2026-01-01T00:00:07Z", "end_time": "2026-01-01T00:20:07Z"}
+        assert daemon.post(f"{V1}/{rr}:backfill", {**times, "dry_run": True})["ticks"] == 3
+        own = daemon.post(f"{V1}/{rr}:backfill", {**times, "max_concurrency": 3})["recurring_run_id"]
+        wait_for(lambda: len(runs_of(daemon, own)) == 3, what="the backfill")
+        assert sorted(run["scheduled_at"] for run in runs_of(daemon, own)) == [
+            f"2026-01-01T00:{minute}:07Z" for minute in ("00", "10", "20")]
+        daemon.delete(f"{V2}/{own}")
+
     @pytest.mark.parametrize("body, part", [
         ({}, "start_time and end_time"),
         ({"start_time": "2026-01-05T00:00:00Z", "end_time": "2026-01-01T00:00:00Z"}, "before start_time"),

@@ -482,15 +482,14 @@ static void test_pause_that_ended_during_an_absence(void **unused)
 {
     (void)unused;
     struct id rr = minutely("{\"catchup\":\"all\",\"overlap\":\"allow\"}");
-    recurring_pause(f.ticker, rr.text, "", "", fixture_instant("2026-03-04T10:03:00Z"),
-        fixture_on_record, &f);
+    recurring_pause(
+        f.ticker, rr.text, "", "", fixture_instant("2026-03-04T10:03:00Z"), fixture_on_record, &f);
     fixture_good(&f);
     fixture_stop_daemon(&f);
     clock_at("10:04:30");
     fixture_start_daemon(&f);
     fixture_wait_fired(&f, 2);
-    check_ledger(
-        &rr, "10:01:00-10:02:00 skipped-paused 2 paused, 10:03:00 fired, 10:04:00 fired");
+    check_ledger(&rr, "10:01:00-10:02:00 skipped-paused 2 paused, 10:03:00 fired, 10:04:00 fired");
 }
 
 /* A slot whose place in the window comes after the pause was not due during it. */
@@ -499,8 +498,8 @@ static void test_pause_before_the_place_in_the_window(void **unused)
     (void)unused;
     struct id rr = minutely("{\"spread_s\":3000}");
     edit(&rr, "{\"cron\":\"0 * * * *\"}");
-    int64_t due_us = fixture_instant("2026-03-04T11:00:00Z") +
-                     recurring_offset_us(fixture_get(&f, &rr));
+    int64_t due_us =
+        fixture_instant("2026-03-04T11:00:00Z") + recurring_offset_us(fixture_get(&f, &rr));
     harness_move_clock(&f.h, due_us - 10 * US_PER_S - clock_now_us());
     enable(&rr, false);
     enable(&rr, true);
@@ -549,8 +548,9 @@ static void test_pause_drops_what_waits_at_its_slot(void **unused)
     clock_at("10:04:01");
     enable(&rr, true);
     fixture_wait_fired(&f, 1);
-    check_ledger(&rr, "10:01:00 fired, 10:02:00 waiting, 10:02:00-10:03:00 dropped-buffer 2 paused, "
-                      "10:04:00 skipped-paused paused");
+    check_ledger(&rr,
+        "10:01:00 fired, 10:02:00 waiting, 10:02:00-10:03:00 dropped-buffer 2 paused, "
+        "10:04:00 skipped-paused paused");
     check_next(&rr, "10:05:00");
 }
 
@@ -682,7 +682,8 @@ static void test_max_fires_with_a_queue(void **unused)
     assert_int_equal(events_of(&rr, "skipped", "dropped-buffer"), 1);
 }
 
-/* What is over stays so when it is enabled or gets another schedule, and goes on with more fires. */
+/* What is over stays so when it is enabled or gets another schedule, and goes on with more fires.
+ */
 static void test_max_fires_and_changes(void **unused)
 {
     (void)unused;
@@ -818,7 +819,8 @@ static void test_made_again(void **unused)
     }
 }
 
-/* Several wait under the old policy; under the new one the newest takes the place of all of them. */
+/* Several wait under the old policy; under the new one the newest takes the place of all of them.
+ */
 static void test_an_edit_to_cancel_other(void **unused)
 {
     (void)unused;

@@ -306,8 +306,8 @@ static void test_states(void **unused)
 static void test_very_many_missed(void **unused)
 {
     (void)unused;
-    struct tick_entry *e = entry(
-        "\"schedules\":[\"* * * * * *\"],\"catchup\":\"first\"", "10:01:00", 0, "", false);
+    struct tick_entry *e =
+        entry("\"schedules\":[\"* * * * * *\"],\"catchup\":\"first\"", "10:01:00", 0, "", false);
     struct tick tick;
     int64_t now_us = at("10:01:00") + 200000 * US_PER_S;
     tick_plan(&tick, e, now_us);
@@ -376,8 +376,7 @@ static void test_catchup_within_the_window(void **unused)
     static const char *const catchups_of[] = {"all", "last", "first", "none"};
     for (size_t i = 0; i < ARRAY_LEN(catchups_of); i++) {
         char members[64];
-        snprintf(members, sizeof members, "\"spread_s\":86400,\"catchup\":\"%s\"",
-            catchups_of[i]);
+        snprintf(members, sizeof members, "\"spread_s\":86400,\"catchup\":\"%s\"", catchups_of[i]);
         struct tick_entry *e = entry(members, "10:01:00", 0, "", false);
         assert_true(e->offset_us > 180 * US_PER_S); /* of this id */
         struct tick tick;
