@@ -27,16 +27,18 @@ struct command {
     int (*run)(struct cli *cli, int argc, char **argv);
 };
 extern const struct command command_run, command_run_get, command_runs, command_terminate,
-    command_upload, command_pipelines, command_cron_add, command_cron_list, command_cron_enable,
-    command_cron_disable, command_cron_rm, command_cron_edit, command_cron_pause,
-    command_cron_resume, command_cron_skip, command_cron_fire, command_cron_backfill, command_cron_ticks,
-    command_cron_next, command_next, command_lint, command_compile,
-    command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
-    command_webhook_deliveries, command_webhook_delivery, command_webhook_redeliver, command_events, command_webhook_show, command_webhook_edit, command_webhook_rotate,
-    command_webhook_enable, command_webhook_disable, command_webhook_ping, command_git_add, command_git_list, command_git_rm,
-    command_git_show, command_git_edit, command_git_enable, command_git_disable, command_git_rotate,
-    command_git_events, command_git_explain, command_git_redeliver, command_git_drop, command_listen,
-    command_daemons, command_pools, command_pools_set, command_pools_rm;
+    command_upload, command_pipelines, command_cron_add, command_cron_list, command_cron_get,
+    command_cron_enable, command_cron_disable, command_cron_rm, command_cron_edit,
+    command_cron_pause, command_cron_resume, command_cron_skip, command_cron_fire,
+    command_cron_backfill, command_cron_ticks, command_cron_next, command_next, command_lint,
+    command_compile, command_logs, command_webhook_add, command_webhook_list, command_webhook_rm,
+    command_webhook_deliveries, command_webhook_delivery, command_webhook_redeliver, command_events,
+    command_webhook_show, command_webhook_edit, command_webhook_rotate, command_webhook_enable,
+    command_webhook_disable, command_webhook_ping, command_git_add, command_git_list,
+    command_git_rm, command_git_show, command_git_edit, command_git_enable, command_git_disable,
+    command_git_rotate, command_git_events, command_git_explain, command_git_redeliver,
+    command_git_drop, command_listen, command_daemons, command_pools, command_pools_set,
+    command_pools_rm;
 
 /* ---- options of one command ---- */
 
@@ -65,11 +67,10 @@ int cli_fail(int code, const struct err *err);
 json_t *client_json(const struct cli *cli, const char *method, const char *path, const json_t *body,
     struct err *err);
 /* A whole list, page by page: new reference to {member: [...]}, or NULL and err. */
-json_t *client_pages(
-    const struct cli *cli, const char *path, const char *member, struct err *err);
+json_t *client_pages(const struct cli *cli, const char *path, const char *member, struct err *err);
 /* The first of such a list whose `key` is `name`: new reference; NULL and no err: there is none. */
-json_t *client_find(const struct cli *cli, const char *path, const char *member,
-    const char *key, const char *name, struct err *err);
+json_t *client_find(const struct cli *cli, const char *path, const char *member, const char *key,
+    const char *name, struct err *err);
 /* The reply as text (logs). malloc'd. */
 char *client_text(const struct cli *cli, const char *path, struct err *err);
 /* multipart/form-data with one file in `uploadfile`. */

@@ -215,6 +215,36 @@ static int run_list(struct cli *cli, int argc, char **argv)
 
 const struct command command_cron_list = {"cron list", "", "List recurring runs", run_list};
 
+static int run_get(struct cli *cli, int argc, char **argv)
+{
+    static const char *const columns[] = {"NAME:display_name", "STATUS:status",
+        "NOTE:rondo.pause.note", "UNTIL:rondo.pause.until", "ERROR:error.message",
+        "POOL:rondo.pool", "PRIORITY:rondo.priority", "FIRED:index", "OF:rondo.backfill_ticks",
+        "LAST:last_run_time", NULL};
+    if (cli_options(&command_cron_get, &argc, argv, NULL, 1, 1) != 0) {
+        return CLI_USAGE;
+    }
+    struct err err = ERR_INIT;
+    CLEANUP(cleanup_free) char *id = client_encode(argv[0]);
+    CLEANUP(cleanup_free) char *path = xasprintf(ROOT "/%s", id);
+    json_t *record CLEANUP(json_decrefp) = client_json(cli, "GET", path, NULL, &err);
+    if (record == NULL) {
+        return cli_fail(CLI_FAILED, &err);
+    }
+    if (cli->is_json) {
+        cli_print_json(record);
+        return CLI_OK;
+    }
+    json_t *rows CLEANUP(json_decrefp) = json_pack("[O]", record);
+    cli_print_table(rows, columns);
+    cli_print_next_times(record);
+    return CLI_OK;
+}
+
+const struct command command_cron_get = {"cron get", "ID",
+    "How it stands: why it is paused or fails, how often it has fired; -o json: all of it",
+    run_get};
+
 static int change(struct cli *cli, const struct command *command, int argc, char **argv,
     const char *method, const char *verb)
 {

@@ -14,17 +14,18 @@
 /* The first that fits: two words before one. */
 static const struct command *const commands[] = {&command_run_get, &command_run, &command_runs,
     &command_logs, &command_terminate, &command_upload, &command_pipelines, &command_cron_add,
-    &command_cron_list, &command_cron_enable, &command_cron_disable, &command_cron_rm,
-    &command_cron_edit, &command_cron_pause, &command_cron_resume, &command_cron_skip,
-    &command_cron_fire, &command_cron_backfill, &command_cron_ticks, &command_cron_next,
-    &command_next, &command_lint, &command_compile, &command_webhook_add, &command_webhook_list,
-    &command_webhook_show, &command_webhook_edit, &command_webhook_rm, &command_webhook_rotate,
-    &command_webhook_enable, &command_webhook_disable, &command_webhook_ping,
-    &command_webhook_deliveries, &command_webhook_delivery, &command_webhook_redeliver,
-    &command_events, &command_git_add, &command_git_list, &command_git_show, &command_git_edit,
-    &command_git_rm, &command_git_enable, &command_git_disable, &command_git_rotate,
-    &command_git_events, &command_git_explain, &command_git_redeliver, &command_git_drop, &command_listen,
-    &command_daemons, &command_pools_set, &command_pools_rm, &command_pools};
+    &command_cron_list, &command_cron_get, &command_cron_enable, &command_cron_disable,
+    &command_cron_rm, &command_cron_edit, &command_cron_pause, &command_cron_resume,
+    &command_cron_skip, &command_cron_fire, &command_cron_backfill, &command_cron_ticks,
+    &command_cron_next, &command_next, &command_lint, &command_compile, &command_webhook_add,
+    &command_webhook_list, &command_webhook_show, &command_webhook_edit, &command_webhook_rm,
+    &command_webhook_rotate, &command_webhook_enable, &command_webhook_disable,
+    &command_webhook_ping, &command_webhook_deliveries, &command_webhook_delivery,
+    &command_webhook_redeliver, &command_events, &command_git_add, &command_git_list,
+    &command_git_show, &command_git_edit, &command_git_rm, &command_git_enable,
+    &command_git_disable, &command_git_rotate, &command_git_events, &command_git_explain,
+    &command_git_redeliver, &command_git_drop, &command_listen, &command_daemons,
+    &command_pools_set, &command_pools_rm, &command_pools};
 
 static bool is_help(const char *word)
 {

@@ -234,6 +234,8 @@ class TestCommandLine:
         assert changed["trigger"]["periodic_schedule"]["interval_second"] == "7200" and changed["display_name"] == "x"
         assert changed["rondo"]["overlap"] == "allow" and not {"max_fires", "spread_s"} & set(changed["rondo"])
         assert cli.json("cron", "pause", ident, "--note", "later", "--until", "2099-01-01T00:00:00Z")["mode"] == "DISABLE"
+        assert "later" in cli("cron", "get", ident).stdout and "2099" in cli("cron", "get", ident).stdout
+        assert cli.json("cron", "get", ident)["rondo"]["overlap"] == "allow"
         assert cli.json("cron", "resume", ident)["mode"] == "ENABLE"
         old = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T06:00:00Z")
         assert "4 ticks, from 2026-01-01T00:00:00Z" in cli("cron", "backfill", ident, *old, "--dry-run").stdout
@@ -247,7 +249,7 @@ class TestCommandLine:
 
     @pytest.mark.parametrize("args", [
         ["edit"], ["edit", NOBODY, "--cron", "@daily", "--every", "5m"], ["edit", NOBODY, "--every", "1ms"],
-        ["edit", NOBODY, "--max-concurrency", "0"], ["edit", NOBODY, "--exclude", "/nowhere.ics"], ["pause"],
+        ["edit", NOBODY, "--max-concurrency", "0"], ["edit", NOBODY, "--exclude", "/nowhere.ics"], ["pause"], ["get"],
         ["skip", NOBODY], ["skip", NOBODY, "-1"], ["fire"], ["next", NOBODY, "-n", "0"], ["ticks"]])
     def test_mistakes(self, cli, args):
         done = cli("cron", *args, code=1 if "/nowhere.ics" in args else 2)
