@@ -10,13 +10,16 @@ from seen import SEEN_PROGRESS
 # Holding a lock while it runs tells a second one of the same step, even after a kill -9. A line
 # is one small append, so lines of several steps do not mix. Kubernetes' rules make $$ of $$$$.
 STEP = """
-journal=$1 run=$2 task=$3 seconds=$4 artifact=$5
+journal=$1 run=$2 task=$3 seconds=$4 artifact=$5 gate=$6
 exec 9>>"$journal.$run.$task.lock"
 flock -n 9 || echo "double $run $task $$$$" >>"$journal"
 echo "begin $run $task $$$$" >>"$journal"
 if [ -n "$artifact" ]; then
     mkdir -p "$(dirname "$artifact")"
     echo "made by $run" >"$artifact"
+fi
+if [ -n "$gate" ]; then
+    while [ ! -e "$gate" ]; do sleep 0.05; done
 fi
 sleep "$seconds"
 echo "end $run $task $$$$" >>"$journal"
@@ -27,9 +30,10 @@ class Journal:
     def __init__(self, path):
         self.path = path
 
-    def spec(self, name="steps", seconds=0.1, tasks=2, note=None):
+    def spec(self, name="steps", seconds=0.1, tasks=2, note=None, gate=None):
         """PipelineSpec of `tasks` steps one after the other; the first writes an artifact.
-        With `note`, each step also appends the run's parameters to the journal."""
+        With `note`, each step also appends the run's parameters to the journal. With `gate`, the
+        path of a file, each waits until that is there before its `seconds` begin."""
         components, executors, dag = {}, {}, {}
         for number in range(1, tasks + 1):
             task = f"step-{number}"
@@ -39,9 +43,9 @@ class Journal:
                 component["outputDefinitions"] = {"artifacts": {"data": {
                     "artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}
             script, arguments = STEP, [
-                str(self.path), "{{$.pipeline_job_uuid}}", task, str(seconds), makes]
+                str(self.path), "{{$.pipeline_job_uuid}}", task, str(seconds), makes, str(gate or "")]
             if note:
-                script = 'echo "note $2 $3 $6" >>"$1"\n' + STEP
+                script = 'echo "note $2 $3 $7" >>"$1"\n' + STEP
                 component["inputDefinitions"] = {"parameters": {
                     key: {"parameterType": "STRING"} for key in note}}
                 arguments.append("|".join(f"{{{{$.inputs.parameters['{key}']}}}}" for key in note))

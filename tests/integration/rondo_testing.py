@@ -13,6 +13,7 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -34,7 +35,7 @@ def bin_dir():
     return pathlib.Path(os.environ.get("RONDO_BIN_DIR", ROOT / "build" / "sanitize")).resolve()
 
 
-def wait_for(condition, timeout=20.0, what="the condition", step=0.02):
+def wait_for(condition, timeout=60.0, what="the condition", step=0.02):
     """Call until it gives something true; that is returned."""
     deadline = time.monotonic() + timeout
     while True:
@@ -45,6 +46,25 @@ def wait_for(condition, timeout=20.0, what="the condition", step=0.02):
             raise AssertionError(f"{what} did not come within {timeout} s")
         time.sleep(step)
         step = min(step * 1.5, 0.25)
+
+
+def is_alive(pid):
+    """A process that has ended and was not waited for yet is none."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def free_port():
+    """One that nobody gets by chance before it is used, or while its server is away: the kernel
+    picks ports for others from a range above."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(min(10000, lowest - 1000), lowest)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Daemon:
@@ -101,7 +121,7 @@ class Daemon:
                 command + self.args, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         return self
 
-    def start(self, timeout=30.0, ready=True, env=None):
+    def start(self, timeout=60.0, ready=True, env=None):
         self.launch(env=env)
         try:
             wait_for(self._has_port, timeout, "the port file")
@@ -124,10 +144,10 @@ class Daemon:
         with contextlib.suppress(requests.RequestException):
             return self.session.get(self.url + "/readyz", timeout=5).status_code == 200
 
-    def wait_ready(self, timeout=30.0):
+    def wait_ready(self, timeout=60.0):
         wait_for(self._is_ready, timeout, "/readyz")
 
-    def stop(self, timeout=30.0):
+    def stop(self, timeout=60.0):
         """Orderly; the exit code must be 0 (sanitizers give another one)."""
         if self.process is None:
             return
@@ -137,7 +157,7 @@ class Daemon:
             self.print_log()
             raise AssertionError(f"rondod ended with {code}")
 
-    def wait_exit(self, timeout=30.0):
+    def wait_exit(self, timeout=60.0):
         process = self.process
         try:
             code = process.wait(timeout)
@@ -225,7 +245,7 @@ class Daemon:
     def patch(self, path, body, expect=200):
         return self.call("PATCH", path, expect, json=body).json()
 
-    def raw(self, data, timeout=30.0):
+    def raw(self, data, timeout=60.0):
         """Bytes as they are; everything that comes back until the daemon closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout) as sock:
             with contextlib.suppress(OSError):
@@ -275,7 +295,7 @@ class Daemon:
     def run(self, run_id):
         return self.get(f"/apis/v2beta1/runs/{run_id}")
 
-    def wait_run(self, run_id, state="SUCCEEDED", timeout=60.0):
+    def wait_run(self, run_id, state="SUCCEEDED", timeout=120.0):
         """The run when it has ended; fails when it ended in another state."""
         def ended():
             run = self.run(run_id)
@@ -312,7 +332,7 @@ class Redis:
             ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder),
              "--appendonly", "yes", "--save", "", "--logfile", str(self.folder / "redis.log")],
             stdin=subprocess.DEVNULL)
-        wait_for(lambda: self.command("PING") == "PONG", 20, "redis-server")
+        wait_for(lambda: self.command("PING") == "PONG", 60, "redis-server")
         return self
 
     def command(self, *args):
@@ -324,7 +344,7 @@ class Redis:
     def stop(self):
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(60)
             self.process = None
 
     def kill9(self):
@@ -407,6 +427,7 @@ class Receiver:
             daemon_threads = True
 
         self.server = Server(("127.0.0.1", 0), Handler)
+        self.address = self.server.server_address
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05},
                                        daemon=True)
         self.thread.start()
@@ -420,7 +441,7 @@ class Receiver:
 
     @property
     def port(self):
-        return self.server.server_address[1]
+        return self.address[1]
 
     @property
     def url(self):
@@ -433,7 +454,7 @@ class Receiver:
         bodies = [json.loads(r["body"]) for r in seen if not accepted or 200 <= r["status"] < 300]
         return [b for b in bodies if kind is None or b.get("type") == kind]
 
-    def wait_events(self, count=1, kind=None, timeout=30.0):
+    def wait_events(self, count=1, kind=None, timeout=60.0):
         return wait_for(lambda: (e := self.events(kind)) and len(e) >= count and e, timeout,
                         f"{count} events of type {kind}")
 
@@ -449,10 +470,18 @@ class Receiver:
         self.release()
         self.server.shutdown()
         self.server.server_close()
+        self.keep_port()
         for connection in list(self.connections):  # those that were kept open
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self.thread.join(5)
+
+    def keep_port(self):
+        """Nobody listens there any more, and nobody else shall get it meanwhile."""
+        self.kept = socket.socket()
+        self.kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            self.kept.bind(("127.0.0.1", self.port))
 
     def __enter__(self):
         return self
@@ -484,4 +513,5 @@ def shell_spec(script="echo hello", name="hello", outputs=None, inputs=None, ima
     }
 
 
-__all__ = ["Daemon", "Receiver", "Redis", "ROOT", "SHARED", "bin_dir", "http", "shell_spec", "wait_for"]
+__all__ = ["Daemon", "Receiver", "Redis", "ROOT", "SHARED", "bin_dir", "free_port", "http", "is_alive", "shell_spec",
+           "wait_for"]

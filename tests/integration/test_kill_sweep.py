@@ -88,6 +88,12 @@ class Scenario:
     def _has_died(self):
         return self.daemon.process.poll() is not None
 
+    def _is_dying(self):
+        """What broke may be the work of its death, which is seen a little later."""
+        with contextlib.suppress(AssertionError):
+            return wait_for(self._has_died, 10)
+        return False
+
     def play(self):
         try:
             self._prepare()
@@ -106,7 +112,7 @@ class Scenario:
         except requests.RequestException:
             wait_for(self._has_died, what="the death that broke a request")
         except AssertionError:
-            if not self._has_died():
+            if not self._is_dying():
                 raise
         if self.daemon.process.poll() is not None:
             raise Died
@@ -191,16 +197,16 @@ class Scenario:
         """Wait for the end of all runs, then of all deliveries: the clock is moved, because one
         that was under way when the daemon died is sent again after a while only."""
         shift_us = 0
-        deadline = time.monotonic() + 60
         try:
             wait_for(self._is_over, 60, "the end of all runs")
+            deadline = time.monotonic() + 60
             while leftovers(self.socket):
                 assert time.monotonic() < deadline, f"left: {leftovers(self.socket)}"
                 shift_us += 20_000_000
                 self.daemon.post("/internal/testing/clock", {"shift_us": shift_us})
                 time.sleep(0.2)
         except (AssertionError, requests.RequestException, subprocess.CalledProcessError):
-            if self.daemon.process.poll() is not None:
+            if self._is_dying():
                 raise Died from None
             raise
 
@@ -211,8 +217,8 @@ class Scenario:
         self._check_steps()
         self._check_events()
         assert leftovers(self.socket) == []
-        assert self.daemon.metric("rondo_runs_live") == 0
-        assert self.daemon.metric("rondo_webhook_deliveries_pending") == 0
+        wait_for(lambda: self.daemon.metric("rondo_runs_live") == 0, what="no run to be counted")
+        wait_for(lambda: self.daemon.metric("rondo_webhook_deliveries_pending") == 0, what="no delivery to be counted")
         wait_for(lambda: redis_cli(self.socket, "HLEN", "rondo:{pools}:entries") == 0,
                  what="all slots to come back")
         self._check_folders()
@@ -346,7 +352,7 @@ def test_death_at(scenario, point, passage):
         scenario.settle()
         pytest.fail(f"the fault point {point} was not passed {passage} times")
     except Died:
-        assert daemon.process.wait(10) == -9, f"not the death that was asked for\n{daemon.log()}"
+        assert daemon.process.wait(60) == -9, f"not the death that was asked for\n{daemon.log()}"
     daemon.kill9()
     scenario.has_been_killed = True
     daemon.start()

@@ -273,7 +273,7 @@ class TestBackfill:
         assert made["max_concurrency"] == "2"
         own = made["recurring_run_id"]
         wait_for(lambda: len(runs_of(daemon, own)) == 4 and all(
-            run["state"] == "SUCCEEDED" for run in runs_of(daemon, own)), 30, "the end of the backfill")
+            run["state"] == "SUCCEEDED" for run in runs_of(daemon, own)), 60, "the end of the backfill")
         ticks = daemon.get(f"{V1}/{own}/ticks")["ticks"]
         fired = sorted(tick["scheduled_at"] for tick in ticks if tick["outcome"] == "fired")
         assert fired == [f"2026-01-0{day}T09:00:00Z" for day in (1, 2, 4, 5)]

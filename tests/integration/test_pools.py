@@ -127,7 +127,7 @@ def test_never_one_more():
                 some[victim].kill9()
                 some[victim].start()
             wait_for(lambda: ended() == 60, 90, "the end of 60 runs", step=0.2)
-            wait_for(lambda: redis_cli(redis.socket, "HLEN", "rondo:{pools}:entries") == 0, 20,
+            wait_for(lambda: redis_cli(redis.socket, "HLEN", "rondo:{pools}:entries") == 0, 60,
                      "all slots to come back", step=0.1)
         except BaseException:
             for one in some:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from journal import Journal, redis_keys
-from rondo_testing import Daemon, ROOT, Redis, bin_dir, shell_spec, wait_for
+from rondo_testing import Daemon, ROOT, Redis, bin_dir, is_alive, shell_spec, wait_for
 
 
 @pytest.fixture
@@ -39,14 +39,6 @@ def journal(tmp_path):
     return Journal(tmp_path / "journal")
 
 
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 class Snapshot:
     """What Redis has on disk by now; going back to it is what a power cut does to the last second."""
 
@@ -63,8 +55,12 @@ class Snapshot:
         self.redis.start()
 
 
+# So long what has ended is within reach; Redis must be back in that time.
+REMEMBERED = {"forget_after": "5m"}
+
+
 def wait_begun(journal, run, task):
-    wait_for(lambda: journal.counts("begin")[(run, task)] == 1, 30, f"{task} of {run} to begin")
+    wait_for(lambda: journal.counts("begin")[(run, task)] == 1, 60, f"{task} of {run} to begin")
 
 
 def check_once(journal, run, tasks):
@@ -77,12 +73,13 @@ def check_once(journal, run, tasks):
 
 def test_lost_saves_of_a_live_run(redis, journal):
     """A step has ended and the next one runs, and Redis knows of neither."""
-    with running(redis=redis.url) as daemon:
+    with running(redis=redis.url, settings=REMEMBERED) as daemon:
         run = daemon.create_run(journal.spec(seconds=1.5, tasks=3))["run_id"]
         wait_begun(journal, run, "step-1")
         before = Snapshot(redis)
         wait_begun(journal, run, "step-2")
         before.go_back()
+        daemon.wait_ready()
         daemon.wait_run(run)
         check_once(journal, run, 3)
         states = {path: task["state"] for path, task in daemon.tasks(run).items() if path}
@@ -92,7 +89,7 @@ def test_lost_saves_of_a_live_run(redis, journal):
 
 def test_lost_saves_and_the_daemon_too(redis, journal):
     """The same, and daemon and Redis go together."""
-    with running(redis=redis.url) as daemon:
+    with running(redis=redis.url, settings=REMEMBERED) as daemon:
         run = daemon.create_run(journal.spec(seconds=1.5, tasks=2))["run_id"]
         wait_begun(journal, run, "step-1")
         before = Snapshot(redis)
@@ -107,15 +104,16 @@ def test_lost_saves_and_the_daemon_too(redis, journal):
 
 def test_lost_end_of_a_run(redis, journal):
     """The run has ended; Redis has it as running."""
-    with running(redis=redis.url) as daemon:
+    with running(redis=redis.url, settings=REMEMBERED) as daemon:
         run = daemon.create_run(journal.spec(seconds=0.3, tasks=2))["run_id"]
         wait_begun(journal, run, "step-1")
         before = Snapshot(redis)
         daemon.wait_run(run)
         before.go_back()
-        daemon.wait_run(run, timeout=30)
+        daemon.wait_ready()
+        daemon.wait_run(run)
         check_once(journal, run, 2)
-        assert redis_keys(redis.socket, "rondo:{*}:live") == []
+        wait_for(lambda: redis_keys(redis.socket, "rondo:{*}:live") == [], what="the end of all runs")
         daemon.stop()
 
 
@@ -127,12 +125,12 @@ def test_lost_epoch(redis, journal):
             "display_name": "r", "max_concurrency": "10", "mode": "ENABLE", "no_catchup": True,
             "pipeline_version_reference": {"pipeline_id": pipeline},
             "trigger": {"periodic_schedule": {"interval_second": "1"}}})
-        wait_for(lambda: len(journal.lines()) >= 2, 30, "a firing")
+        wait_for(lambda: len(journal.lines()) >= 2, 60, "a firing")
         redis.command("EVAL", "for _, key in ipairs(redis.call('KEYS', 'rondo:*:epoch')) do "
                               "redis.call('DEL', key) end", "0")
         time.sleep(3)
         seen = len(journal.lines())
-        wait_for(lambda: len(journal.lines()) >= seen + 4, 30, "firings to go on")
+        wait_for(lambda: len(journal.lines()) >= seen + 4, 60, "firings to go on")
         run = daemon.create_run(shell_spec("true"))["run_id"]
         daemon.wait_run(run)
         daemon.stop()
@@ -146,9 +144,9 @@ def test_logs_go_with_their_run(redis):
         run = daemon.create_run(shell_spec("echo hello"))["run_id"]
         daemon.wait_run(run)
         assert "hello" in daemon.run_log(run)
-        wait_for(lambda: (daemon.data / "logs" / run).exists(), 20, "the kept log")
+        wait_for(lambda: (daemon.data / "logs" / run).exists(), 60, "the kept log")
         daemon.delete(f"/apis/v2beta1/runs/{run}")
-        wait_for(lambda: not (daemon.data / "logs" / run).exists(), 10, "the log to go")
+        wait_for(lambda: not (daemon.data / "logs" / run).exists(), 60, "the log to go")
         daemon.stop()
 
 
@@ -185,7 +183,7 @@ def test_other_number_of_shards_is_refused(redis):
     other = Daemon(redis=redis.url, settings={"shards": 4})
     try:
         other.launch()
-        assert other.wait_exit(20) == 1
+        assert other.wait_exit(60) == 1
         assert "shards" in other.log() and "16" in other.log()
     finally:
         other.kill9()
@@ -197,9 +195,9 @@ def test_log_is_replaced_by_a_fifo(redis):
     with running(redis=redis.url) as daemon:
         run = daemon.create_run(shell_spec(
             "cd .. && rm -f output.log && mkfifo output.log && touch work/done; sleep 1"))["run_id"]
-        wait_for(lambda: list(daemon.data.glob("work/*/*/0/work/done")), 20, "the FIFO")
-        daemon.call("GET", f"/apis/rondo/v1/runs/{run}/logs", None, timeout=10)
-        daemon.call("GET", "/healthz", timeout=10)
+        wait_for(lambda: list(daemon.data.glob("work/*/*/0/work/done")), 60, "the FIFO")
+        daemon.call("GET", f"/apis/rondo/v1/runs/{run}/logs", None, timeout=60)
+        daemon.call("GET", "/healthz", timeout=60)
         daemon.wait_run(run)
         daemon.stop()
 
@@ -228,13 +226,15 @@ def test_full_disk(redis, journal, tmp_path):
         pytest.skip("mounting is not allowed here")
     try:
         with running(data=data, redis=redis.url) as daemon:
-            run = daemon.create_run(journal.spec(seconds=1, tasks=1))["run_id"]
+            gate = tmp_path / "gate"
+            run = daemon.create_run(journal.spec(tasks=1, gate=gate))["run_id"]
             wait_begun(journal, run, "step-1")
             ballast = data / "ballast"
             with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
                 while True:
                     file.write(bytes(4096))
-            wait_for(lambda: journal.counts("end")[(run, "step-1")] == 1, 20, "the end of the step")
+            gate.touch()
+            wait_for(lambda: journal.counts("end")[(run, "step-1")] == 1, 60, "the end of the step")
             time.sleep(1)
             assert daemon.run(run)["state"] == "RUNNING"
             ballast.unlink()
@@ -269,7 +269,7 @@ def test_up_leaves_a_running_daemon_alone(redis):
         done = subprocess.run(
             [ROOT / "contrib" / "up", "--once", "--data", daemon.data, "--listen", "127.0.0.1:0"],
             env={**os.environ, "RONDO_BIN_DIR": str(bin_dir())}, capture_output=True, text=True,
-            timeout=60, check=False)
+            timeout=120, check=False)
         assert done.returncode == 1 and "another rondod" in done.stderr, done
         assert int((daemon.data / "port").read_text()) == daemon.port
         daemon.stop()
@@ -304,8 +304,8 @@ def test_second_daemon_with_a_folder_of_its_own(redis, journal, tmp_path):
         (pid,) = journal.pids(run, "step-1")
         with running(redis=redis.url, settings=root) as second:
             first.stop()
-            assert not is_alive(pid)
-            wait_for(lambda: len(journal.pids(run, "step-1")) == 2, 30, "the step to begin anew")
+            wait_for(lambda: not is_alive(pid), what="the end of the first one's process")
+            wait_for(lambda: len(journal.pids(run, "step-1")) == 2, 60, "the step to begin anew")
             second.post(f"/apis/v2beta1/runs/{run}:terminate")
             second.wait_run(run, "FAILED")
             assert journal.counts("double") == {}

@@ -29,12 +29,14 @@ def test_fires_of_rondo_are_found_once_each():
                 "pipeline_spec": rt.shell_spec(), "trigger": {"cron_schedule": {"cron": "* * * * * *"}}})
         rows = []
 
-        def fired_often():
+        def fired_twice_together():
+            """The first two instants at which all three exist; None: they have not yet."""
             rows.extend(source.poll())
-            return min(sum(1 for row in rows if row[0] == number) for number in range(3)) >= 3
+            seen = [sorted(nominal for number, nominal, _ in rows if number == n) for n in range(3)]
+            first = max(instants[0] for instants in seen) if all(seen) else 0
+            return first if all({first, first + 1000} <= set(instants) for instants in seen) else None
 
-        rt.wait_for(fired_often, what="three fires of each")
-    first = max(min(nominal for number, nominal, _ in rows if number == n) for n in range(3))
+        first = rt.wait_for(fired_twice_together, what="two fires of each")
     court = judge.Judge(3, range(first, first + 2000, 1000))
     court.take(rows)
     assert (court.expected, court.lost, court.doubled) == (6, 0, 0)
