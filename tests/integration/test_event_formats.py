@@ -25,7 +25,8 @@ from referencing import Registry, Resource
 from standardwebhooks.webhooks import Webhook
 
 from event_schemas import EventSchemas
-from rondo_testing import ROOT, SHARED, Daemon, Receiver, shell_spec, wait_for
+from journal import leftovers
+from rondo_testing import ROOT, SHARED, Daemon, Receiver, free_port, shell_spec, wait_for
 
 V1 = "/apis/rondo/v1"
 V2 = "/apis/v2beta1"
@@ -84,9 +85,7 @@ class DebianWebhook:
     """The receiver of Debian's package `webhook`: it takes a body of type run.finished only if header and JSON match."""
 
     def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         match = {"and": [
             {"match": {"type": "value", "value": "run.finished", "parameter": {"source": "payload", "name": "type"}}},
             {"match": {"type": "regex", "regex": "^FAILED$", "parameter": {"source": "payload", "name": "data.state"}}},
@@ -100,7 +99,7 @@ class DebianWebhook:
         self.process = subprocess.Popen(
             ["webhook", "-hooks", str(hooks), "-ip", "127.0.0.1", "-port", str(self.port), "-verbose"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self.answers, 20, "Debian's webhook")
+        wait_for(self.answers, 60, "Debian's webhook")
         self.url = f"http://127.0.0.1:{self.port}/hooks/rondo"
 
     def answers(self):
@@ -109,7 +108,7 @@ class DebianWebhook:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 class Told:
@@ -151,15 +150,15 @@ class Told:
         daemon.post(f"{V2}/recurringruns/{recurring}:disable")
         push(daemon, pipeline)
         canceled = daemon.create_run(shell_spec("exec sleep 600"), "canceled")["run_id"]
-        wait_for(lambda: daemon.run(canceled)["state"] == "RUNNING", 20, "the run")
+        wait_for(lambda: daemon.run(canceled)["state"] == "RUNNING", 60, "the run")
         daemon.post(f"{V2}/runs/{canceled}:terminate")
         self.operate(daemon)
         self.receivers["standard"].wait_events(4, "run.finished", timeout=60)
-        wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 60, "all deliveries")
+        wait_for(lambda: not leftovers(daemon.data / "redis" / "redis.sock"), 60, "all deliveries")
         if self.debian is not None:
             self.verdicts = daemon.get(f"{V1}/subscriptions/{asked}/deliveries")["deliveries"]
             one = next(r for r in self.requests("standard") if b'"CANCELED"' in r["body"])
-            self.refused = requests.post(self.debian.url, data=one["body"], headers=one["headers"], timeout=20).status_code
+            self.refused = requests.post(self.debian.url, data=one["body"], headers=one["headers"], timeout=60).status_code
         self.log = daemon.log()
 
     def operate(self, daemon):

@@ -70,7 +70,7 @@ def new_secret(fill):
 
 
 def wait_request(receiver, count):
-    return wait_for(lambda: receiver.requests[count - 1] if len(receiver.requests) >= count else None, 30,
+    return wait_for(lambda: receiver.requests[count - 1] if len(receiver.requests) >= count else None, 60,
                     f"request {count}")
 
 
@@ -202,11 +202,11 @@ class TestPatch:
             gone.hold()
             made = subscribe(gone.url, events=["run.finished"])
             daemon.create_run(shell_spec(), "gone")
-            wait_for(lambda: gone.arrived, 30, "the request")
+            wait_for(lambda: gone.arrived, 60, "the request")
             daemon.patch(f"{V1}/{made['id']}", {"url": good.url, "name": "moved"})
             gone.release()
             rows = wait_for(lambda: [r for r in daemon.get(f"{V1}/{made['id']}/deliveries")["deliveries"]
-                                     if r["state"] == "FAILED"], 30, "the end of it")
+                                     if r["state"] == "FAILED"], 60, "the end of it")
             assert rows[0]["status"] == 410
             shown = daemon.get(f"{V1}/{made['id']}")
             assert shown["enabled"] and shown["name"] == "moved" and shown["url"] == good.url
@@ -224,7 +224,7 @@ class TestFilter:
             daemon.create_run(shell_spec(), "unwanted 2")
             daemon.create_run(shell_spec(), "wanted 3")
             wait_for(lambda: {"wanted 1", "unwanted 2", "wanted 3"} <= {
-                e["data"]["run_name"] for e in every.events()}, 30, "all events")
+                e["data"]["run_name"] for e in every.events()}, 60, "all events")
             receiver.wait_events(2)
             assert {e["data"]["run_name"] for e in receiver.events()} == {"wanted 1", "wanted 3"}
             assert {e["type"] for e in receiver.events()} == {"run.finished"}
@@ -247,7 +247,7 @@ class TestFilter:
         assert daemon.get(path)["filter_errors"] == 0
         daemon.create_run(shell_spec(), "a")
         daemon.create_run(shell_spec(), "b")
-        shown = wait_for(lambda: (s := daemon.get(path)) and s["filter_errors"] == 2 and s, 30, "two errors")
+        shown = wait_for(lambda: (s := daemon.get(path)) and s["filter_errors"] == 2 and s, 60, "two errors")
         assert "nothing" in shown["filter_error"] and shown["filter_error_us"] > made["created_us"]
         row = next(s for s in daemon.get(V1)["subscriptions"] if s["id"] == made["id"])
         assert row == shown and daemon.metric("rondo_webhook_filter_errors_total") >= 2
@@ -260,7 +260,7 @@ class TestFilter:
         assert [e["data"]["run_name"] for e in receiver.events()] == ["c"]
         assert "filter" not in daemon.patch(path, {"filter": None})
         daemon.delete(path)
-        assert redis(daemon, "HGETALL", "rondo:{catalog}:subscription_errors") == ""
+        wait_for(lambda: redis(daemon, "HGETALL", "rondo:{catalog}:subscription_errors") == "", what="them to go")
 
 
 class TestEnable:
@@ -322,13 +322,14 @@ class TestRotation:
         receiver.wait_events(24, "run.finished")
         assert daemon.post(f"{V1}/{made['id']}:ping")["state"] == "DELIVERED"
         counts = [0] * len(known)
-        for request in list(receiver.requests):
+        requests_seen = list(receiver.requests)
+        for request in requests_seen:
             for n, (since_s, secret) in enumerate(known):
                 if int(request["headers"]["webhook-timestamp"]) > since_s:
                     Webhook(secret).verify(request["body"], request["headers"])
                     counts[n] += 1
-        assert counts[0] == len(receiver.requests) > 24 * 4
-        ping = next(r for r in receiver.requests if b"webhook.ping" in r["body"])
+        assert counts[0] == len(requests_seen) > 24 * 4
+        ping = next(r for r in requests_seen if b"webhook.ping" in r["body"])
         for _, secret in known:
             Webhook(secret).verify(ping["body"], ping["headers"])
 
@@ -350,7 +351,7 @@ class TestRotation:
         path = f"{V1}/{old['id']}"
         new = mortal.post(f"{path}:rotate", {"overlap_s": 600})
         mortal.move_clock(601)
-        wait_for(lambda: [s["secret"] for s in stored(mortal, old["id"])["secrets"]] == [new["secret"]], 30, "its end")
+        wait_for(lambda: [s["secret"] for s in stored(mortal, old["id"])["secrets"]] == [new["secret"]], 60, "its end")
         assert len(mortal.get(path)["secrets"]) == 1
         mortal.post(f"{path}:ping")
         assert " " not in wait_request(receiver, 1)["headers"]["webhook-signature"]
@@ -358,7 +359,7 @@ class TestRotation:
         newest = mortal.post(f"{path}:rotate", {"overlap_s": 600})
         mortal.restart(kill=True)
         mortal.move_clock(1202)
-        wait_for(lambda: [s["secret"] for s in stored(mortal, old["id"])["secrets"]] == [newest["secret"]], 30, "its end")
+        wait_for(lambda: [s["secret"] for s in stored(mortal, old["id"])["secrets"]] == [newest["secret"]], 60, "its end")
         mortal.delete(path)
         mortal.restart()
 
@@ -440,7 +441,7 @@ class TestPing:
             answer = daemon.post(f"{V1}/{made['id']}:ping?wait=50ms")
             assert answer["state"] == "PENDING" and answer["health"]["state"] == "closed"
             receiver.release()
-            wait_for(lambda: len(receiver.requests) == 2, 30, "both pings")
+            wait_for(lambda: len(receiver.requests) == 2, 60, "both pings")
         answer = daemon.post(f"{V1}/{made['id']}:ping")
         assert answer["state"] == "FAILED" and answer["error"]
         daemon.post(f"{V1}/{made['id']}:ping?wait=x", expect=400)
@@ -454,7 +455,7 @@ class TestKill:
         mortal.restart(kill=True, env={"RONDO_FAULT": f"{point}:1:crash"})
         with pytest.raises(requests.RequestException):
             mortal.call(method, path, json=body)
-        assert mortal.process.wait(10) == -9
+        assert mortal.process.wait(60) == -9
         mortal.kill9()
         mortal.start()
 
@@ -481,7 +482,7 @@ class TestKill:
         mortal.post(V1, {"url": receiver.url, "name": "the last"})
         assert "webhook-subscriptions" in mortal.post(V1, {"url": receiver.url}, expect=400)["message"]
         wait_for(lambda: len({r["headers"]["webhook-id"] for r in receiver.requests}) == {"before": 1, "after": 2}[when],
-                 30, "the pings that were stored")
+                 60, "the pings that were stored")
         for one in mortal.get(V1)["subscriptions"]:
             mortal.delete(f"{V1}/{one['id']}")
 
@@ -493,7 +494,7 @@ def test_two_daemons(receiver):
         settings = {"executor": "noop", "webhook_allow": "127.0.0.1", "shards": 2}
         one, two = (stack.enter_context(Daemon(redis=redis_server.url, settings=settings)) for _ in range(2))
         held = "/apis/rondo/v1/daemons"
-        wait_for(lambda: all(len(d["shards"]) == 1 for d in one.get(held)["daemons"]), 30, "a shard for each")
+        wait_for(lambda: all(len(d["shards"]) == 1 for d in one.get(held)["daemons"]), 60, "a shard for each")
         made = one.post(V1, {"url": receiver.url, "events": ["run.finished"]})
         path = f"{V1}/{made['id']}"
         rotated = two.post(f"{path}:rotate")
@@ -514,7 +515,7 @@ def test_two_daemons(receiver):
         two.patch(path, {"filter": "data.nothing == 1"})
         for n in range(8):
             one.create_run(shell_spec(), f"r{n}")
-        wait_for(lambda: one.get(path)["filter_errors"] == 8, 30, "the errors of both")
+        wait_for(lambda: one.get(path)["filter_errors"] == 8, 60, "the errors of both")
         assert known(one) == known(two)
         two.delete(path)
         one.get(path, expect=404)

@@ -36,11 +36,25 @@ def deliveries(daemon, subscription, n=1000):
     return daemon.get(f"{V1}/subscriptions/{subscription}/deliveries", n=n)["deliveries"]
 
 
-def wait_deliveries(daemon, subscription, state, count=1, timeout=30):
+def wait_deliveries(daemon, subscription, state, count=1, timeout=60):
     def found():
         rows = [r for r in deliveries(daemon, subscription) if r["state"] == state]
         return rows if len(rows) >= count else None
     return wait_for(found, timeout, f"{count} deliveries {state}")
+
+
+def wait_attempt(daemon, subscription, number):
+    return wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts") == number],
+                    60, f"attempt {number}")[0]
+
+
+SLACK_S = 8  # of a daemon that is slow to see an answer; the wait after this one is three times as much
+
+
+def waits_s(daemon, row):
+    """From the end of the last attempt at a delivery to the next one."""
+    last = daemon.get(f"{V1}/deliveries/{row['id']}")["log"][-1]
+    return (row["next_us"] - last["at_us"]) / 1e6 - last["times_ms"]["total"] / 1e3
 
 
 def finish_run(daemon, name="r", state="SUCCEEDED"):
@@ -103,7 +117,7 @@ class TestEvents:
             failing = daemon.create_run(shell_spec("exit 3"), "fails")["run_id"]
             endless = daemon.create_run(followed(shell_spec("echo $PPID; exec sleep 600")), "ends early")["run_id"]
             daemon.wait_run(failing, "FAILED")
-            launcher = wait_for(lambda: re.findall(r"\b(\d+)$", daemon.run_log(endless).strip()), 20, "the step's first line")
+            launcher = wait_for(lambda: re.findall(r"\b(\d+)$", daemon.run_log(endless).strip()), 60, "the step's first line")
             subprocess.run(["kill", "-9", launcher[0]], check=True)
             receiver.wait_events(1, "task.retrying")
             daemon.post(f"{V2}/runs/{endless}:terminate")
@@ -190,17 +204,19 @@ class TestSignature:
 
 class TestRetries:
     def test_same_id_same_bytes(self):
-        with Receiver(status=500) as receiver, open_daemon() as daemon:
+        answers = [500, 500, 204]
+        with Receiver() as receiver, open_daemon() as daemon:
+            receiver.status = lambda _: receiver.hold() and answers.pop(0)  # one at a time
             subscription = subscribe(daemon, receiver, events=["run.finished"])
             run = finish_run(daemon)
-            row = wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts") == 1],
-                           20, "the first attempt")[0]
+            row = wait_attempt(daemon, subscription, 1)
             assert row["state"] == "PENDING" and row["status"] == 500 and "500" in row["error"]
-            assert 3.9e6 < row["next_us"] - time.time() * 1e6 + 1e6 < 7.1e6
+            assert 3.9 < waits_s(daemon, row) < 6.1 + SLACK_S
             daemon.move_clock(10)
-            wait_for(lambda: receiver.arrived >= 2, 20, "the second attempt")
-            receiver.status = 204
+            receiver.release()
+            wait_attempt(daemon, subscription, 2)
             daemon.move_clock(120)
+            receiver.release()
             row = wait_deliveries(daemon, subscription, "DELIVERED")[0]
             assert row["attempts"] == 3 and row["status"] == 204 and row["id"] == ids(receiver)[0]
             assert len(set(ids(receiver))) == 1 and len({r["body"] for r in receiver.requests}) == 1
@@ -213,15 +229,14 @@ class TestRetries:
         ("3600", 3600), (None, 5), ("nonsense", 5), ("999999999", 86400), ("-5", 5), ("date", 1800)])
     def test_retry_after(self, value, wait_s):
         def answer(_):
+            receiver.hold()  # the next one, so that this one can be looked at however long that takes
             text = formatdate(time.time() + 1800, usegmt=True) if value == "date" else value
             return 503, {"Retry-After": text} if text is not None else {}, b""
         with Receiver(status=answer) as receiver, open_daemon() as daemon:
             subscription = subscribe(daemon, receiver, events=["run.finished"])
             finish_run(daemon)
-            row = wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts") == 1],
-                           20, "the first attempt")[0]
-            waits_s = row["next_us"] / 1e6 - time.time()
-            assert 0.78 * wait_s - 4 < waits_s < 1.21 * wait_s + 2, waits_s
+            waited_s = waits_s(daemon, wait_attempt(daemon, subscription, 1))
+            assert 0.78 * wait_s - 1 < waited_s < 1.21 * wait_s + SLACK_S, waited_s
 
     def test_gone_disables(self):
         with Receiver(status=410) as receiver, open_daemon() as daemon:
@@ -241,7 +256,7 @@ class TestRetries:
             subscription = subscribe(daemon, receiver, events=["run.finished"])
             finish_run(daemon)
             row = wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts")],
-                           20, "the attempt")[0]
+                           60, "the attempt")[0]
             assert row["status"] == 302 and row["state"] == "PENDING" and other.arrived == 0
 
     def test_a_huge_answer_is_cut(self):
@@ -258,7 +273,7 @@ class TestRetries:
             receiver.close()
             finish_run(daemon)
             row = wait_for(lambda: [r for r in deliveries(daemon, subscription) if r.get("attempts")],
-                           20, "the attempt")[0]
+                           60, "the attempt")[0]
             assert row["state"] == "PENDING" and row["status"] == 0 and row["error"]
 
     def test_given_up_after_three_days(self):
@@ -268,12 +283,12 @@ class TestRetries:
             run = finish_run(daemon)
             for attempt in range(1, 12):
                 row = wait_for(lambda n=attempt: [r for r in deliveries(daemon, subscription)
-                                                  if r.get("attempts") == n], 20, f"attempt {attempt}")[0]
+                                                  if r.get("attempts", 0) >= n], 60, f"attempt {attempt}")[0]
                 daemon.move_clock(row["next_us"] / 1e6 - time.time() + 1)
             row = wait_deliveries(daemon, subscription, "FAILED")[0]
             assert row["attempts"] == 12 and "next_us" not in row
             assert 2.5 * 86400 < int(receiver.requests[-1]["headers"]["webhook-timestamp"]) - time.time() < 4 * 86400
-            assert daemon.metric('rondo_webhook_deliveries_total{result="dead"}') == 1
+            wait_for(lambda: daemon.metric('rondo_webhook_deliveries_total{result="dead"}') == 1, what="the count")
             assert "webhook given up" in daemon.log()
             told = watcher.wait_events(1, "delivery.exhausted")[0]["data"]
             assert told["delivery_id"] == row["id"] and told["subscription_id"] == subscription and told["run_id"] == run
@@ -283,7 +298,7 @@ class TestRetries:
 
 class TestIsolation:
     def test_time_out_and_a_hanging_receiver_blocks_no_other(self):
-        with Receiver() as slow, Receiver() as fast, open_daemon(webhook_timeout="1s") as daemon:
+        with Receiver() as slow, Receiver() as fast, open_daemon(webhook_timeout="3s") as daemon:
             slow.hold()
             stuck = subscribe(daemon, slow)
             good = subscribe(daemon, fast)
@@ -291,11 +306,11 @@ class TestIsolation:
             for n in range(runs):
                 daemon.create_run(shell_spec(), f"r{n}")
             fast.wait_events(runs, "run.finished", timeout=60)
-            row = wait_for(lambda: [r for r in deliveries(daemon, stuck) if r.get("attempts")], 20, "a time-out")[0]
+            row = wait_for(lambda: [r for r in deliveries(daemon, stuck) if r.get("attempts")], 60, "a time-out")[0]
             assert row["state"] == "PENDING" and row["status"] == 0 and row["duration_ms"] >= 0
             assert slow.arrived <= 16 * 60
             assert wait_for(lambda: not [r for r in deliveries(daemon, good) if r["state"] == "PENDING"],
-                            20, "the good one's end")
+                            60, "the good one's end")
             slow.release()
 
     def test_the_share_of_one_subscription(self):
@@ -310,12 +325,12 @@ class TestIsolation:
             slow.arrived = 0
             for n in range(40):
                 daemon.create_run(shell_spec(), f"r{n}")
-            wait_for(lambda: slow.arrived >= 16, 20, "sixteen at once")
-            wait_for(lambda: len(deliveries(daemon, subscription)) == 60, 30, "the deliveries")
+            wait_for(lambda: slow.arrived >= 16, 60, "sixteen at once")
+            wait_for(lambda: len(deliveries(daemon, subscription)) == 60, 60, "the deliveries")
             assert slow.arrived == 16
             slow.release()
             slow.wait_events(60, "run.finished", timeout=60)
-            wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 20, "the end")
+            wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 60, "the end")
             assert len(set(ids(slow))) == len(ids(slow)) == len(deliveries(daemon, subscription))
 
     def test_two_thousand_pending_drain(self):
@@ -343,15 +358,15 @@ class TestDurability:
                 daemon.restart(env={"RONDO_FAULT": "webhook.post.before:crash"})
             run = daemon.create_run(shell_spec(), "r")["run_id"]
             if when == "held by the receiver":
-                wait_for(lambda: receiver.arrived == 1, 20, "the first attempt")
+                wait_for(lambda: receiver.arrived == 1, 60, "the first attempt")
                 daemon.kill9()
             else:
                 with contextlib.suppress(Exception):
-                    wait_for(lambda: daemon.process.poll() is not None, 20, "the crash")
+                    wait_for(lambda: daemon.process.poll() is not None, 60, "the crash")
                 daemon.kill9()
             receiver.release()
             daemon.start()
-            row = wait_deliveries(daemon, subscription, "DELIVERED", timeout=10)[0]
+            row = wait_deliveries(daemon, subscription, "DELIVERED")[0]
             assert set(ids(receiver)) == {row["id"]}
             assert len({r["body"] for r in receiver.requests}) == 1
             assert receiver.events()[-1]["data"]["run_id"] == run
@@ -363,13 +378,13 @@ class TestDurability:
             receiver.hold()
             for n in range(10):
                 daemon.create_run(shell_spec(), f"r{n}")
-            wait_for(lambda: receiver.arrived >= 1, 20, "an attempt under way")
+            wait_for(lambda: receiver.arrived >= 1, 60, "an attempt under way")
             daemon.stop()
             receiver.release()
             daemon.start()
             receiver.wait_events(10, "run.finished")
-            wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 20, "the end")
-            assert {r["state"] for r in deliveries(daemon, subscription)} == {"DELIVERED"}
+            wait_for(lambda: {r["state"] for r in deliveries(daemon, subscription)} == {"DELIVERED"}, 60, "the end")
+            assert len(deliveries(daemon, subscription)) == 30
 
     def test_stop_while_redis_hangs(self, redis_paused):
         """Calls of the API wait for Redis when the daemon is told to stop."""
@@ -379,7 +394,7 @@ class TestDurability:
         import threading
         def ask(method, path, body=None):
             with contextlib.suppress(Exception):
-                daemon.session.request(method, f"http://127.0.0.1:{port}{path}", json=body, timeout=10)
+                daemon.session.request(method, f"http://127.0.0.1:{port}{path}", json=body, timeout=60)
         port = daemon.port
         calls = [("GET", f"{V1}/subscriptions/{made}/deliveries"), ("DELETE", f"{V1}/subscriptions/{made}"),
                  ("POST", f"{V1}/subscriptions", {"url": "https://example.com/x"}), ("GET", f"{V1}/triggers/git"),
@@ -391,7 +406,7 @@ class TestDurability:
         time.sleep(0.3)  # they are with Redis, which nobody can see from here
         daemon.stop()
         for thread in threads:
-            thread.join(15)
+            thread.join(60)
 
 
 @pytest.fixture
@@ -432,18 +447,21 @@ class TestSubscriptions:
             subscription = subscribe(daemon, receiver)
             finish_run(daemon)
             wait_deliveries(daemon, subscription, "PENDING")
-            wait_for(lambda: receiver.arrived >= 1, 20, "an attempt")
+            wait_for(lambda: receiver.arrived >= 1, 60, "an attempt")
             daemon.delete(f"{V1}/subscriptions/{subscription}")
             daemon.get(f"{V1}/subscriptions/{subscription}/deliveries", expect=404)
             daemon.move_clock(3600)
-            wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 20, "none pending")
+            wait_for(lambda: daemon.metric("rondo_webhook_deliveries_pending") == 0, 60, "none pending")
             before = receiver.arrived
             finish_run(daemon)
             assert receiver.arrived == before
-            keys = subprocess.run(
-                ["redis-cli", "-s", str(daemon.data / "redis" / "redis.sock"), "--scan", "--pattern", "rondo:*deliver*"],
-                capture_output=True, text=True, check=True).stdout.split()
-            assert not [key for key in keys if ":delivery:" in key or key.endswith("}:deliveries")], keys
+
+            def left():
+                keys = subprocess.run(
+                    ["redis-cli", "-s", str(daemon.data / "redis" / "redis.sock"), "--scan", "--pattern", "rondo:*deliver*"],
+                    capture_output=True, text=True, check=True).stdout.split()
+                return [key for key in keys if ":delivery:" in key or key.endswith("}:deliveries")]
+            wait_for(lambda: not left(), what="all of it to go")
 
     def test_log_is_bounded(self):
         with Receiver() as receiver, open_daemon(webhook_log=3, shards=1) as daemon:
@@ -451,7 +469,7 @@ class TestSubscriptions:
             for n in range(8):
                 finish_run(daemon, f"r{n}")
             receiver.wait_events(8, "run.finished")
-            rows = wait_for(lambda: (r := deliveries(daemon, subscription)) and len(r) == 3 and r, 20, "three rows")
+            rows = wait_for(lambda: (r := deliveries(daemon, subscription)) and len(r) == 3 and r, 60, "three rows")
             created = [r["created_us"] for r in rows]
             assert created == sorted(created, reverse=True)
             assert len(deliveries(daemon, subscription, n=2)) == 2
