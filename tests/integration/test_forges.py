@@ -31,7 +31,7 @@ TABLES = {"github": "github", "gitlab": "gitlab", "gitea": "gitea", "forgejo": "
 def read(lines):
     """Through tests/support/forge_driver.c: one answer for each line."""
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    done = subprocess.run([bin_dir() / "forge_driver"], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([bin_dir() / "forge_driver"], input=text, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -194,7 +194,7 @@ class TestDaemon:
     def send(daemon, trigger, headers, body):
         """By hand: a header may come twice."""
         url = urllib.parse.urlsplit(daemon.url)
-        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
         connection.putrequest("POST", f"/hooks/git/{trigger}")
         for name, value in [*headers, ("Content-Length", str(len(body.encode())))]:
             connection.putheader(name, value)
@@ -275,7 +275,7 @@ class TestRoundTrip:
         def started():
             runs = daemon.get("/apis/v2beta1/runs", page_size=200).get("runs", [])
             return any(r["runtime_config"].get("parameters", {}).get("commit") == run for r in runs)
-        wait_for(started, 30, "the run there")
+        wait_for(started, 60, "the run there")
         sender.delete(f"/apis/rondo/v1/subscriptions/{subscription['id']}")
 
 

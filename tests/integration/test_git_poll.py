@@ -61,7 +61,7 @@ class Polled:
         return self.daemon.get(f"{V1}/triggers/git/{self.id}").get("poll", {})
 
     def wait_look(self, since):
-        return wait_for(lambda: (s := self.state()).get("last_us", 0) > since and s["next_us"], 20, "a look")
+        return wait_for(lambda: (s := self.state()).get("last_us", 0) > since and s["next_us"], 60, "a look")
 
     def look(self):
         """The next look, from its begin to its end."""
@@ -199,19 +199,19 @@ def test_a_forge_that_is_down(polled, repository, server):
     for failures, says in ((1, "answered 503"), (2, "is there such a repository")):
         polled.daemon.shift = getattr(polled.daemon, "shift", 0) + 300
         polled.daemon.move_clock(polled.daemon.shift)
-        state = wait_for(lambda n=failures: (s := polled.state()).get("failures") == n and s, 20, "the failure")
+        state = wait_for(lambda n=failures: (s := polled.state()).get("failures") == n and s, 60, "the failure")
         assert says in state["error"]
     # Somebody gives it another token: it is looked at once, and not in an hour.
     polled.daemon.patch(f"{V1}/triggers/git/{polled.id}", {"api": {"url": server.url, "token": "another"}})
-    wait_for(lambda: polled.runs() == [after], 20, "the look after the change")
-    wait_for(lambda: "error" not in polled.state(), 20, "the look to be written down")
+    wait_for(lambda: polled.runs() == [after], 60, "the look after the change")
+    wait_for(lambda: "error" not in polled.state(), 60, "the look to be written down")
     assert "error" not in polled.state() and "failures" not in polled.state()
 
 
 def test_what_is_off_is_not_looked_at(polled, repository, server):
     where = f"{V1}/triggers/git/{polled.id}"
     polled.daemon.patch(where, {"enabled": False})
-    wait_for(lambda: polled.state() == {}, 20, "what was kept to be forgotten")
+    wait_for(lambda: polled.state() == {}, 60, "what was kept to be forgotten")
     count = len(server.looks)
     repository.push()
     polled.daemon.patch(where, {"enabled": True})
@@ -242,7 +242,7 @@ def test_the_pipeline_from_the_repository(daemon, server, repository):
     server.files[("/repos/acme/model/contents/pipelines/train%20me.yaml", after)] = spec()
     polled.look()
     event, = polled.events()
-    wait_for(lambda: polled.events()[0]["result"] == "started", 40, "its pipeline")
+    wait_for(lambda: polled.events()[0]["result"] == "started", 60, "its pipeline")
     assert polled.runs() == [after]
     assert polled.send(NONE, after, expect=200)["result"] == "duplicate"
 
@@ -251,14 +251,18 @@ def test_both_wait_for_the_pipeline(daemon, server, repository):
     """Nobody knows of a run yet when the message comes: when the pipeline is there, one of them starts it."""
     polled = Polled(daemon, server, repository, file=FILE)
     first, second = repository.push(), repository.push()
-    server.statuses = [200, 503, 503]  # the refs, the file for the look, the file for the message
+    server.statuses = [200] + [503] * 1000  # the refs; then the file, until it is there
     polled.look()
     polled.send(*second, expect=202)
-    wait_for(lambda: not server.statuses, 20, "both to have tried")
+    wait_for(lambda: len(server.asked) >= 2, 60, "both to have tried")
     server.files[("/repos/acme/model/contents/pipelines/train%20me.yaml", second[1])] = spec()
-    polled.daemon.shift += 100
-    polled.daemon.move_clock(polled.daemon.shift)
-    wait_for(lambda: {e["result"] for e in polled.events()} == {"started", "duplicate"}, 40, "both to be settled")
+    server.statuses = []
+
+    def are_settled():  # the clock may be moved before an answer has been seen
+        polled.daemon.shift += 100
+        polled.daemon.move_clock(polled.daemon.shift)
+        return {e["result"] for e in polled.events()} == {"started", "duplicate"}
+    wait_for(are_settled, 60, "both to be settled", step=0.25)
     assert polled.runs() == [second[1]]
     assert first[1] not in polled.runs()
 
@@ -267,7 +271,7 @@ def test_another_daemon_goes_on(server, repository):
     """One of two goes: the other one looks at the refs from then on, and tells what it finds of each."""
     with Redis() as redis, daemons(redis, webhook_allow="127.0.0.1") as (first, second):
         second.stop()  # nobody waits until it has heard of these
-        wait_for(lambda: len(held(first)) == SHARDS, 30, "all shards")
+        wait_for(lambda: len(held(first)) == SHARDS, 60, "all shards")
         all_polled = [Polled(first, server, repository, commit_status=True) for _ in range(4)]
         second.start()
         wait_shared(first, second)
@@ -279,7 +283,7 @@ def test_another_daemon_goes_on(server, repository):
         for one in all_polled:
             wait_for(one.runs, 60, "its run")
             assert one.runs() == [after]
-        wait_for(lambda: [p["state"] for p in server.posts].count("success") == 4, 40, "their statuses")
+        wait_for(lambda: [p["state"] for p in server.posts].count("success") >= 4, 60, "their statuses")
         assert {p["path"] for p in server.posts} == {f"/repos/acme/model/statuses/{after}"}
         assert second.metric('rondo_git_statuses_total{result="posted"}') >= 4
         assert second.metric('rondo_git_polls_total{result="ok"}') >= 4
@@ -293,11 +297,11 @@ def test_killed_around_the_write(server, repository, fault):
         _, after = repository.push()
         daemon.restart(env={"RONDO_FAULT": f"{fault}:crash"})
         daemon.move_clock(100)
-        wait_for(lambda: daemon.process.poll() is not None, 30, "the crash")
+        wait_for(lambda: daemon.process.poll() is not None, 60, "the crash")
         daemon.kill9()
         daemon.start()
         last = polled.state()["last_us"]
         shifts = itertools.count(300, 300)  # a look may be under way already
-        wait_for(lambda: (daemon.move_clock(next(shifts)), polled.state()["last_us"] > last)[1], 30, "a look")
+        wait_for(lambda: (daemon.move_clock(next(shifts)), polled.state()["last_us"] > last)[1], 60, "a look")
         assert polled.runs() == [after]
         assert polled.send(NONE, after, expect=200)["result"] == "duplicate"

@@ -44,7 +44,7 @@ def commit_of(n):
     return f"{n:x}" * 40
 
 
-def told(server, *states, seconds=40):
+def told(server, *states, seconds=60):
     """All that was taken of the forge, in order."""
     def all_told():
         return [p["state"] for p in server.posts if p["code"] == 201][-len(states):] == list(states)
@@ -76,8 +76,7 @@ def test_from_pending_to_success(local, server, tmp_path):
     assert server.posts[1]["description"].startswith("Succeeded after ")
     wait_for(lambda: "last_us" in status_of(trigger), what="the trigger's status")
     assert status_of(trigger)["last_commit"] == commit_of(1)
-    counts = local.get(f"{V1}/triggers/git/{trigger.id}/events")["counts"]
-    assert counts["statuses"] == 2
+    wait_for(lambda: local.get(f"{V1}/triggers/git/{trigger.id}/events")["counts"]["statuses"] == 2, what="both to count")
 
 
 def test_a_run_that_fails_says_why(local, server, tmp_path):
@@ -92,10 +91,14 @@ def test_a_run_that_fails_says_why(local, server, tmp_path):
 
 
 def test_groups_wait_and_are_superseded(local, server, tmp_path):
-    trigger = make(local, server, script=hold(tmp_path),
-                   concurrency={"policy": "cancel"})
-    answers = [trigger.send(commit_of(n), before=commit_of(n - 1)) for n in (1, 2, 3)]
+    # The first does not end when it is asked to before all three have come.
+    script = f"trap 'until [ -e {tmp_path}/told ]; do sleep 0.02; done; exit 1' TERM; touch {tmp_path}/begun; {hold(tmp_path)}"
+    trigger = make(local, server, script=script, concurrency={"policy": "cancel"})
+    answers = [trigger.send(commit_of(1), before=commit_of(0))]
     assert answers[0]["result"] == "started"
+    wait_for((tmp_path / "begun").exists, what="the first one")
+    answers += [trigger.send(commit_of(n), before=commit_of(n - 1)) for n in (2, 3)]
+    (tmp_path / "told").touch()
 
     def of(n):
         return [p for p in server.posts if p["path"].endswith(commit_of(n))]
@@ -119,10 +122,10 @@ def test_groups_queue_and_are_dropped(local, server, tmp_path):
     def second_is(state):
         return [p["description"] for p in server.posts if p["path"] in of_second and p["state"] == state]
 
-    text, = wait_for(lambda: second_is("pending"), 20, "that it waits")
+    text, = wait_for(lambda: second_is("pending"), 60, "that it waits")
     assert text.startswith(f"Waits for run {first['run_id']}")
     local.post(f"{V1}/triggers/git/{trigger.id}/events/{second['event_id']}:drop", {})
-    assert wait_for(lambda: second_is("error"), 20, "that it was dropped") == ["Taken out of the queue"]
+    assert wait_for(lambda: second_is("error"), 60, "that it was dropped") == ["Taken out of the queue"]
     (tmp_path / "go").touch()
     told(server, "success", seconds=60)
 
@@ -141,15 +144,15 @@ def test_a_forge_that_is_down_is_told_later(daemon, server):
     server.answers = [(500, {}), (429, {"Retry-After": "600"})]
     trigger.send(commit_of(5))
     # However the run's end and the tries fall together, what is told last is how it ended.
-    wait_for(lambda: len(server.posts) >= 1, 20, "the first try")
+    wait_for(lambda: len(server.posts) >= 1, 60, "the first try")
     daemon.move_clock(60)
-    wait_for(lambda: len(server.posts) >= 2, 20, "the second try")
-    wait_for(lambda: "429" in status_of(trigger).get("error", ""), 20, "the reason to be seen")
+    wait_for(lambda: len(server.posts) >= 2, 60, "the second try")
+    wait_for(lambda: "429" in status_of(trigger).get("error", ""), 60, "the reason to be seen")
     daemon.move_clock(400)
     assert len(server.posts) == 2  # it asked to be left alone
     daemon.move_clock(800)
     told(server, "success")
-    wait_for(lambda: "error" not in status_of(trigger), 20, "the error to be gone")
+    wait_for(lambda: "error" not in status_of(trigger), 60, "the error to be gone")
     daemon.move_clock(0)
 
 
@@ -159,7 +162,7 @@ def test_what_is_refused_is_not_tried_again(daemon, server, code, says):
     trigger = make(daemon, server)
     server.answers = [(code, {"Location": f"{server.url}/elsewhere"})] * 9
     trigger.send(commit_of(6))
-    wait_for(lambda: says in status_of(trigger).get("error", ""), 20, "the reason to be seen")
+    wait_for(lambda: says in status_of(trigger).get("error", ""), 60, "the reason to be seen")
     assert status_of(trigger)["error_commit"] == commit_of(6)
     count = len(server.posts)
     daemon.move_clock(7200)
@@ -178,7 +181,7 @@ def test_gitlab_that_was_told_before(local, server, tmp_path):
     answer = local.call("POST", f"/hooks/{trigger.id}", 202, json=body, headers={
         "X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": SECRET, "Idempotency-Key": str(uuid.uuid4())}).json()
     assert answer["result"] == "started"
-    wait_for(lambda: server.posts, 20, "the first one")
+    wait_for(lambda: server.posts, 60, "the first one")
     (tmp_path / "go").touch()
     told(server, "success", seconds=60)
     assert [p["state"] for p in server.posts] == ["running", "success"]
@@ -194,7 +197,7 @@ def test_killed_around_a_post(server, tmp_path, fault):
         daemon.restart(env={"RONDO_FAULT": f"{fault}:crash"})
         with contextlib.suppress(requests.RequestException, AssertionError):
             trigger.send(commit_of(9), delivery="one")
-        wait_for(lambda: daemon.process.poll() is not None, 30, "the crash")
+        wait_for(lambda: daemon.process.poll() is not None, 60, "the crash")
         daemon.kill9()
         (tmp_path / "go").touch()
         daemon.start()
