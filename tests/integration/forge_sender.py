@@ -51,7 +51,7 @@ class Octokit:
     def stop(cls):
         if cls.process is not None:
             cls.process.stdin.close()
-            cls.process.wait(20)
+            cls.process.wait(60)
             cls.process.stdout.close()
             cls.process = None
 

@@ -142,7 +142,7 @@ class Language:
             edit(spec)
         return self.daemon.create_run(spec, name=pipeline.name, parameters=parameters)["run_id"]
 
-    def wait(self, run_id, state="SUCCEEDED", timeout=90):
+    def wait(self, run_id, state="SUCCEEDED", timeout=150):
         wait_for(lambda: self.daemon.run(run_id)["state"] in ("SUCCEEDED", "FAILED"), timeout, f"the end of run {run_id}")
         happened = Happened(self.daemon, run_id)
         assert happened.state == state, (

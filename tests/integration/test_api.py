@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP API itself: limits, checks, errors, and what the SDK does not send."""
 
+import contextlib
 import hashlib
+import http.client
 import io
 import json
+import os
 import pathlib
 import socket
 import threading
@@ -52,11 +55,15 @@ class TestTransport:
         assert answer.content == b"" and int(answer.headers["Content-Length"]) > 20
 
     def test_keep_alive(self, daemon):
-        with socket.create_connection(("127.0.0.1", daemon.port), 10) as sock:
-            for _ in range(3):
-                sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                answer = sock.recv(65536)
-                assert answer.startswith(b"HTTP/1.1 200")
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
+        connection.connect()
+        sock = connection.sock
+        for _ in range(3):
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert answer.status == 200 and answer.read()
+            assert connection.sock is sock
+        connection.close()
 
     def test_chunked_body(self, daemon):
         parts = iter([b'{"display_', b'name":"chunked"}'])
@@ -122,7 +129,7 @@ class TestTransport:
         b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ])
     def test_garbage(self, daemon, garbage):
-        with socket.create_connection(("127.0.0.1", daemon.port), 5) as sock:
+        with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
             sock.settimeout(5)
             try:
                 sock.sendall(garbage)
@@ -144,12 +151,13 @@ class TestTransport:
 class TestLimits:
     def test_half_a_request(self):
         with Daemon(settings={"executor": "noop", "http_timeout": "1s"}) as daemon:
-            with socket.create_connection(("127.0.0.1", daemon.port), 20) as sock:
-                sock.sendall(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\nContent-Le")
+            daemon.session.headers["Connection"] = "close"  # it would be closed between two requests
+            with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
                 begin = time.monotonic()
+                sock.sendall(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\nContent-Le")
                 assert sock.recv(1000) == b""
-                assert 0.5 < time.monotonic() - begin < 10
-            with socket.create_connection(("127.0.0.1", daemon.port), 20) as sock:
+                assert 0.5 < time.monotonic() - begin < 25  # the usual time-out is 30 s
+            with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
                 sock.sendall(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\n"
                              b"Content-Length: 100\r\n\r\n{")
                 assert not sock.recv(1000).startswith(b"HTTP/1.1 2")
@@ -159,41 +167,45 @@ class TestLimits:
         with Daemon(settings={"executor": "noop", "max_connections": 8}) as daemon:
             held = []
             for _ in range(30):
-                held.append(socket.create_connection(("127.0.0.1", daemon.port), 10))
+                held.append(socket.create_connection(("127.0.0.1", daemon.port), 60))
             pid = daemon.process.pid
 
             def sockets():
                 fds = pathlib.Path(f"/proc/{pid}/fd")
-                return sum(1 for f in fds.iterdir() if "socket:" in (str(f.readlink()) if f.is_symlink() else ""))
+                count = 0
+                for one in fds.iterdir():
+                    with contextlib.suppress(OSError):  # it is closed just now
+                        count += os.readlink(one).startswith("socket:")
+                return count
             time.sleep(0.3)
             assert sockets() < 30
             for sock in held:
                 sock.close()
-            wait_for(lambda: daemon.call("GET", "/healthz", None).status_code == 200, 20, "a free place")
+            wait_for(lambda: daemon.call("GET", "/healthz", None).status_code == 200, 60, "a free place")
 
     def test_client_leaves_while_a_call_is_pending(self, tmp_path):
         """Deleting a live run takes a while; nobody waits for the answer."""
         with Daemon() as daemon:
             run = daemon.create_run(shell_spec("trap '' TERM; sleep 600"), "stubborn")
-            wait_for(lambda: daemon.run(run["run_id"])["state"] == "RUNNING", 20, "RUNNING")
+            wait_for(lambda: daemon.run(run["run_id"])["state"] == "RUNNING", 60, "RUNNING")
             for _ in range(5):
-                with socket.create_connection(("127.0.0.1", daemon.port), 10) as sock:
+                with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
                     sock.sendall(f"DELETE {V2}/runs/{run['run_id']} HTTP/1.1\r\nHost: localhost\r\n\r\n"
                                  .encode())
                     time.sleep(0.05)
             assert daemon.get("/healthz")["status"] == "ok"
-            wait_for(lambda: daemon.call("GET", f"{V2}/runs/{run['run_id']}", None).status_code == 404, 40,
+            wait_for(lambda: daemon.call("GET", f"{V2}/runs/{run['run_id']}", None).status_code == 404, 60,
                      "the end of the run")
 
     def test_stop_with_a_call_pending(self):
         daemon = Daemon()
         daemon.start()
         run = daemon.create_run(shell_spec("trap '' TERM; sleep 600"), "stubborn")
-        wait_for(lambda: daemon.run(run["run_id"])["state"] == "RUNNING", 20, "RUNNING")
+        wait_for(lambda: daemon.run(run["run_id"])["state"] == "RUNNING", 60, "RUNNING")
 
         def delete():
             try:
-                requests.delete(f"{daemon.url}{V2}/runs/{run['run_id']}", timeout=30)
+                requests.delete(f"{daemon.url}{V2}/runs/{run['run_id']}", timeout=60)
             except requests.RequestException:
                 pass
         thread = threading.Thread(target=delete)
@@ -201,7 +213,7 @@ class TestLimits:
         time.sleep(0.2)
         daemon.args += ["--on-stop", "kill"]
         daemon.stop()
-        thread.join(30)
+        thread.join(60)
         daemon.start()  # the same folder: goes on and cleans up
         daemon.delete(f"{V2}/runs/{run['run_id']}", expect=None)
         daemon.stop()
@@ -376,7 +388,7 @@ class TestPipelines:
         lines = ["a0: &a0 [lol]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
         begin = time.monotonic()
         daemon.upload("\n".join(lines), "laughs", expect=400)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 60  # all of it would take years
 
     def test_package_url_rules(self, daemon):
         def create(url):
@@ -602,7 +614,7 @@ class TestRecurringRuns:
             assert [row for row in rows if row["recurring_run_id"] == one["recurring_run_id"]]
             return now.get("last_run_time", "") > first["created_at"] and (
                 now["next_run_times"][0] > first["next_run_times"][0])
-        wait_for(advanced, 20, "the next times to move on")
+        wait_for(advanced, 60, "the next times to move on")
         daemon.post(path + ":disable")
         for _ in range(2):
             assert "next_run_times" not in daemon.get(path) and daemon.get(path)["status"] == "DISABLED"
@@ -650,7 +662,7 @@ class TestRecurringRuns:
                         trigger={"periodic_schedule": {"interval_second": 1}}, no_catchup=True)
         only = json.dumps({"predicates": [{"operation": "EQUALS", "key": "recurring_run_id",
                                            "string_value": one["recurring_run_id"]}]})
-        runs = wait_for(lambda: daemon.get(f"{V2}/runs", filter=only).get("runs"), 20, "a run")
+        runs = wait_for(lambda: daemon.get(f"{V2}/runs", filter=only).get("runs"), 60, "a run")
         daemon.post(f"{V2}/recurringruns/{one['recurring_run_id']}:disable")
         run = daemon.wait_run(runs[0]["run_id"])
         task = daemon.tasks(run["run_id"])["main"]
@@ -715,7 +727,7 @@ class TestRondo:
             def delivered():
                 rows = daemon.get(f"{V1}/subscriptions/{made['id']}/deliveries")["deliveries"]
                 return rows if rows and all(r["state"] == "DELIVERED" for r in rows) else None
-            assert wait_for(delivered, 20, "the deliveries")
+            assert wait_for(delivered, 60, "the deliveries")
             assert daemon.metric('rondo_webhook_deliveries_total{result="delivered"}') >= 2
             daemon.post(f"{V1}/subscriptions", {"url": "nonsense"}, expect=400)
             daemon.delete(f"{V1}/subscriptions/{made['id']}")
@@ -775,7 +787,7 @@ class TestRondo:
                 assert answer.status_code in (400, 403, 404), bad
             # leave in the middle of the download, many times
             for _ in range(10):
-                with socket.create_connection(("127.0.0.1", daemon.port), 10) as sock:
+                with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
                     sock.sendall(f"GET {V1}/runs/{run}/artifacts:content?task=main&name=blob HTTP/1.1\r\n"
                                  "Host: localhost\r\n\r\n".encode())
                     sock.recv(1000)
@@ -795,11 +807,10 @@ class TestHealth:
         assert daemon.metric('rondo_http_requests_total{status="4xx"}') == before + 1
 
     def test_redis_away(self):
-        settings = {"executor": "noop", "redis_timeout": "500ms"}
-        with Redis() as redis, Daemon(redis=redis.url, settings=settings) as daemon:
+        with Redis() as redis, Daemon(redis=redis.url, settings={"executor": "noop"}) as daemon:
             daemon.create_run(shell_spec(), "before")
             redis.stop()
-            wait_for(lambda: daemon.call("GET", "/readyz", None).status_code == 503, 20, "not ready")
+            wait_for(lambda: daemon.call("GET", "/readyz", None).status_code == 503, 60, "not ready")
             assert daemon.get("/readyz", expect=503)["waits_for"] == "Redis"
             assert daemon.get("/healthz")["status"] == "ok"
             answer = daemon.get(f"{V2}/experiments", expect=503)

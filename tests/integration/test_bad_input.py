@@ -30,6 +30,7 @@ def daemon():
     """One for all: it must survive everything. Its exit code tells what the sanitizers saw."""
     with Daemon(settings={"executor": "noop", "max_connections": 2000, "http_timeout": "4s"},
                 env={"ASAN_OPTIONS": SANITIZER}) as one:
+        one.session.headers["Connection"] = "close"  # http-timeout would end it between two requests
         yield one
 
 
@@ -235,15 +236,15 @@ class TestSizes:
         """libevent answers when the body has come; one that never comes is cut off after http-timeout."""
         head = (b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                 b"Content-Length: 99999999999\r\n")
-        assert status_of(daemon.raw(head + b"\r\n{", timeout=12)) in (413, None)
+        assert status_of(daemon.raw(head + b"\r\n{", timeout=60)) in (413, None)
         for length in (b"-1", b"x", b"1e3", b"18446744073709551616", b"9223372036854775808", b"0x10", b"1, 1"):
             answer = daemon.raw(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                                b"Content-Length: " + length + b"\r\n\r\n{}", timeout=12)
+                                b"Content-Length: " + length + b"\r\n\r\n{}", timeout=60)
             assert status_of(answer) in (400, 413, None), (length, answer[:200])
 
     def test_chunked_too_large(self, daemon):
         piece = b"%x\r\n%s\r\n" % (1 << 20, b"x" * (1 << 20))
-        with socket.create_connection(("127.0.0.1", daemon.port), 20) as sock:
+        with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
             sock.sendall(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\n"
                          b"Transfer-Encoding: chunked\r\n\r\n")
             with contextlib.suppress(OSError):
@@ -257,13 +258,13 @@ class TestSizes:
     @pytest.mark.parametrize("chunk", [b"ffffffffffffffff", b"-1", b"zz", b"7fffffffffffffff", b"", b"1" * 10000])
     def test_chunk_sizes(self, daemon, chunk):
         answer = daemon.raw(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                            b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"\r\n{}\r\n0\r\n\r\n", timeout=12)
+                            b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"\r\n{}\r\n0\r\n\r\n", timeout=60)
         assert status_of(answer) in (400, 413, None), answer[:200]
 
     def test_header_bombs(self, daemon):
         for head in (b"".join(b"X-%d: y\r\n" % n for n in range(10000)), b"X: " + b"y" * 10_000_000 + b"\r\n",
                      b"X" * 1_000_000 + b": y\r\n", b"Cookie: a=b\r\n" * 10000, b" folded\r\n" * 10000):
-            answer = daemon.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n", timeout=12)
+            answer = daemon.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n", timeout=60)
             assert status_of(answer) in (400, 413, 431, None), answer[:200]
 
     def test_long_paths_and_queries(self, daemon):
@@ -272,30 +273,34 @@ class TestSizes:
             answer = daemon.raw(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert status_of(answer) in (200, 400, 404, 413, 414, 501), answer[:200]
 
-    def test_largest_bodies_at_once(self, daemon):
-        """Sixteen bodies just below the limit, at the same time."""
+    def test_largest_bodies_at_once(self):
+        """Four bodies just below the limit, at the same time; with the usual http-timeout, as each may have to wait
+        for the others."""
         body = b'{"display_name": "' + b"x" * (30 << 20) + b'"}'
         answers = []
+        with Daemon(settings={"executor": "noop"}, env={"ASAN_OPTIONS": SANITIZER}) as patient:
+            before = patient.resident()
 
-        def post():
-            answers.append(daemon.call("POST", f"{V2}/experiments", None, data=body, timeout=120).status_code)
-        threads = [threading.Thread(target=post) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert answers == [400] * 4
+            def post():
+                answers.append(patient.call("POST", f"{V2}/experiments", None, data=body, timeout=120).status_code)
+            threads = [threading.Thread(target=post) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert answers == [400] * 4
+            assert patient.resident() - before < GROWTH_MAX
 
 
 class TestConnections:
     def test_slow_and_idle_ones_do_not_hinder_others(self, daemon):
         with contextlib.ExitStack() as stack:
-            socks = [stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 20)) for _ in range(1000)]
+            socks = [stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 60)) for _ in range(1000)]
             for n, sock in enumerate(socks[:300]):
                 sock.sendall([b"GET /healthz HT", b"POST /apis/v2beta1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
                               b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "][n % 3])
             for _ in range(20):
-                assert daemon.call("GET", "/healthz", timeout=5).status_code == 200
+                assert daemon.call("GET", "/healthz", timeout=60).status_code == 200
             for sock in socks[::10]:
                 with contextlib.suppress(OSError):
                     sock.sendall(b"x")
@@ -303,10 +308,10 @@ class TestConnections:
     def test_connections_that_come_and_go(self, daemon):
         linger = struct.pack("ii", 1, 0)
         for n in range(300):
-            with socket.create_connection(("127.0.0.1", daemon.port), 20) as sock:
+            with socket.create_connection(("127.0.0.1", daemon.port), 60) as sock:
                 sock.sendall(b"GET /apis/v2beta1/runs HTTP/1.1\r\nHost: localhost\r\n\r\n"[:10 + n % 60])
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)  # a reset instead of an end
-        assert daemon.call("GET", "/healthz", timeout=10).status_code == 200
+        assert daemon.call("GET", "/healthz", timeout=60).status_code == 200
 
     def test_pipelined(self, daemon):
         """All are answered, in order; a bad one in the middle ends it."""
@@ -314,7 +319,7 @@ class TestConnections:
         last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = daemon.raw(b"".join(one % n for n in range(50)) + last)
         assert answer.count(b"HTTP/1.1 404") == 50 and answer.count(b"HTTP/1.1 200") == 1
-        answer = daemon.raw(one % 1 + b"NONSENSE\r\n\r\n" + last, timeout=12)
+        answer = daemon.raw(one % 1 + b"NONSENSE\r\n\r\n" + last, timeout=60)
         assert answer.count(b"HTTP/1.1 200") == 0
 
     @pytest.mark.parametrize("head", [
@@ -327,7 +332,7 @@ class TestConnections:
         inner = b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\nContent-Length: 27\r\n\r\n" \
                 b'{"display_name":"smuggled"}'
         answer = daemon.raw(b"POST /apis/v2beta1/experiments HTTP/1.1\r\nHost: localhost\r\n" + head
-                            + b"\r\n0\r\n\r\n" + inner, timeout=12)
+                            + b"\r\n0\r\n\r\n" + inner, timeout=60)
         assert answer.count(b"HTTP/1.1 200") == 0, answer
 
     @pytest.mark.parametrize("line", [
@@ -336,7 +341,7 @@ class TestConnections:
         b"GET /\xff HTTP/1.1", b"CONNECT a:1 HTTP/1.1", b"OPTIONS * HTTP/1.1", b"TRACE / HTTP/1.1", b"\x16\x03\x01\x02\x00",
         b"PRI * HTTP/2.0", b"A" * 100000])
     def test_request_lines(self, daemon, line):
-        answer = daemon.raw(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n", timeout=12)
+        answer = daemon.raw(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n", timeout=60)
         assert status_of(answer) in (400, 403, 404, 405, 413, 414, 501, 505, None), answer[:200]
 
 
@@ -384,4 +389,4 @@ class TestPaths:
 
 def test_memory_after_all(daemon):
     """Everything above together has not made it grow without bound."""
-    wait_for(lambda: daemon.resident() < 1 << 30, 10, "a bounded size")
+    wait_for(lambda: daemon.resident() < 1 << 30, 60, "a bounded size")

@@ -196,12 +196,12 @@ class TestRun:
 
     def test_list_and_terminate(self, cli, write, daemon):
         run = cli.json("run", write(script="sleep 600"))["run_id"]
-        wait_for(lambda: daemon.run(run)["state"] == "RUNNING", 20, "the run")
+        wait_for(lambda: daemon.run(run)["state"] == "RUNNING", 60, "the run")
         assert run in cli("runs").stdout
         assert any(r["run_id"] == run for r in cli.json("runs", "-n", "200")["runs"])
         assert len(cli.json("runs", "-n", "1")["runs"]) == 1
         cli("terminate", run)
-        wait_for(lambda: daemon.run(run)["state"] == "FAILED", 20, "its end")
+        wait_for(lambda: daemon.run(run)["state"] == "FAILED", 60, "its end")
         cli("terminate", NOBODY, code=1)
         cli("runs", "-n", "0", code=2)
 
@@ -289,7 +289,7 @@ class TestRunGet:
 
     def test_under_way(self, cli, write, daemon):
         run = cli.json("run", write(script="sleep 600"))["run_id"]
-        wait_for(lambda: "RUNNING" in str(daemon.tasks(run)), 20, "the task")
+        wait_for(lambda: "RUNNING" in str(daemon.tasks(run)), 60, "the task")
         assert [row[1:3] for row in self.shown(cli("run", "get", run))[1]] == [("main", "RUNNING")]
         cli("terminate", run)
         daemon.wait_run(run, "FAILED")
@@ -360,7 +360,7 @@ class TestCron:
         made = cli.json("cron", "add", write(script="echo tick"), "--every", "1s", "--name", "ticks")
         one = made["recurring_run_id"]
         wait_for(lambda: [r for r in daemon.get("/apis/v2beta1/runs", page_size=200).get("runs", [])
-                          if r.get("recurring_run_id") == one and r["state"] == "SUCCEEDED"], 20, "a firing")
+                          if r.get("recurring_run_id") == one and r["state"] == "SUCCEEDED"], 60, "a firing")
         cli("cron", "rm", one)
 
     def test_text(self, cli, write):
@@ -402,13 +402,13 @@ class TestWebhooksAndGit:
                 "add", receiver.url, "--name", "all", "--events", "run.*,task.finished", "--filter", "data.run_name != 'x'",
                 "--pipelines", "p,q", "--experiments", "e", "--recurring-runs", "r", "--namespaces", "n", "--format",
                 "cloudevents", "--payload", "thin", "--order", "run", "--header", f"@{headers}", "--header", "X-C: 3",
-                "--max-in-flight", "3", "--max-per-second", "9", "--timeout", "2s", "--secret", f"@{secret}", "--disabled").stdout
+                "--max-in-flight", "3", "--max-per-second", "9", "--timeout", "20s", "--secret", f"@{secret}", "--disabled").stdout
             assert secret.read_text().strip() in out
             (one,) = as_json("webhook", "list", host=daemon.url)["subscriptions"]
             expected = {
                 "name": "all", "events": ["run.*", "task.finished"], "filter": "data.run_name != 'x'", "pipelines": ["p", "q"],
                 "experiments": ["e"], "recurring_runs": ["r"], "namespaces": ["n"], "format": "cloudevents", "payload": "thin",
-                "order": "run", "max_in_flight": 3, "max_per_second": 9, "timeout_ms": 2000, "enabled": False,
+                "order": "run", "max_in_flight": 3, "max_per_second": 9, "timeout_ms": 20000, "enabled": False,
                 "header_names": ["Authorization", "X-B", "X-C"]}
             assert expected.items() <= one.items()
             assert " run.*,task.finished " in webhook("list").stdout
@@ -555,16 +555,16 @@ class TestWebhooksAndGit:
                     [str(bin_dir() / "rondo"), "listen", "--name", "me", "-o", "json"], stdout=file,
                     stderr=subprocess.STDOUT, env={**os.environ, "RONDO_HOST": daemon.url}) as listening:
                 subscribed = lambda: daemon.get("/apis/rondo/v1/subscriptions")["subscriptions"]  # noqa: E731
-                wait_for(subscribed, 20, "the subscription")
+                wait_for(subscribed, 60, "the subscription")
                 rondo("run", write(), "--watch", host=daemon.url)
-                wait_for(lambda: "run.finished" in out.read_text(), 20, "the event")
+                wait_for(lambda: "run.finished" in out.read_text(), 60, "the event")
                 url = subscribed()[0]["url"]
                 with contextlib.suppress(OSError):
                     import requests
-                    assert requests.post(url, json={}, timeout=10).status_code == 401
-                    assert requests.get(url, timeout=10).status_code == 405
+                    assert requests.post(url, json={}, timeout=60).status_code == 401
+                    assert requests.get(url, timeout=60).status_code == 405
                 listening.send_signal(signal.SIGTERM)
-                assert listening.wait(20) == 0
+                assert listening.wait(60) == 0
             kinds = [json.loads(line)["type"] for line in out.read_text().splitlines() if line.startswith("{")]
             assert kinds[:2] == ["run.created", "run.started"] and kinds[-1] == "run.finished"
             assert subscribed() == []

@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import yaml
 
 from corpus import place, table
 from corpus.happened import Happened
-from rondo_testing import Daemon, ROOT, bin_dir, wait_for
+from rondo_testing import Daemon, ROOT, bin_dir, free_port, wait_for
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
@@ -187,10 +186,7 @@ def cluster(scratch):
 
 @pytest.fixture(scope="session")
 def pods(cluster):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    with Daemon("--listen", f"127.0.0.1:{port}", settings={
+    with Daemon("--listen", f"127.0.0.1:{free_port()}", settings={
             "executor": "kubernetes", "kubeconfig": cluster.kubeconfig, "namespace": cluster.namespace,
             "launcher-image": "rondo-launcher:test", "max-steps": 6}) as daemon:
         yield daemon

@@ -127,7 +127,7 @@ def test_recurring(language, made):
     def fired():
         return [r for r in language.daemon.get("/apis/v2beta1/runs", page_size=200).get("runs", [])
                 if r.get("recurring_run_id") == one]
-    happened = language.wait(wait_for(fired, 30, "the firing")[0]["run_id"])
+    happened = language.wait(wait_for(fired, 60, "the firing")[0]["run_id"])
     assert happened.outputs("read") == {"out": "given"}
 
 
@@ -151,7 +151,7 @@ def test_a_pipeline_that_needs_more_by_now(language):
     def failed():
         return [r for r in daemon.get("/apis/v2beta1/runs", page_size=200).get("runs", [])
                 if r.get("recurring_run_id") == one and r["state"] == "FAILED"]
-    assert "the pipeline needs the artifact 'data'" in wait_for(failed, 30, "a firing")[0]["error"]["message"]
+    assert "the pipeline needs the artifact 'data'" in wait_for(failed, 60, "a firing")[0]["error"]["message"]
     daemon.delete(f"/apis/v2beta1/recurringruns/{one}")
 
 
@@ -167,7 +167,7 @@ def test_after_a_kill(language, made):
         def waits(data: dsl.Input[dsl.Dataset]):
             read(data=data).after(wait_for_file(path=blocker))
         run_id = create(other, spec_of(compile_text(waits)), {"data": {"uri": uri}})["run_id"]
-        wait_for(lambda: "RUNNING" in str(daemon.tasks(run_id)), 30, "the first task")
+        wait_for(lambda: "RUNNING" in str(daemon.tasks(run_id)), 60, "the first task")
         daemon.kill9()
         daemon.start()
         pathlib.Path(blocker).touch()

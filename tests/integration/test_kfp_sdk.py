@@ -19,7 +19,7 @@ kfp = pytest.importorskip("kfp")
 kfp_server_api = pytest.importorskip("kfp_server_api")
 from kfp import compiler, dsl  # noqa: E402
 
-FINAL = 90  # seconds that a run may take
+FINAL = 200  # seconds that a run may take
 
 
 @dsl.container_component
@@ -241,7 +241,7 @@ class TestRuns:
 
     def test_python_component(self, client, daemon):
         result = client.create_run_from_pipeline_func(adding, arguments={"a": 30}, enable_caching=False)
-        run = client.wait_for_run_completion(result.run_id, timeout=400, sleep_duration=2)
+        run = client.wait_for_run_completion(result.run_id, timeout=FINAL, sleep_duration=2)
         assert run.state == "SUCCEEDED", run.error
         record = daemon.get(f"/apis/rondo/v1/runs/{result.run_id}")
         assert record["outputs"]["parameters"]["Output"] == 42
@@ -254,7 +254,7 @@ class TestRuns:
 
     def test_terminate(self, client, packages):
         result = client.create_run_from_pipeline_package(packages["napping"])
-        wait_for(lambda: client.get_run(result.run_id).state == "RUNNING", 30, "RUNNING")
+        wait_for(lambda: client.get_run(result.run_id).state == "RUNNING", 60, "RUNNING")
         client.terminate_run(result.run_id)
         run = finish(client, result.run_id, "FAILED")
         assert "terminated" in run.error.message

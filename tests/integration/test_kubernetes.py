@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import uuid
 import pytest
 import requests
 
-from rondo_testing import Daemon, ROOT, Receiver, Redis, bin_dir, shell_spec, wait_for
+from rondo_testing import Daemon, ROOT, Receiver, Redis, bin_dir, free_port, shell_spec, wait_for
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
@@ -69,12 +68,6 @@ def make_cluster(**kwargs):
 def kube():
     with contextlib.closing(make_cluster()) as cluster:
         yield cluster
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def make_daemon(kube, **settings):
@@ -159,7 +152,7 @@ def test_stand_in_takes_kubectl_and_python_client(auth, tls):
                 "apply", "--validate=false", "--dry-run=server", "-f", "-", input=text).stdout
         made = kubectl("apply", "--validate=false", "-f", "-", input=text)
         assert "pod/one created" in made.stdout, made.stderr
-        wait_for(lambda: kubectl("get", "pod", "one", "-o", "jsonpath={.status.phase}").stdout == "Failed", 20, "its end")
+        wait_for(lambda: kubectl("get", "pod", "one", "-o", "jsonpath={.status.phase}").stdout == "Failed", 60, "its end")
         assert kubectl("logs", "one").stdout == "hi\n"
         assert "Exit Code:    3" in kubectl("describe", "pod", "one").stdout
         assert "one" in kubectl("get", "pods", "-l", "app in (x, y)").stdout
@@ -172,7 +165,7 @@ def test_stand_in_takes_kubectl_and_python_client(auth, tls):
             api = client.CoreV1Api(config.new_client_from_config(str(kube.kubeconfig)))
         seen = []
         api.create_namespaced_pod("test", {**pod, "metadata": {"name": "two"}})
-        for event in watch.Watch().stream(api.list_namespaced_pod, "test", timeout_seconds=20):
+        for event in watch.Watch().stream(api.list_namespaced_pod, "test", timeout_seconds=60):
             seen.append((event["type"], event["object"].status.phase))
             if event["object"].status.phase == "Failed":
                 break
@@ -182,7 +175,7 @@ def test_stand_in_takes_kubectl_and_python_client(auth, tls):
             api.create_namespaced_pod("test", {**pod, "metadata": {"name": "No Good"}})
         assert refused.value.status == 422
         api.delete_namespaced_pod("two", "test")
-        wait_for(lambda: not api.list_namespaced_pod("test").items, 20, "its removal")
+        wait_for(lambda: not api.list_namespaced_pod("test").items, 60, "its removal")
 
 
 @contextlib.contextmanager
@@ -224,7 +217,7 @@ def test_stand_in_refuses(plain_kube, status, words, change):
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"},
            "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "a", "command": ["true"]}]}}
     change(pod)
-    answer = requests.post(f"{plain_kube.url}/api/v1/namespaces/test/pods?fieldValidation=Strict", json=pod, timeout=20)
+    answer = requests.post(f"{plain_kube.url}/api/v1/namespaces/test/pods?fieldValidation=Strict", json=pod, timeout=60)
     assert answer.status_code == status, answer.text
     assert words in answer.json()["message"]
 
@@ -393,7 +386,7 @@ def test_settings_of_the_sdk(kube, daemon):
 
     @dsl.container_component
     def use(n: int):
-        return dsl.ContainerSpec(image=IMAGE, command=["sh", "-c", "echo $A $B $C $(cat /m/word /c/k) $TEAM; sleep 1"])
+        return dsl.ContainerSpec(image=IMAGE, command=["sh", "-c", "echo $A $B $C $(cat /m/word /c/k) $TEAM"])
 
     def set_all(task, secret, team, made, selector, affinity, tolerations):
         kubernetes.use_secret_as_env(task, secret_name="words", secret_key_to_env={"word": "A"})
@@ -436,18 +429,19 @@ def test_settings_of_the_sdk(kube, daemon):
     put(kube, "configmaps", "ConfigMap", "conf", data={"k": "v"})
     put(kube, "persistentvolumeclaims", "PersistentVolumeClaim", "shared",
         spec={"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}})
+    seen, create = {}, kube.cluster.create
+
+    def record(plural, *args):
+        made = create(plural, *args)
+        if plural == "pods":
+            seen[made["metadata"]["name"]] = json.loads(json.dumps(made))
+        return made
+    kube.cluster.create = record
     version = daemon.upload(text, "settings")
     run = daemon.create_run(name="settings", pipeline_version_reference={"pipeline_id": version["pipeline_id"]},
                             parameters={"affinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
                                 "nodeSelectorTerms": [{"matchExpressions": [{"key": "c", "operator": "Exists"}]}]}}})
-    seen = {}
-
-    def look():
-        for pod in kube.pods():
-            seen[pod["metadata"]["name"]] = pod
-        return daemon.run(run["run_id"])["state"] in ("SUCCEEDED", "FAILED")
-    wait_for(look, 120, "the end of the run")
-    assert daemon.run(run["run_id"])["state"] == "SUCCEEDED", daemon.tasks(run["run_id"])
+    daemon.wait_run(run["run_id"])
     users = [p for p in seen.values() if p["metadata"]["labels"].get("team") == "red"]
     assert len(users) == 3, sorted(seen)
     for pod in users:
@@ -635,7 +629,7 @@ def test_large_and_folder_artifacts(kube, daemon):
 def test_terminate_deletes_the_pod(kube, daemon):
     run = daemon.create_run(sh("trap 'echo told; exit 1' TERM; sleep 600 & wait"))
     only_pod(kube)
-    wait_for(lambda: daemon.tasks(run["run_id"])["main"]["state"] == "RUNNING", 20, "the task")
+    wait_for(lambda: daemon.tasks(run["run_id"])["main"]["state"] == "RUNNING", 60, "the task")
     daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
     daemon.wait_run(run["run_id"], "FAILED")  # KFP has no state for terminated runs
     assert daemon.tasks(run["run_id"])["main"]["state"] == "CANCELED"
@@ -645,7 +639,7 @@ def test_terminate_deletes_the_pod(kube, daemon):
 def test_logs_while_it_runs(kube, daemon):
     run = daemon.create_run(sh("echo first words; sleep 600"))
     only_pod(kube)
-    wait_for(lambda: "first words" in daemon.run_log(run["run_id"], "main"), 30, "its log")
+    wait_for(lambda: "first words" in daemon.run_log(run["run_id"], "main"), 60, "its log")
     daemon.call("POST", f"/apis/v2beta1/runs/{run['run_id']}:terminate")
     no_pods(kube)
 
@@ -667,7 +661,7 @@ def test_tokens_are_good_for_one_attempt(kube, daemon):
 
     def ask(path, bearer, method="GET", base=url, **kwargs):
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-        return requests.request(method, base + path, headers=headers, timeout=30, **kwargs)
+        return requests.request(method, base + path, headers=headers, timeout=60, **kwargs)
     order = ask("/order", token)
     assert order.status_code == 200 and order.json()["argv"][0] == "sh"
     for bearer in (None, "", other_token, token[:-1], "x" * 5000, token + "0"):
@@ -677,7 +671,7 @@ def test_tokens_are_good_for_one_attempt(kube, daemon):
     assert ask("/order", token, base=nowhere + "/1").status_code == 401
     assert ask("/order", token, base=nowhere + "/x").status_code == 404
     uri = order.json()["outputs"][0]["uri"]
-    theirs = requests.get(other_url + "/order", headers={"Authorization": f"Bearer {other_token}"}, timeout=30).json()["outputs"][0]["uri"]
+    theirs = requests.get(other_url + "/order", headers={"Authorization": f"Bearer {other_token}"}, timeout=60).json()["outputs"][0]["uri"]
     for bad in ("file:///etc/passwd", theirs, uri + "/../..", uri[:-1], ""):
         assert ask("/artifacts", token, params={"uri": bad, "list": 1}).status_code in (400, 403)
         assert ask("/artifacts", token, "PUT", params={"uri": bad, "file": "", "offset": 0}, data=b"x").status_code in (400, 403)
@@ -698,14 +692,18 @@ def test_tokens_are_good_for_one_attempt(kube, daemon):
 
 def test_daemon_killed_and_started_again(kube):
     with make_daemon(kube) as daemon:
-        spec = sh('while [ ! -e /tmp/go ]; do sleep 0.1; [ $((i=i+1)) -gt 80 ] && break; done; echo done > "$0"', outputs=["out"])
+        spec = sh(f'while [ ! -e /scratch/go ]; do sleep 0.1; [ $((i=i+1)) -gt {80 if REAL else 2000} ] && break; done; '
+                  'echo done > "$0"', outputs=["out"])
         spec["deploymentSpec"]["executors"]["exec-main"]["container"]["command"].append(
             "{{$.outputs.parameters['out'].output_file}}")
-        runs = [daemon.create_run(spec, name=f"r{i}") for i in range(3)]
+        scratch = {"emptyDirMounts": [{"volumeName": "scratch", "mountPath": "/scratch"}]}
+        runs = [daemon.create_run(with_platform(spec, scratch), name=f"r{i}") for i in range(3)]
         wait_for(lambda: sum(p["status"]["phase"] == "Running" for p in kube.pods()) == 3, 60, "three pods")
         names = {p["metadata"]["name"] for p in kube.pods()}
         daemon.restart(kill=True)
         assert {p["metadata"]["name"] for p in kube.pods()} == names
+        for folder in [] if REAL else kube.cluster.kubelet.folder.glob("*/volumes/scratch"):
+            (folder / "go").touch()
         for run in runs:
             daemon.wait_run(run["run_id"])
             assert output_of(daemon, run, "main").strip() == "done"
@@ -718,7 +716,7 @@ def test_launcher_ends_while_the_daemon_is_away(kube):
     with make_daemon(kube) as daemon:
         run = daemon.create_run(artifact_spec('sleep 3; echo late > "$0"', 'cat "$0" > "$1"'))
         only_pod(kube)
-        wait_for(lambda: daemon.tasks(run["run_id"])["make"]["state"] == "RUNNING", 20, "the task")
+        wait_for(lambda: daemon.tasks(run["run_id"])["make"]["state"] == "RUNNING", 60, "the task")
         time.sleep(0.5)
         daemon.kill9()
         time.sleep(5)
@@ -819,10 +817,13 @@ def test_watch_dropped_and_gone(kube, daemon):
     assert "watch broke" in daemon.log() or "watch ended" in daemon.log()
 
 
+ENDS_AT_THE_SECOND_ATTEMPT = 'case "$KFP_POD_NAME" in *-1) ;; *) sleep 600 ;; esac; echo hi'
+
+
 @needs_switches
 @pytest.mark.parametrize("how", ["evict", "vanish", "delete"])
 def test_pod_lost_is_tried_again(kube, daemon, how):
-    run = daemon.create_run(sh('if [ "$HOSTNAME" ]; then sleep 1.5; fi; echo hi'))
+    run = daemon.create_run(sh(ENDS_AT_THE_SECOND_ATTEMPT))
     first = only_pod(kube)["metadata"]["name"]
     if how == "delete":
         subprocess.run(["kubectl", "--kubeconfig", kube.kubeconfig, "delete", "pod", first, "--grace-period=1"],
@@ -838,7 +839,7 @@ def test_pod_lost_is_tried_again(kube, daemon, how):
 
 @needs_switches
 def test_pod_lost_while_the_watch_is_away(kube, daemon):
-    run = daemon.create_run(sh("sleep 3; echo hi"))
+    run = daemon.create_run(sh(ENDS_AT_THE_SECOND_ATTEMPT))
     first = only_pod(kube)["metadata"]["name"]
     kube.down()
     kube.cluster.control({"op": "vanish", "name": first})
@@ -853,7 +854,7 @@ def test_pod_lost_while_the_watch_is_away(kube, daemon):
 @pytest.mark.parametrize("fault,words", [
     ("pull_error", "ImagePullBackOff"), ("never_start", "Insufficient cpu"), ("image", "InvalidImageName")])
 def test_pod_that_never_starts(kube, fault, words):
-    with make_daemon(kube, **{"pod-start-timeout": "3s"}) as daemon:
+    with make_daemon(kube, **{"pod-start-timeout": "8s"}) as daemon:
         spec = sh("echo hi")
         if fault == "image":
             spec["deploymentSpec"]["executors"]["exec-main"]["container"]["image"] = "Not:An:Image"
@@ -898,7 +899,7 @@ def test_orphans_of_another_rondo_are_left_alone(kube, daemon):
         "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "a", "command": ["true"]}]}}
     kube.cluster.create("pods", "test", foreign, {})
     daemon.wait_run(daemon.create_run(sh("echo hi"))["run_id"])
-    wait_for(lambda: len(kube.pods()) == 1, 30, "the removal of ours")
+    wait_for(lambda: len(kube.pods()) == 1, 60, "the removal of ours")
     assert kube.pods()[0]["metadata"]["name"] == "rondo-foreign"
 
 
@@ -935,7 +936,7 @@ def test_pods_move_to_another_daemon(kube, tmp_path, how):
         try:
             first.start()
             second.start()
-            wait_for(lambda: len(shards_of(first)) == len(shards_of(second)) == 8, 30, "the shards to be shared")
+            wait_for(lambda: len(shards_of(first)) == len(shards_of(second)) == 8, 60, "the shards to be shared")
             theirs = set(shards_of(second))
 
             def run_there(spec):
@@ -955,7 +956,7 @@ def test_pods_move_to_another_daemon(kube, tmp_path, how):
             wait_for(lambda: any(p["status"]["phase"] == "Running" for p in kube.pods()
                                  if p["metadata"]["labels"]["rondo.dev/run-id"] == moving), 60, "its pod to run")
             second.stop() if how == "stop" else second.kill9()
-            wait_for(lambda: len(shards_of(first)) == 16, 30, "the take-over")
+            wait_for(lambda: len(shards_of(first)) == 16, 60, "the take-over")
             first.wait_run(moving)
             tasks = first.tasks(moving)
             assert tasks["make"]["tries"] == 1 and not tasks["make"].get("lost")

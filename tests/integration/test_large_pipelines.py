@@ -43,6 +43,7 @@ def carried_out(daemon, **run):
     before_it = daemon.metric(name)
     run_id = daemon.create_run(**run)["run_id"]
     wait_for(lambda: daemon.metric(name) > before_it, 120, f"the success of run {run_id}")
+    daemon.wait_run(run_id)
     tasks = daemon.tasks(run_id)
     assert {task["state"] for task in tasks.values()} == {"SUCCEEDED"}
     return tasks

@@ -132,7 +132,7 @@ def test_a_record_that_was_tampered_with_is_not_used(tmp_path, url):
 def push(daemon, trigger, secret):
     body = b'{"ref":"refs/heads/main"}'
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return requests.post(f"{daemon.url}/hooks/git/{trigger}", data=body, timeout=30, headers={
+    return requests.post(f"{daemon.url}/hooks/git/{trigger}", data=body, timeout=60, headers={
         "X-GitHub-Event": "ping", "X-GitHub-Delivery": "d1", "Content-Type": "application/json",
         "X-Hub-Signature-256": f"sha256={signature}"}).status_code
 

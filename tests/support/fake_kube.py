@@ -709,7 +709,7 @@ class FakeKube:
         self.sockets = set()
         self.handler = type("BoundHandler", (Handler,), {
             "cluster": self.cluster, "token": self.token, "sockets": self.sockets})
-        self.server = None
+        self.server = self.kept = None
         self.port = port
         self.up()
         self.kubeconfig = self.folder / "kubeconfig"
@@ -755,6 +755,8 @@ class FakeKube:
 
     def up(self):
         """(Again) reachable, at the same port."""
+        if self.kept is not None:
+            self.kept.close()
         self.server = Server(self.port, self.handler, self.tls)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -765,6 +767,10 @@ class FakeKube:
             self.server.shutdown()
             self.server.server_close()
             self.server = None
+            self.kept = socket.socket()  # so that nobody else gets the port meanwhile
+            self.kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                self.kept.bind(("127.0.0.1", self.port))
         self.cluster.control({"op": "drop_watches"})
         for one in list(self.sockets):
             with contextlib.suppress(OSError):
@@ -772,6 +778,8 @@ class FakeKube:
 
     def close(self):
         self.down()
+        if self.kept is not None:
+            self.kept.close()
         self.cluster.kubelet.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
