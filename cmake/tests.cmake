@@ -26,7 +26,7 @@ foreach(file ${UNIT_TESTS})
         target_link_libraries(unit_${module}_${name} PRIVATE launch)
     endif()
     add_test(NAME unit/${module}/${name} COMMAND unit_${module}_${name})
-    set_tests_properties(unit/${module}/${name} PROPERTIES LABELS unit TIMEOUT 120)
+    set_tests_properties(unit/${module}/${name} PROPERTIES LABELS unit TIMEOUT 600)
 endforeach()
 
 # Fuzz targets: with clang they are libFuzzer programs; otherwise (and in ctest always) they
@@ -44,7 +44,7 @@ foreach(file ${FUZZ_TARGETS})
     rondo_flags(${name})
     if(NOT FUZZ)
         add_test(NAME fuzz/${name} COMMAND ${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
-        set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+        set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 600)
     endif()
 endforeach()
 

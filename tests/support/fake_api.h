@@ -121,7 +121,7 @@ static inline void fake_api_done(struct fake_api *api)
 /* Turn the loop until fn(owner) is true. */
 static inline void fake_api_wait(struct fake_api *api, bool (*fn)(void *owner), void *owner)
 {
-    int64_t limit = clock_mono_us() + 30 * US_PER_S;
+    int64_t limit = clock_mono_us() + 60 * US_PER_S;
     while (!fn(owner)) {
         if (clock_mono_us() > limit) {
             for (int i = 0; i < api->seen_count; i++) {

@@ -169,7 +169,7 @@ static void on_done(void *owner, const struct http_reply *reply, const struct er
 
 static void wait_for(struct answer *a)
 {
-    int64_t end_us = clock_mono_us() + 20 * US_PER_S;
+    int64_t end_us = clock_mono_us() + 60 * US_PER_S;
     while (a->times == 0) {
         assert_true(clock_mono_us() < end_us);
         loop_turn(loop, true);
@@ -469,12 +469,14 @@ static void misbehaving_servers_are_named_errors(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct server s = server_start(rows[i].serve);
         int64_t start_us = clock_mono_us();
-        struct answer a = call(
-            *state, (struct http_call_spec){.url = s.url, .timeout_ms = 400, .max_body = 1000});
+        bool hangs = strcmp(rows[i].text, "timed out") == 0;
+        struct answer a =
+            call(*state, (struct http_call_spec){
+                             .url = s.url, .timeout_ms = hangs ? 400 : 30000, .max_body = 1000});
         int64_t took_ms = (clock_mono_us() - start_us) / US_PER_MS;
         const char *text = a.code == ERR_NONE ? a.header : a.text;
         if (a.code != rows[i].code || a.status != rows[i].status ||
-            strstr(text, rows[i].text) == NULL || took_ms > 10000) {
+            strstr(text, rows[i].text) == NULL || took_ms > 20000) {
             fail_msg("%s: %s %d '%s' after %d ms", rows[i].name, err_code_name(a.code), a.status,
                 text, (int)took_ms);
         }
@@ -892,7 +894,8 @@ static void cancelled_while_its_name_is_looked_up(void **state)
     loop_turn(loop, false);
     int64_t start_us = clock_mono_us();
     http_call_cancel(call);
-    assert_true(clock_mono_us() - start_us < 500000); /* the resolver's thread is not waited for */
+    assert_true(
+        clock_mono_us() - start_us < 4 * US_PER_S); /* the resolver's thread is not waited for */
     turn_for(20);
 }
 

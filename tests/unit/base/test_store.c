@@ -356,13 +356,13 @@ static void a_sleeping_redis_ends_at_the_deadline(void **state)
     struct seen slow = {0}, behind = {0}, later = {0};
     fast_store(f, 400);
     int64_t start_us = clock_mono_us();
-    store_cmd(f->store, on_seen, &slow, "DEBUG SLEEP 3");
+    store_cmd(f->store, on_seen, &slow, "DEBUG SLEEP 6");
     add_start(f, 1, &behind);
     turn_until(f, &behind.times, 1);
     int64_t took_ms = (clock_mono_us() - start_us) / US_PER_MS;
     assert_int_equal(slow.code, ERR_TRANSIENT);
     assert_int_equal(behind.code, ERR_TRANSIENT);
-    assert_true(took_ms >= 400 && took_ms < 2500);
+    assert_true(took_ms >= 400 && took_ms < 5500);
     assert_non_null(strstr(behind.text, "unknown"));
     /* The late answers find nobody, and are not taken for those of later calls. */
     while (later.times == 0 || later.code == ERR_TRANSIENT) {
@@ -380,7 +380,7 @@ static void a_redis_that_hangs_for_long_is_given_up(void **state)
     struct fixture *f = *state;
     fast_store(f, 100);
     kill(f->redis.pid, SIGSTOP);
-    int64_t end_us = clock_mono_us() + 10 * US_PER_S;
+    int64_t end_us = clock_mono_us() + 60 * US_PER_S;
     while (store_is_up(f->store)) {
         struct seen seen = {0};
         store_cmd(f->store, on_seen, &seen, "PING");
@@ -642,9 +642,10 @@ static void a_password_is_given_and_a_wrong_one_waits(void **state)
     char *good_url = xasprintf("redis://:pw@127.0.0.1:%d/2", ntohs(addr.sin_port));
     char *bad_url = xasprintf("redis://:no@127.0.0.1:%d/2", ntohs(addr.sin_port));
     struct store_settings settings = {
-        .url = good_url, .command_timeout_ms = 600, .shards = 1, .prefix = "rondo"};
+        .url = good_url, .command_timeout_ms = 30000, .shards = 1, .prefix = "rondo"};
     struct store *with = store_new(f->loop, &settings, NULL);
     settings.url = bad_url;
+    settings.command_timeout_ms = 3000;
     struct store *without = store_new(f->loop, &settings, NULL);
     store_cmd(with, on_seen, &good, "CLIENT INFO");
     store_cmd(without, on_seen, &bad, "PING");

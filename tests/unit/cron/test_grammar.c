@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -262,10 +263,10 @@ static void test_a_megabyte_is_refused_at_once(void **state)
     memset(text, '*', len);
     text[len] = '\0';
     struct err err = ERR_INIT;
-    int64_t start = clock_mono_us();
+    clock_t start = clock(); /* of the processor: others may have it meanwhile */
     assert_null(schedule_parse_cron(text, NULL, &err));
     assert_non_null(strstr(err.msg, "longer than 1024"));
-    assert_true(clock_mono_us() - start < 50000);
+    assert_true(clock() - start < CLOCKS_PER_SEC / 20);
     free(text);
 }
 

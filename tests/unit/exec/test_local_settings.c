@@ -363,7 +363,7 @@ static void test_half_made(void **state)
     assert_int_equal(drop(f, "v"), ERR_NOT_FOUND);
     f->exec.ops->free(f->exec.self);
     open_executor(f);
-    int64_t until = clock_mono_us() + 20 * US_PER_S;
+    int64_t until = clock_mono_us() + 60 * US_PER_S;
     while (temp_exists(&f->dir, "volumes/.gone-x") && clock_mono_us() < until) {
         loop_turn(f->loop, false);
         usleep(2000);

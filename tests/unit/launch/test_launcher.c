@@ -110,9 +110,11 @@ static void test_empty_root(void **state)
     assert_int_equal(run_order(f, before, "/l", ""), 127);
     /* A bare name server address resolves nothing and there is nobody: it ends in good order. */
     CLEANUP(cleanup_free)
-    char *http = xasprintf("%s /bin/true 2>/dev/null; timeout -s TERM 2 %s /l --url "
-                           "http://127.0.0.1:1/x --token-file /token 2> %s/err",
-        before, before, f->dir.path);
+    char *http = xasprintf("%s /bin/true 2>/dev/null; timeout -s TERM 60 %s /l --url "
+                           "http://127.0.0.1:1/x --token-file /token 2> %s/err & "
+                           "until grep -q 'work order' %s/err; do sleep 0.1; "
+                           "kill -0 $! || break; done; kill $!; wait $!",
+        before, before, f->dir.path, f->dir.path);
     temp_write(&f->dir, "token", "t");
     sh(http);
     CLEANUP(cleanup_free) char *err = temp_read(&f->dir, "err");
@@ -361,7 +363,7 @@ static void test_cached_environment(void **state)
     unlink(wheel);
     int64_t begun = clock_mono_us();
     assert_int_equal(run_order(f, "", LAUNCHER, f->dir.path), 0);
-    assert_true(clock_mono_us() - begun < 2 * US_PER_S);
+    assert_true(clock_mono_us() - begun < 20 * US_PER_S);
     CLEANUP(cleanup_free) char *installs = temp_read(&f->dir, "installs");
     assert_string_equal(installs, "installing\n");
     /* Two at once share one installation. */

@@ -100,7 +100,7 @@ static void test_cheap(void **state UNUSED)
     json_t *value = json_string(text);
     int64_t start = clock_mono_us();
     json_decref(macro_expand(value, &context));
-    assert_true(clock_mono_us() - start < 5 * US_PER_S);
+    assert_true(clock_mono_us() - start < 20 * US_PER_S);
     json_decref(value);
     free(text);
 }

@@ -35,7 +35,7 @@
 #include "tests/support/fake_executor.h"
 #include "tests/support/harness.h"
 
-#define WAIT_S 30
+#define WAIT_S 60
 
 struct bench {
     struct harness h; /* loop, Redis, store */

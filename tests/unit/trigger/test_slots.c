@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -163,9 +164,9 @@ static void test_collapse_is_quick(void **unused)
     int64_t last = at("2025-03-04T10:00:00Z"), now = at("2026-03-04T10:00:00Z");
     struct schedule_window window = {.created_us = last, .no_catchup = true};
     struct slot_state state = {.last_us = last, .next_us = last + US_PER_S};
-    int64_t begin = clock_mono_us();
+    clock_t begin = clock(); /* of the processor: others may have it meanwhile */
     assert_int_equal(slot_due(schedule, &window, &state, now), now);
-    assert_true(clock_mono_us() - begin < 100 * US_PER_MS);
+    assert_true(clock() - begin < CLOCKS_PER_SEC / 10);
     schedule_free(schedule);
 }
 

@@ -579,7 +579,7 @@ static void test_start_with_many(void **unused)
     }
     int64_t took_ms = (clock_mono_us() - begin) / US_PER_MS;
     print_message("first fire after %" PRId64 " ms\n", took_ms);
-    assert_true(took_ms < 1000);
+    assert_true(took_ms < 20000);
     assert_true(map_count(f.ticker->entries) <= 1);
     struct ticker_counts counts;
     ticker_counts(f.ticker, &counts);
