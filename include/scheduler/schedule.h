@@ -64,8 +64,9 @@ struct schedule *schedule_parse_cron(const char *text, const char *zone_name, st
 struct schedule *schedule_new_interval(int64_t interval_s, struct err *err);
 void schedule_free(struct schedule *schedule);
 
+#define SCHEDULE_NEVER (-1) /* no whole second, so it is no instant */
 /*
- * The first tick strictly after `after_us`, in whole seconds; -1 when there is none any more.
+ * The first tick strictly after `after_us`, in whole seconds; SCHEDULE_NEVER when there is none.
  * For intervals without a phase `anchor_us` is the phase (anchor + n * interval, n >= 1); the
  * others do not look at it. Calendars are not applied: whoever fires asks
  * schedule_is_excluded() of each tick, so that a tick that does not run can be accounted for.

@@ -13,6 +13,7 @@
 struct err;
 
 #define CRON_TEXT_MAX 1024
+#define CRON_BLANKS " \t\r\n" /* between fields; a YAML block text ends with a newline */
 #define CRON_YEAR_MAX 9999
 #define CRON_YEAR_WORDS ((CRON_YEAR_MAX + 64) / 64)
 #define CRON_NEVER INT64_MAX

@@ -27,13 +27,14 @@ struct field_def {
     const char *name;
     int min, max; /* max of the day of week is 6; 7 is one more name for Sunday */
     const char *allowed;
-    const char *const *names; /* three letters each, for min, min + 1, ... */
+    const char *const *names; /* for min, min + 1, ...; their first three letters are enough */
     int name_count;
 };
 
-static const char *const month_names[] = {
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
-static const char *const dow_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+static const char *const month_names[] = {"january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december"};
+static const char *const dow_names[] = {
+    "sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"};
 
 /* Quartz counts the days of the week from 1, Sunday. */
 static const struct field_def quartz_dow = {
@@ -144,16 +145,23 @@ static int parse_number(struct parser *p, int *out)
 static int parse_name(struct parser *p, int *out)
 {
     for (int i = 0; i < p->def->name_count; i++) {
-        if (p->item_end - p->at >= 3 && strncasecmp(p->at, p->def->names[i], 3) == 0) {
-            bool is_longer = p->item_end - p->at > 3 && is_letter(p->at[3]);
-            /* "friL" is the last Friday, not a longer name. */
-            if (is_longer && !(p->kind == FIELD_DOW && (p->at[3] | 0x20) == 'l')) {
-                return complain(p, "names have three letters");
-            }
-            p->at += 3;
-            *out = p->def->min + i;
-            return 0;
+        const char *name = p->def->names[i], *at = p->at;
+        while (at < p->item_end && *name != '\0' && (*at | 0x20) == *name) {
+            at++;
+            name++;
         }
+        if (at - p->at < 3) {
+            continue;
+        }
+        at = *name == '\0' ? at : p->at + 3; /* whole, or three letters */
+        /* "friL" is the last Friday, not a name that goes wrong. */
+        bool goes_on = at < p->item_end && is_letter(*at);
+        if (goes_on && !(p->kind == FIELD_DOW && (*at | 0x20) == 'l')) {
+            return complain(p, "a name is written with three letters or as a whole");
+        }
+        p->at = at;
+        *out = p->def->min + i;
+        return 0;
     }
     return complain(p, "neither a number nor a known name");
 }
@@ -228,8 +236,11 @@ static int parse_step(struct parser *p, int *step)
         char why[160];
         snprintf(why, sizeof why,
             "a step of %d is longer than the whole field (%d), so it would start afresh each "
-            "time; for a long even interval use '@every 90m'",
-            *step, size);
+            "time%s",
+            *step, size,
+            p->kind <= FIELD_HOUR  ? "; for a long even interval use '@every 90m'"
+            : p->kind == FIELD_DAY ? "; for both day fields to match write '+' before the weekday"
+                                   : "");
         return complain(p, why);
     }
     return 0;
@@ -276,6 +287,24 @@ static int parse_dow_special(struct parser *p, int from, int to)
     return at_end(p) ? 0 : complain(p, "unexpected text at the end");
 }
 
+/* "L5", "L3-5": the last Friday, the last Wednesday to Friday */
+static int parse_last_dow(struct parser *p)
+{
+    int from, to;
+    p->at++;
+    if (at_end(p) || (!is_digit(*p->at) && p->item_end - p->at < 3)) {
+        return complain(p, "the last Friday of the month is '5L', the last Saturday '6L'");
+    }
+    if (parse_value(p, &from) != 0) {
+        return -1;
+    }
+    to = from;
+    if (take(p, '-') && parse_value(p, &to) != 0) {
+        return -1;
+    }
+    return at_end(p) ? parse_dow_special(p, from, to) : complain(p, "unexpected text at the end");
+}
+
 /* The elements that are more than a set of numbers; *special_out tells if this was one. */
 static int parse_special_start(struct parser *p, bool *special_out)
 {
@@ -289,12 +318,7 @@ static int parse_special_start(struct parser *p, bool *special_out)
     }
     if (p->kind == FIELD_DOW && !is_quartz(p) && p->item_end - p->at >= 1 &&
         (*p->at | 0x20) == 'l') {
-        if (p->item_end - p->at != 2 || p->at[1] < '0' || p->at[1] > '7') {
-            return complain(p, "the last Friday of the month is '5L', the last Saturday '6L'");
-        }
-        p->cron->dow_last |= (uint8_t)(1U << ((p->at[1] - '0') % 7));
-        p->cron->has_special_days = true;
-        return 0;
+        return parse_last_dow(p);
     }
     *special_out = false;
     return 0;
@@ -396,6 +420,7 @@ static int parse_item(struct parser *p)
     int from = p->def->min, to = p->def->max, step = 1;
     bool is_single = false;
     bool is_bare_step = is_quartz(p) && !at_end(p) && *p->at == '/'; /* "/5" is a step from "*" */
+    bool is_year = p->kind == FIELD_YEAR;
     if (!is_bare_step && !take(p, '*') && !take(p, '?')) {
         if (parse_value(p, &from) != 0) {
             return -1;
@@ -427,12 +452,17 @@ static int parse_item(struct parser *p)
         if (is_single) {
             from = p->kind == FIELD_DOW && !is_quartz(p) ? from % 7 : from;
             to = p->def->max; /* "5/15" is 5-59/15 */
+        } else if (is_year && from == p->def->min && to == p->def->max) {
+            from = is_quartz(p) ? 1970 : step; /* every n-th year: those that n divides */
         }
     }
     if (!at_end(p)) {
         char why[64];
         snprintf(why, sizeof why, "unexpected '%c'", *p->at > ' ' && *p->at < 0x7f ? *p->at : '?');
         return complain(p, why);
+    }
+    if (is_year && to < from) {
+        return complain(p, "the range ends before it begins");
     }
     if (p->kind == FIELD_DOW && !is_quartz(p) && from == 7 && to < 7) {
         from = 0; /* 7-2 is Sunday to Tuesday */
@@ -526,24 +556,36 @@ static int check_count(struct parser *p, int count)
                        "year last) or a word like '@daily' or '@every 90s'");
 }
 
+/* "0 9 * * 1 2030": of six fields the last one can only be years. */
+static bool ends_with_years(const char *from, const char *end)
+{
+    int digits = 0;
+    for (; from < end && digits < 4; from++) {
+        digits = is_digit(*from) ? digits + 1 : 0;
+    }
+    return digits == 4;
+}
+
 static int parse_fields(struct parser *p)
 {
     const char *from[8], *end[8];
     int count = 0;
-    for (const char *at = p->text + strspn(p->text, " \t"); *at != '\0';) {
-        size_t len = strcspn(at, " \t");
+    for (const char *at = p->text + strspn(p->text, CRON_BLANKS); *at != '\0';) {
+        size_t len = strcspn(at, CRON_BLANKS);
         if (count < 8) {
             from[count] = at;
             end[count] = at + len;
         }
         count++;
         at += len;
-        at += strspn(at, " \t");
+        at += strspn(at, CRON_BLANKS);
     }
     if (check_count(p, count) != 0) {
         return -1;
     }
-    int first = count == 5 ? FIELD_MINUTE : FIELD_SECOND;
+    bool has_no_second =
+        count == 5 || (count == 6 && !is_quartz(p) && ends_with_years(from[5], end[5]));
+    int first = has_no_second ? FIELD_MINUTE : FIELD_SECOND;
     p->cron->seconds = 1;
     for (int i = 0; i < count; i++) {
         if (parse_field(p, (enum field_kind)(first + i), from[i], end[i]) != 0) {
@@ -638,7 +680,7 @@ int cron_parse(struct cron *cron, const char *text, enum cron_profile profile, c
     *cron = (struct cron){0};
     struct parser p = {
         .cron = cron, .profile = profile, .hash_key = hash_key, .text = text, .err = &own};
-    const char *word = text + strspn(text, " \t");
+    const char *word = text + strspn(text, CRON_BLANKS);
     bool is_robfig = profile == CRON_ROBFIG || profile == CRON_ROBFIG_V1;
     int rc = is_robfig      ? cron_parse_robfig(cron, word, profile, &own)
              : *word == '@' ? parse_descriptor(&p, word)

@@ -145,7 +145,7 @@ static int read_field(struct field *f, const char *text, size_t len)
     f->bits = 0;
     f->is_star = f->has_star = false;
     for (const char *at = text, *end = text + len; at < end; at++) {
-        size_t item_len = strcspn(at, ", \t");
+        size_t item_len = strcspn(at, "," CRON_BLANKS);
         if (item_len > (size_t)(end - at)) {
             item_len = (size_t)(end - at);
         }
@@ -197,9 +197,9 @@ static int read_fields(struct cron *cron, struct field *f, const char *fields)
     int count = 0;
     for (const char *p = fields; *p != '\0' && count <= FIELD_COUNT; count++) {
         at[count] = p;
-        len[count] = strcspn(p, " \t");
+        len[count] = strcspn(p, CRON_BLANKS);
         p += len[count];
-        p += strspn(p, " \t");
+        p += strspn(p, CRON_BLANKS);
     }
     if (count < 5 || count > FIELD_COUNT) {
         char text[CRON_SHOW_MAX];

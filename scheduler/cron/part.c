@@ -24,7 +24,7 @@ static int take_zone_prefix(const char **text, char *zone, size_t size, struct e
             continue;
         }
         const char *name = *text + strlen(prefixes[i]);
-        size_t len = strcspn(name, " \t");
+        size_t len = strcspn(name, CRON_BLANKS);
         char shown[CRON_SHOW_MAX];
         if (len == 0 || len >= size) {
             return err_set(err, ERR_INVALID,
@@ -38,7 +38,7 @@ static int take_zone_prefix(const char **text, char *zone, size_t size, struct e
                 "cron '%s': after the zone comes a schedule, as in 'CRON_TZ=Asia/Seoul 30 9 * * *'",
                 cron_show(*text, shown));
         }
-        *text = name + len + strspn(name + len, " \t");
+        *text = name + len + strspn(name + len, CRON_BLANKS);
         return 0;
     }
     return 0;
@@ -120,8 +120,8 @@ static int parse_text(
     if (is_rule(at)) {
         return parse_rule(part, at, err);
     }
-    if (strncasecmp(at, "@every", 6) == 0 && (at[6] == ' ' || at[6] == '\t' || at[6] == '\0')) {
-        return parse_every(part, at + 6 + strspn(at + 6, " \t"), style->is_one_of_several, err);
+    if (strncasecmp(at, "@every", 6) == 0 && (at[6] == '\0' || strchr(CRON_BLANKS, at[6]) != NULL)) {
+        return parse_every(part, at + 6 + strspn(at + 6, CRON_BLANKS), style->is_one_of_several, err);
     }
     part->kind = PART_CRON;
     return cron_parse(&part->cron, at, style->profile, style->hash_key, err);
@@ -144,9 +144,9 @@ int part_parse(struct part *part, const char *text, const struct part_style *sty
     }
     /* A copy without the spaces around it. */
     char copy[CRON_TEXT_MAX + 1];
-    const char *start = text + strspn(text, " \t");
+    const char *start = text + strspn(text, CRON_BLANKS);
     len -= (size_t)(start - text);
-    while (len > 0 && (start[len - 1] == ' ' || start[len - 1] == '\t')) {
+    while (len > 0 && strchr(CRON_BLANKS, start[len - 1]) != NULL) {
         len--;
     }
     memcpy(copy, start, len);

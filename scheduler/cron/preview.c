@@ -233,7 +233,7 @@ json_t *schedule_preview(const struct schedule *schedule, int64_t from_us, int64
     int64_t at = from_us;
     for (int64_t i = 0; i < count; i++) {
         at = schedule_next(schedule, from_us, at);
-        if (at < 0) {
+        if (at == SCHEDULE_NEVER) {
             break;
         }
         json_t *tick = schedule_explain(schedule, at);
@@ -245,7 +245,7 @@ json_t *schedule_preview(const struct schedule *schedule, int64_t from_us, int64
     if (json_array_size(times) == 0 && json_array_size(ticks) > 0) {
         hint(hints, "the calendars leave out all of the next %zu ticks", json_array_size(ticks));
     }
-    if (at < 0) {
+    if (at == SCHEDULE_NEVER) {
         hint(hints, "fires %zu more time%s, then never again", json_array_size(ticks),
             json_array_size(ticks) == 1 ? "" : "s");
     }

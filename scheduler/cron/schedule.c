@@ -227,13 +227,13 @@ int64_t schedule_next(const struct schedule *schedule, int64_t anchor_us, int64_
     int64_t t = floor_s(after_us) + 1;
     int64_t found = NEVER;
     if (t > INSTANT_MAX_S) {
-        return -1;
+        return SCHEDULE_NEVER;
     }
     for (size_t i = 0; i < schedule->count; i++) {
         int64_t next = next_of_part(&schedule->parts[i], anchor_us, t);
         found = next < found ? next : found;
     }
-    return found > INSTANT_MAX_S ? -1 : found * US_PER_S;
+    return found > INSTANT_MAX_S ? SCHEDULE_NEVER : found * US_PER_S;
 }
 
 static int64_t count_of_interval(int64_t interval_s, int64_t first, int64_t until)
@@ -248,14 +248,14 @@ int64_t schedule_count(const struct schedule *schedule, int64_t anchor_us, int64
     const struct part *only = schedule->count == 1 ? &schedule->parts[0] : NULL;
     if (only != NULL && !has_wall_times(only)) {
         int64_t first = schedule_next(schedule, anchor_us, from_us);
-        count = first < 0
+        count = first == SCHEDULE_NEVER
                     ? 0
                     : count_of_interval(only->interval_s, first / US_PER_S, floor_s(until_us));
         return count < max ? count : max;
     }
     for (int64_t at = from_us; count < max; count++) {
         at = schedule_next(schedule, anchor_us, at);
-        if (at < 0 || at > until_us) {
+        if (at == SCHEDULE_NEVER || at > until_us) {
             break;
         }
     }

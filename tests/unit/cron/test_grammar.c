@@ -24,10 +24,19 @@ static const struct {
 } equals[] = {
     {"6 fields put the second first", "0 30 9 * * *", "30 9 * * *"},
     {"7 fields put the year last", "0 30 9 * * * *", "30 9 * * *"},
+    {"6 fields with years at the end", "30 9 * * 1 2030", "0 30 9 * * 1 2030"},
+    {"6 fields with a list of years", "30 9 1 * * */2,2031-2033", "0 30 9 1 * * */2,2031-2033"},
+    {"every other year is an even one", "0 0 0 1 1 * */2", "0 0 0 1 1 * 2000/2"},
+    {"every third year", "0 0 0 1 1 * */3", "0 0 0 1 1 * 2022/3"},
+    {"a newline is a blank", "0 0\n*\r\n* *\n", "0 0 * * *"},
+    {"a newline behind a word", "@daily\n", "0 0 * * *"},
+    {"a newline behind the zone", "TZ=Asia/Seoul\n0 9 * * *", "TZ=Asia/Seoul 0 9 * * *"},
     {"tabs and spaces around and between", " \t30\t 9 *  * *\t ", "30 9 * * *"},
     {"leading zeros", "00 08 01 01 *", "0 8 1 1 *"},
     {"names of months", "0 0 1 JAN,feb,Mar *", "0 0 1 1-3 *"},
     {"names of days", "0 0 * * Mon-FRI", "0 0 * * 1-5"},
+    {"whole names", "0 0 1 January-april,JUNE monday,Sat", "0 0 1 1-4,6 1,6"},
+    {"the last of a whole name", "0 0 * * fridayL", "0 0 * * 5L"},
     {"7 is Sunday", "0 0 * * 7", "0 0 * * 0"},
     {"a range may end at 7", "0 0 * * 5-7", "0 0 * * 5,6,0"},
     {"0-7 is every day", "0 0 * * 0-7", "0 0 * * *"},
@@ -65,6 +74,8 @@ static const struct {
     {"L inside a range", "0 0 29-L * *", "0 0 29-31 * *"},
     {"the last Friday, three ways", "0 0 * * 5L", "0 0 * * L5"},
     {"the last Friday, by name", "0 0 * * friL", "0 0 * * fri#L"},
+    {"the last Friday, by name behind L", "0 0 * * Lfri", "0 0 * * 5L"},
+    {"the last of several", "0 0 * * L3-5", "0 0 * * 3L,4L,5L"},
     {"the third Saturday", "0 0 * * sat#3", "0 0 * * 6#3"},
     {"an AND of both day fields", "0 0 1-7 * +mon", "0 0 * * mon#1"},
 };
@@ -86,8 +97,13 @@ static const struct {
     {"month 13", "0 0 1 13 *", {"month field", "1-12"}},
     {"weekday 8", "0 0 * * 8", {"day-of-week field", "7 are Sunday"}},
     {"year 0", "0 0 0 1 1 * 0", {"year field"}},
+    {"years backwards", "0 0 0 1 1 * 2030-2029", {"year field", "ends before it begins"}},
     {"unknown name", "0 0 1 foo *", {"month field", "'foo'", "jan-dec"}},
-    {"long name", "0 0 1 january *", {"three letters"}},
+    {"short name", "0 0 1 ja *", {"known name"}},
+    {"misspelt name", "0 0 1 januar1 *", {"three letters or as a whole"}},
+    {"junk behind a name", "0 0 1 january1 *", {"unexpected '1'"}},
+    {"most of a name", "0 0 * * tues", {"three letters or as a whole"}},
+    {"more than a name", "0 0 * * mondays", {"three letters or as a whole"}},
     {"letters", "a * * * *", {"minute field", "'a'"}},
     {"negative", "-5 * * * *", {"sign"}},
     {"range without start", "-5 * * * * *", {"second field"}},
@@ -104,10 +120,15 @@ static const struct {
     {"junk after a number", "5x * * * *", {"unexpected 'x'"}},
     {"underscore", "1_0 * * * *", {"unexpected '_'"}},
     {"number beyond int", "99999999999999999999 * * * *", {"too large"}},
-    {"newline is no space", "0 0 * *\n*", {"4 fields"}},
+    {"years in front", "2030 0 0 * * *", {"second field"}},
+    {"3 digits are no year", "0 0 1 1 * 203", {"day-of-week field"}},
     {"H", "H 0 * * *", {"'H'"}},
     {"L elsewhere", "L * * * *", {"minute field"}},
     {"L alone in the week", "0 0 * * L", {"5L"}},
+    {"LW in the week", "0 0 * * LW", {"5L"}},
+    {"L8", "0 0 * * L8", {"out of range"}},
+    {"L5 with a step", "0 0 * * L5/2", {"unexpected text"}},
+    {"a step beyond the days", "0 0 */100,1-7 * mon", {"longer than the whole field", "'+'"}},
     {"L-31", "0 0 L-31 * *", {"no month"}},
     {"#0", "0 0 * * 1#0", {"1 to 5"}},
     {"#6", "0 0 * * 1#6", {"1 to 5"}},
@@ -310,7 +331,11 @@ static void test_the_end_of_time(void **state)
         assert_true(early > INT64_MIN);
         schedule_free(s);
     }
-    struct schedule *s = schedule_parse_cron("0 0 0 1 1 * 2030", NULL, &err);
+    struct schedule *s = schedule_parse_cron("* * * * *", NULL, &err);
+    assert_int_equal(schedule_next(s, 0, -61 * US_PER_S), -60 * US_PER_S);
+    assert_int_equal(schedule_next(s, 0, -1), 0);
+    schedule_free(s);
+    s = schedule_parse_cron("0 0 0 1 1 * 2030", NULL, &err);
     int64_t only = schedule_next(s, 0, 0);
     assert_int_equal(only, 1893456000 * US_PER_S);
     assert_int_equal(schedule_next(s, 0, only), -1);

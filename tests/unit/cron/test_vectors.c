@@ -109,17 +109,17 @@ static int64_t instant(const char *text)
 static bool run_next(const json_t *row, const struct schedule *schedule, struct buf *ours)
 {
     int64_t from = instant(text_of(row, "from"));
-    int64_t next = schedule != NULL ? schedule_next(schedule, from, from) : -1;
+    int64_t next = schedule != NULL ? schedule_next(schedule, from, from) : SCHEDULE_NEVER;
     char text[CLOCK_TEXT_MAX];
     if (schedule != NULL) {
-        buf_adds(ours, next < 0 ? "never" : clock_format_s(next, text));
+        buf_adds(ours, next == SCHEDULE_NEVER ? "never" : clock_format_s(next, text));
     }
     if (strcmp(text_of(row, "kind"), "not_next") == 0) {
         const char *bad = text_of(row, "not_next");
         return schedule != NULL && (bad == NULL || next != instant(bad));
     }
     const char *want = text_of(row, "next");
-    return want == NULL ? next < 0 : next == instant(want);
+    return want == NULL ? next == SCHEDULE_NEVER : next == instant(want);
 }
 
 static bool run_equal(const json_t *row, const struct schedule *a, const struct schedule *b)
