@@ -314,8 +314,46 @@ static const char *complaint_of(icalcomponent *component)
     return NULL;
 }
 
+/* libical cuts numbers of a rule to its own types without a word: INTERVAL=65537 would be 1. */
+static int check_number(const char *text, const char *name, long max, struct err *err)
+{
+    for (const char *at = text; (at = strcasestr(at, name)) != NULL;) {
+        bool is_part = at > text && strchr(";: \t", at[-1]) != NULL;
+        long value = 0;
+        for (at += strlen(name); is_part && value <= max; at++) {
+            if (*at >= '0' && *at <= '9') {
+                value = value * 10 + (*at - '0');
+            } else if (*at == '\0' || strchr("\r\n \t", *at) == NULL) {
+                break; /* blanks: the line may be folded */
+            }
+        }
+        if (value > max) {
+            return err_set(err, ERR_INVALID,
+                "RRULE: the number after %s is too large, at most %ld is taken", name, max);
+        }
+    }
+    return 0;
+}
+
+static void complain(const char *complaint, struct err *err)
+{
+    if (strstr(complaint, "RECUR") != NULL) {
+        err_set(err, ERR_INVALID,
+            "RRULE: not a rule as in RFC 5545; it has FREQ, and each once: INTERVAL=1-32767, COUNT "
+            "or UNTIL, BYMONTH=1-12, BYWEEKNO=1-53, BYYEARDAY=1-366, BYMONTHDAY=1-31, BYDAY=MO or "
+            "2MO, BYHOUR=0-23, BYMINUTE, BYSECOND, BYSETPOS=1-366, WKST; -1 is the last");
+        return;
+    }
+    char shown[CRON_SHOW_MAX];
+    err_set(err, ERR_INVALID, "iCalendar: %s", cron_show(complaint, shown));
+}
+
 static icalcomponent *parse_component(const char *text, struct err *err)
 {
+    if (check_number(text, "INTERVAL=", INT16_MAX, err) != 0 ||
+        check_number(text, "COUNT=", INT32_MAX, err) != 0) {
+        return NULL;
+    }
     icalerror_set_errors_are_fatal(0);
     icalcomponent *root = icalparser_parse_string(text);
     if (root == NULL) {
@@ -324,8 +362,7 @@ static icalcomponent *parse_component(const char *text, struct err *err)
     }
     const char *complaint = complaint_of(root);
     if (complaint != NULL) {
-        char shown[CRON_SHOW_MAX];
-        err_set(err, ERR_INVALID, "iCalendar: %s", cron_show(complaint, shown));
+        complain(complaint, err);
         icalcomponent_free(root);
         return NULL;
     }

@@ -120,8 +120,10 @@ static int parse_text(
     if (is_rule(at)) {
         return parse_rule(part, at, err);
     }
-    if (strncasecmp(at, "@every", 6) == 0 && (at[6] == '\0' || strchr(CRON_BLANKS, at[6]) != NULL)) {
-        return parse_every(part, at + 6 + strspn(at + 6, CRON_BLANKS), style->is_one_of_several, err);
+    if (strncasecmp(at, "@every", 6) == 0 &&
+        (at[6] == '\0' || strchr(CRON_BLANKS, at[6]) != NULL)) {
+        return parse_every(
+            part, at + 6 + strspn(at + 6, CRON_BLANKS), style->is_one_of_several, err);
     }
     part->kind = PART_CRON;
     return cron_parse(&part->cron, at, style->profile, style->hash_key, err);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recurrences. libical reads the RRULE; most are then cron's bit sets plus a stride, because
- * libical walks them step by step, for minutes when nothing matches, and allocates. BYSETPOS picks
- * from what the bit sets give in a period (libical's own counts days only, not times of day). What
- * bit sets cannot say (BYWEEKNO, BYYEARDAY, the second-last Monday, the 100th weekday of a year)
- * is walked by libical, in windows with an end.
+ * Recurrences. libical reads the RRULE, but does not walk it: it goes step by step, for minutes
+ * when nothing matches, allocates, and errs with BYWEEKNO. Here a rule is cron's bit sets plus a
+ * stride. What those cannot say (BYWEEKNO, BYYEARDAY, the second-last Monday, the 100th weekday of
+ * a year) is one more bit set: the days of a year. BYSETPOS picks from what these give in a period.
  */
 #include "cron/rule.h"
 
@@ -20,30 +19,30 @@
 #include <string.h>
 
 #define DAY_S INT64_C(86400)
-#define WINDOW_SIZE 32
 /* Strides tried before giving up: 27 years of days, a week of minutes. */
 #define STRIDES_MAX 10000
 /* Periods without a tick before giving up, with BYSETPOS; and what may be in one period. */
 #define PERIODS_MAX 2000
 #define PERIOD_MAX 10000
 #define WALL_MAX INT64_C(253402300799) /* the year 9999 */
-/* How far ahead libical looks; it knows no years beyond 2582 anyway. */
-#define WINDOW_YEARS 100
+#define YEAR_WORDS 6                   /* 366 bits */
+/* After so many years the calendar repeats. */
+#define CALENDAR_YEARS 400
 
 struct rule {
     int64_t start, until; /* wall seconds, inclusive; until CRON_NEVER: no end */
-    bool has_recur, is_simple, is_interval;
-    /* is_simple: what matches, in which of the units from the start's on */
+    bool has_recur, is_interval;
+    /* what matches, in which of the units from the start's on */
     struct cron cron;
     int64_t unit_s, unit_shift_s; /* unit_s 0: the unit is unit_months long */
     int64_t unit_months, stride;
     int *positions; /* BYSETPOS, or NULL */
     size_t position_count;
-    /* else: what libical walks, and what it gave for [window_from, window_to] */
+    /* What `cron` cannot say, or NULL; and the days of `year` on which it is met, bit 0 is the
+     * first. */
     struct icalrecurrencetype *recur;
-    int64_t *window;
-    size_t window_count;
-    int64_t window_from, window_to;
+    int year;
+    uint64_t year_days[YEAR_WORDS];
     int64_t *dates, *except; /* ascending */
     size_t date_count, except_count;
     char *text; /* of the RRULE, for people */
@@ -54,79 +53,166 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-/* ---- libical's walk ---- */
-
-static struct icaltimetype to_ical(int64_t wall)
+static bool has_by(const short *by)
 {
-    struct civil c;
-    civil_from_s(wall, &c);
-    struct icaltimetype t = icaltime_null_time();
-    t.year = c.year;
-    t.month = c.month;
-    t.day = c.day;
-    t.hour = c.hour;
-    t.minute = c.minute;
-    t.second = c.second;
-    return t;
+    return by[0] != ICAL_RECURRENCE_ARRAY_MAX;
 }
 
-/* Expands the rule from `wall` on. */
-static void fill_window(struct rule *rule, int64_t wall)
+/* ---- the days of a year ---- */
+
+static int days_in_year(int year)
 {
-    struct civil c;
-    civil_from_s(wall, &c);
-    c.year += WINDOW_YEARS;
-    c.day = c.day > 28 ? 28 : c.day;
-    int64_t limit = civil_to_s(&c);
-    limit = rule->until < limit ? rule->until : limit;
-    rule->window_count = 0;
-    rule->window_from = wall;
-    rule->window_to = limit;
-    rule->recur->until = to_ical(limit);
-    struct icalrecur_iterator_impl *walk =
-        icalrecur_iterator_new(*rule->recur, to_ical(rule->start));
-    if (walk == NULL) {
-        return;
-    }
-    if (wall > rule->start && wall <= limit) {
-        icalrecur_iterator_set_start(walk, to_ical(wall));
-    }
-    while (wall <= limit && rule->window_count < WINDOW_SIZE) {
-        struct icaltimetype next = icalrecur_iterator_next(walk);
-        int64_t at;
-        if (icaltime_is_null_time(next) || !wall_of_ical(next, &at)) {
-            break;
-        }
-        int64_t last = rule->window_count > 0 ? rule->window[rule->window_count - 1] : wall - 1;
-        if (at > last && at <= limit) {
-            rule->window[rule->window_count++] = at;
-        }
-    }
-    icalrecur_iterator_free(walk);
-    if (rule->window_count == WINDOW_SIZE) {
-        rule->window_to = rule->window[WINDOW_SIZE - 1];
+    return 337 + civil_days_in_month(year, 2);
+}
+
+/* The day 1970-01-01 is 0. */
+static int64_t new_year(int year)
+{
+    return civil_to_s(&(struct civil){.year = year, .month = 1, .day = 1}) / DAY_S;
+}
+
+/* 0 = Sunday; 1970-01-01 was a Thursday. */
+static int weekday_of_day(int64_t day)
+{
+    return (int)(((day + 4) % 7 + 7) % 7);
+}
+
+static void mark(uint64_t *days, int day, int year_len)
+{
+    if (day >= 0 && day < year_len) {
+        days[day / 64] |= UINT64_C(1) << (day % 64);
     }
 }
 
-static int64_t next_by_libical(struct rule *rule, int64_t wall)
+static void mark_year_days(const short *by, int year_len, uint64_t *days)
 {
-    bool is_fresh = false;
-    if (wall < rule->window_from || wall > rule->window_to) {
-        fill_window(rule, wall);
-        is_fresh = true;
+    for (int i = 0; i < ICAL_BY_YEARDAY_SIZE && by[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
+        mark(days, by[i] > 0 ? by[i] - 1 : year_len + by[i], year_len);
     }
-    for (;;) {
-        for (size_t i = 0; i < rule->window_count; i++) {
-            if (rule->window[i] >= wall) {
-                return rule->window[i];
+}
+
+/* The day, counted from the year's first, on which week 1 begins: the first with four days. */
+static int week_one(int year, int week_start)
+{
+    int passed = (weekday_of_day(new_year(year)) - week_start + 7) % 7;
+    return passed <= 3 ? -passed : 7 - passed;
+}
+
+/* The first and the last days of a year may lie in weeks of its neighbours. */
+static void mark_weeks(const struct icalrecurrencetype *recur, int year, uint64_t *days)
+{
+    int week_start = recur->week_start != ICAL_NO_WEEKDAY ? (int)recur->week_start - 1 : 1;
+    const short *by = recur->by_week_no;
+    for (int y = year - 1; y <= year + 1; y++) {
+        int first = (int)(new_year(y) - new_year(year)) + week_one(y, week_start);
+        int next = (int)(new_year(y + 1) - new_year(year)) + week_one(y + 1, week_start);
+        int count = (next - first) / 7;
+        for (int i = 0; i < ICAL_BY_WEEKNO_SIZE && by[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
+            int week = by[i] > 0 ? by[i] - 1 : count + by[i];
+            for (int d = 0; d < 7 && week >= 0 && week < count; d++) {
+                mark(days, first + 7 * week + d, days_in_year(year));
             }
         }
-        if (is_fresh) {
-            return CRON_NEVER; /* nothing in a hundred years */
-        }
-        fill_window(rule, wall);
-        is_fresh = true;
     }
+}
+
+/* The n-th such weekday of the days [from, from + len) of the year, or all of them: n is 0. */
+static void mark_weekday(uint64_t *days, int year, int from, int len, int weekday, int nth)
+{
+    int first = from + (weekday - weekday_of_day(new_year(year) + from) + 7) % 7;
+    int count = (from + len - first + 6) / 7;
+    int index = nth > 0 ? nth - 1 : count + nth;
+    for (int i = 0; i < count; i++) {
+        if (nth == 0 || i == index) {
+            mark(days, first + 7 * i, days_in_year(year));
+        }
+    }
+}
+
+static bool counts_through_year(const struct icalrecurrencetype *recur)
+{
+    return recur->freq == ICAL_YEARLY_RECURRENCE && !has_by(recur->by_month);
+}
+
+static void mark_weekdays(const struct icalrecurrencetype *recur, int year, uint64_t *days)
+{
+    for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
+        int weekday = (int)icalrecurrencetype_day_day_of_week(recur->by_day[i]) - 1;
+        int nth = icalrecurrencetype_day_position(recur->by_day[i]);
+        if (nth == 0 || counts_through_year(recur)) {
+            mark_weekday(days, year, 0, days_in_year(year), weekday, nth);
+            continue;
+        }
+        for (int month = 1, from = 0; month <= 12; month++) {
+            int len = civil_days_in_month(year, month);
+            mark_weekday(days, year, from, len, weekday, nth);
+            from += len;
+        }
+    }
+}
+
+static void meet(struct rule *rule, const uint64_t *days)
+{
+    for (int i = 0; i < YEAR_WORDS; i++) {
+        rule->year_days[i] &= days[i];
+    }
+}
+
+static void set_year(struct rule *rule, int year)
+{
+    const struct icalrecurrencetype *recur = rule->recur;
+    uint64_t days[3][YEAR_WORDS] = {0};
+    if (rule->year == year) {
+        return;
+    }
+    rule->year = year;
+    memset(rule->year_days, 0xff, sizeof rule->year_days);
+    if (has_by(recur->by_year_day)) {
+        mark_year_days(recur->by_year_day, days_in_year(year), days[0]);
+        meet(rule, days[0]);
+    }
+    if (has_by(recur->by_week_no)) {
+        mark_weeks(recur, year, days[1]);
+        meet(rule, days[1]);
+    }
+    if (has_by(recur->by_day)) {
+        mark_weekdays(recur, year, days[2]);
+        meet(rule, days[2]);
+    }
+}
+
+/* The first day at or after `day` that is in the bit set of its year, or CRON_NEVER. */
+static int64_t next_year_day(struct rule *rule, int64_t day)
+{
+    struct civil c;
+    civil_from_s(day * DAY_S, &c);
+    int64_t first = new_year(c.year);
+    for (int year = c.year; year <= c.year + CALENDAR_YEARS && year <= CRON_YEAR_MAX; year++) {
+        set_year(rule, year);
+        int len = days_in_year(year);
+        for (int i = day > first ? (int)(day - first) : 0; i < len; i = (i / 64 + 1) * 64) {
+            uint64_t bits = rule->year_days[i / 64] & (UINT64_MAX << (i % 64));
+            int found = bits != 0 ? i / 64 * 64 + __builtin_ctzll(bits) : len;
+            if (found < len) {
+                return first + found;
+            }
+        }
+        first += len;
+    }
+    return CRON_NEVER;
+}
+
+static int64_t next_match(struct rule *rule, int64_t wall)
+{
+    while ((wall = cron_next_wall(&rule->cron, wall)) != CRON_NEVER && rule->recur != NULL) {
+        int64_t day = floor_div(wall, DAY_S);
+        int64_t wanted = next_year_day(rule, day);
+        if (wanted == day || wanted == CRON_NEVER) {
+            return wanted == day ? wall : CRON_NEVER;
+        }
+        wall = wanted * DAY_S;
+    }
+    return wall;
 }
 
 /* ---- bit sets and a stride ---- */
@@ -153,13 +239,13 @@ static int64_t unit_start(const struct rule *rule, int64_t unit)
 }
 
 /* BYSETPOS: the first of the chosen ones of [from, end) at or after `wall`. */
-static int64_t pick(const struct rule *rule, int64_t from, int64_t end, int64_t wall)
+static int64_t pick(struct rule *rule, int64_t from, int64_t end, int64_t wall)
 {
     int count = 0, index = 0;
-    for (int64_t at = from; (at = cron_next_wall(&rule->cron, at)) < end; at++) {
+    for (int64_t at = from; (at = next_match(rule, at)) < end; at++) {
         count++;
     }
-    for (int64_t at = from; (at = cron_next_wall(&rule->cron, at)) < end; at++) {
+    for (int64_t at = from; (at = next_match(rule, at)) < end; at++) {
         index++;
         for (size_t i = 0; i < rule->position_count && at >= wall; i++) {
             int position = rule->positions[i];
@@ -171,45 +257,50 @@ static int64_t pick(const struct rule *rule, int64_t from, int64_t end, int64_t 
     return CRON_NEVER;
 }
 
-static int64_t next_picked(const struct rule *rule, int64_t wall)
+/* The first unit at or after `unit` that is a whole number of strides from the start's. */
+static int64_t on_stride(const struct rule *rule, int64_t unit)
 {
-    int64_t unit = unit_of(rule, wall);
     int64_t beyond = (unit - unit_of(rule, rule->start)) % rule->stride;
-    unit += beyond == 0 ? 0 : rule->stride - beyond;
-    for (int n = 0; n < PERIODS_MAX; n++, unit += rule->stride) {
-        int64_t from = unit_start(rule, unit);
+    return beyond == 0 ? unit : unit + rule->stride - beyond;
+}
+
+static int64_t next_picked(struct rule *rule, int64_t wall)
+{
+    int64_t unit = on_stride(rule, unit_of(rule, wall));
+    for (int n = 0; n < PERIODS_MAX; n++) {
+        int64_t from = next_match(rule, unit_start(rule, unit));
         if (from > rule->until || from > WALL_MAX) {
             break;
         }
-        int64_t at = pick(rule, from, unit_start(rule, unit + 1), wall);
-        if (at != CRON_NEVER) {
-            return at <= rule->until ? at : CRON_NEVER;
+        int64_t found = unit_of(rule, from);
+        if (found == unit) {
+            int64_t at = pick(rule, from, unit_start(rule, unit + 1), wall);
+            if (at != CRON_NEVER) {
+                return at <= rule->until ? at : CRON_NEVER;
+            }
+            found++;
         }
+        unit = on_stride(rule, found);
     }
     return CRON_NEVER;
 }
 
-static int64_t next_simple(const struct rule *rule, int64_t wall)
+static int64_t next_on_stride(struct rule *rule, int64_t wall)
 {
     if (rule->positions != NULL) {
         return next_picked(rule, wall);
     }
-    if (rule->stride == 1) {
-        wall = cron_next_wall(&rule->cron, wall);
-        return wall > rule->until ? CRON_NEVER : wall;
-    }
-    int64_t first = unit_of(rule, rule->start);
     for (int n = 0; n < STRIDES_MAX; n++) {
-        wall = cron_next_wall(&rule->cron, wall);
+        wall = next_match(rule, wall);
         if (wall == CRON_NEVER || wall > rule->until) {
             return CRON_NEVER;
         }
-        int64_t unit = unit_of(rule, wall);
-        int64_t beyond = (unit - first) % rule->stride;
-        if (beyond == 0) {
+        int64_t unit = rule->stride > 1 ? unit_of(rule, wall) : 0;
+        int64_t wanted = rule->stride > 1 ? on_stride(rule, unit) : 0;
+        if (wanted == unit) {
             return wall;
         }
-        wall = unit_start(rule, unit + rule->stride - beyond);
+        wall = unit_start(rule, wanted);
     }
     return CRON_NEVER;
 }
@@ -224,7 +315,7 @@ static int64_t next_of_recur(struct rule *rule, int64_t wall)
     if (!rule->has_recur) {
         return wall <= rule->start ? rule->start : CRON_NEVER;
     }
-    return rule->is_simple ? next_simple(rule, wall) : next_by_libical(rule, wall);
+    return next_on_stride(rule, wall);
 }
 
 /* The index of the first date at or after wall. */
@@ -292,11 +383,6 @@ static void set_days(struct cron *cron, const struct icalrecurrencetype *recur)
     }
 }
 
-static bool has_by(const short *by)
-{
-    return by[0] != ICAL_RECURRENCE_ARRAY_MAX;
-}
-
 static void set_weekdays(struct cron *cron, const struct icalrecurrencetype *recur)
 {
     cron->dow = 0;
@@ -313,7 +399,7 @@ static void set_weekdays(struct cron *cron, const struct icalrecurrencetype *rec
     }
 }
 
-/* Can bit sets say it? */
+/* Can cron's bit sets say it? */
 static bool is_simple(const struct icalrecurrencetype *recur)
 {
     if (has_by(recur->by_year_day) || has_by(recur->by_week_no)) {
@@ -321,9 +407,7 @@ static bool is_simple(const struct icalrecurrencetype *recur)
     }
     for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX; i++) {
         int nth = icalrecurrencetype_day_position(recur->by_day[i]);
-        /* Without BYMONTH the weekdays of a yearly rule are counted through the year. */
-        bool is_of_year = recur->freq == ICAL_YEARLY_RECURRENCE && !has_by(recur->by_month);
-        if (nth < -1 || nth > 5 || (nth != 0 && is_of_year)) {
+        if (nth < -1 || nth > 5 || (nth != 0 && counts_through_year(recur))) {
             return false;
         }
     }
@@ -335,7 +419,8 @@ static void set_dates(
     struct cron *cron, const struct icalrecurrencetype *recur, const struct civil *start)
 {
     bool has_day = has_by(recur->by_month_day), has_weekday = has_by(recur->by_day);
-    bool is_monthly = recur->freq == ICAL_MONTHLY_RECURRENCE;
+    bool has_any =
+        has_day || has_weekday || has_by(recur->by_year_day) || has_by(recur->by_week_no);
     bool is_yearly = recur->freq == ICAL_YEARLY_RECURRENCE;
     cron->months = (uint16_t)(by_bits(recur->by_month, ICAL_BY_MONTH_SIZE, 0x1ffe) & 0x1ffe);
     cron->days = 0xfffffffe;
@@ -343,11 +428,11 @@ static void set_dates(
     if (has_day) {
         set_days(cron, recur);
     }
-    if (has_weekday) {
+    if (has_weekday && is_simple(recur)) {
         set_weekdays(cron, recur);
-    } else if (recur->freq == ICAL_WEEKLY_RECURRENCE) {
+    } else if (recur->freq == ICAL_WEEKLY_RECURRENCE && !has_any) {
         cron->dow = (uint8_t)(1U << start->weekday);
-    } else if ((is_monthly || is_yearly) && !has_day) {
+    } else if ((is_yearly || recur->freq == ICAL_MONTHLY_RECURRENCE) && !has_any) {
         cron->days = UINT32_C(1) << start->day;
         if (is_yearly && !has_by(recur->by_month)) {
             cron->months = (uint16_t)(1U << start->month);
@@ -372,8 +457,10 @@ static int set_positions(struct rule *rule, const struct icalrecurrencetype *rec
 {
     static const int days[] = {1, 1, 1, 1, 7, 31, 366};
     const struct cron *cron = &rule->cron;
-    int64_t most = (int64_t)days[recur->freq] * __builtin_popcountll(cron->seconds) *
-                   __builtin_popcountll(cron->minutes) * __builtin_popcount(cron->hours);
+    int64_t most = days[recur->freq];
+    most *= recur->freq > ICAL_SECONDLY_RECURRENCE ? __builtin_popcountll(cron->seconds) : 1;
+    most *= recur->freq > ICAL_MINUTELY_RECURRENCE ? __builtin_popcountll(cron->minutes) : 1;
+    most *= recur->freq > ICAL_HOURLY_RECURRENCE ? __builtin_popcount(cron->hours) : 1;
     size_t count = 0;
     while (count < ICAL_BY_SETPOS_SIZE && recur->by_set_pos[count] != ICAL_RECURRENCE_ARRAY_MAX) {
         count++;
@@ -391,12 +478,11 @@ static int set_positions(struct rule *rule, const struct icalrecurrencetype *rec
     return 0;
 }
 
-static void make_simple(struct rule *rule, const struct icalrecurrencetype *recur)
+static void set_recur(struct rule *rule, const struct icalrecurrencetype *recur)
 {
     static const int64_t units[] = {1, 60, 3600, DAY_S, 7 * DAY_S, 0, 0};
     struct civil start;
     civil_from_s(rule->start, &start);
-    rule->is_simple = true;
     rule->unit_s = units[recur->freq];
     rule->unit_months = recur->freq == ICAL_YEARLY_RECURRENCE ? 12 : 1;
     rule->stride = recur->interval;
@@ -426,20 +512,6 @@ static int check_recur(const struct icalrecurrencetype *recur, struct err *err)
         return err_set(err, ERR_INVALID, "RRULE: COUNT is %d, at most %d is taken", recur->count,
             RULE_COUNT_MAX);
     }
-    bool is_short = recur->freq <= ICAL_DAILY_RECURRENCE;
-    if (is_short && (has_by(recur->by_year_day) || has_by(recur->by_week_no))) {
-        return err_set(err, ERR_INVALID,
-            "RRULE: BYYEARDAY and BYWEEKNO are taken with FREQ=YEARLY only; here write BYMONTH and "
-            "BYMONTHDAY");
-    }
-    if (has_by(recur->by_set_pos) && !is_simple(recur)) {
-        return err_set(err, ERR_INVALID,
-            "RRULE: BYSETPOS is not taken together with BYWEEKNO, BYYEARDAY or weekdays counted "
-            "from the second-last or through the year");
-    }
-    if (recur->freq < ICAL_DAILY_RECURRENCE && has_by(recur->by_set_pos)) {
-        return err_set(err, ERR_INVALID, "RRULE: BYSETPOS is taken from FREQ=DAILY on");
-    }
     if (recur->freq <= ICAL_WEEKLY_RECURRENCE) {
         for (int i = 0; i < ICAL_BY_DAY_SIZE && recur->by_day[i] != ICAL_RECURRENCE_ARRAY_MAX;
              i++) {
@@ -465,8 +537,6 @@ static void end_by_count(struct rule *rule, int count)
         wall = next + 1;
     }
     rule->until = last < rule->until ? last : rule->until;
-    rule->window_from = 1; /* what was expanded goes beyond the end */
-    rule->window_to = 0;
 }
 
 static int add_recur(struct rule *rule, const struct icalrecurrencetype *recur, struct err *err)
@@ -480,21 +550,17 @@ static int add_recur(struct rule *rule, const struct icalrecurrencetype *recur, 
     char *text = icalrecurrencetype_as_string_r(&copy);
     rule->text = xstrdup(text != NULL ? text : "");
     icalmemory_free_buffer(text);
-    if (is_simple(recur)) {
-        make_simple(rule, recur);
-    } else {
+    set_recur(rule, recur);
+    if (!is_simple(recur)) {
         rule->recur = xmalloc(sizeof *rule->recur);
         *rule->recur = *recur;
-        rule->recur->count = 0;
-        rule->window = xcalloc(WINDOW_SIZE, sizeof rule->window[0]);
-        rule->window_from = 1;
+        rule->year = CRON_YEAR_MAX + 1; /* none yet */
     }
     const struct cron *cron = &rule->cron;
-    if (rule->is_simple &&
-        (cron->seconds == 0 || cron->minutes == 0 || cron->hours == 0 || cron->months == 0)) {
+    if (cron->seconds == 0 || cron->minutes == 0 || cron->hours == 0 || cron->months == 0) {
         return err_set(err, ERR_INVALID, "RRULE: never fires: no such time of day or month");
     }
-    if (rule->is_simple && has_by(recur->by_set_pos) && set_positions(rule, recur, err) != 0) {
+    if (has_by(recur->by_set_pos) && set_positions(rule, recur, err) != 0) {
         return -1;
     }
     if (recur->count > 0) {
@@ -551,7 +617,6 @@ void rule_free(struct rule *rule)
     if (rule != NULL) {
         free(rule->positions);
         free(rule->recur);
-        free(rule->window);
         free(rule->dates);
         free(rule->except);
         free(rule->text);

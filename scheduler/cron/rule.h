@@ -31,10 +31,8 @@ struct rule *rule_new(const struct rule_parts *parts, struct err *err);
 void rule_free(struct rule *rule);
 
 /*
- * The first one at or after `wall`, or CRON_NEVER. Nearly all rules are computed like cron, without
- * allocating. Those with BYWEEKNO or BYYEARDAY, or that count weekdays from the second-last or
- * through the year, are expanded by libical some dozen at a time, and what was expanded is kept in
- * the rule.
+ * The first one at or after `wall`, or CRON_NEVER. Does not allocate. The rule keeps the days of
+ * the year that was asked for last.
  */
 int64_t rule_next_wall(struct rule *rule, int64_t wall);
 /* Comes more often than daily: counts as an interval at clock changes. */
