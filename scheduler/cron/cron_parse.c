@@ -287,6 +287,21 @@ static int parse_dow_special(struct parser *p, int from, int to)
     return at_end(p) ? 0 : complain(p, "unexpected text at the end");
 }
 
+/* After "W": "15", as others write 15W */
+static int parse_near_day(struct parser *p)
+{
+    int day;
+    if (at_end(p) || !is_digit(*p->at)) {
+        return complain(p, "the weekday nearest the 15th is '15W'");
+    }
+    if (parse_value(p, &day) != 0) {
+        return -1;
+    }
+    p->cron->weekday_near |= UINT32_C(1) << day;
+    p->cron->has_special_days = true;
+    return at_end(p) ? 0 : complain(p, "'W' stands alone, as in 15W");
+}
+
 /* "L5", "L3-5": the last Friday, the last Wednesday to Friday */
 static int parse_last_dow(struct parser *p)
 {
@@ -311,6 +326,9 @@ static int parse_special_start(struct parser *p, bool *special_out)
     *special_out = true;
     if (p->kind == FIELD_DAY && take(p, 'l')) {
         return parse_last_day(p);
+    }
+    if (p->kind == FIELD_DAY && take(p, 'w')) {
+        return parse_near_day(p);
     }
     if (p->kind == FIELD_DOW && is_quartz(p) && p->item_end - p->at == 1 && take(p, 'l')) {
         p->bits |= 1U << 6; /* alone it is Saturday, the last day of Quartz's week */
