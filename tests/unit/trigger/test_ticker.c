@@ -325,6 +325,35 @@ static void test_spoilt_keys(void **unused)
     }
 }
 
+/* Redis has no memory left: nobody is told that a run that has fired does not exist, and as soon as
+ * there is room they all get their records. */
+static void test_no_memory(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 3 };
+    struct id runs[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        id_new(&runs[i]);
+        runs[i].text[0] = runs[i].text[1] = '0';
+        harness_cmd(&f.h, "HSET %sborn %s %s", store_shard_prefix(f.h.store, 0), runs[i].text,
+            "1 1 1 rr experiment - {}");
+    }
+    harness_cmd(&f.h, "CONFIG SET maxmemory 1");
+    ticker_shard_look(f.ticker, 0);
+    harness_pass_ms(&f.h, 200);
+    assert_int_equal(harness_cmd(&f.h, "EXISTS %sruns", store_shard_prefix(f.h.store, 0)), 0);
+    run_get(f.h.store, runs[0].text, false, fixture_on_record, &f);
+    fixture_bad(&f, ERR_TRANSIENT, "OOM");
+    harness_cmd(&f.h, "CONFIG SET maxmemory 0");
+    int64_t limit = clock_mono_us() + 10 * US_PER_S;
+    while (harness_cmd(&f.h, "ZCARD %sruns", store_shard_prefix(f.h.store, 0)) < COUNT) {
+        assert_true(clock_mono_us() < limit);
+        harness_pass_ms(&f.h, 10);
+    }
+    run_get(f.h.store, runs[0].text, false, fixture_on_record, &f);
+    fixture_good(&f);
+}
+
 /* Another daemon has taken the shards over: this one fires nothing any more. */
 static void test_fenced(void **unused)
 {
@@ -734,6 +763,7 @@ int main(void)
         TEST(test_once),
         TEST(test_claim_again),
         TEST(test_spoilt_keys),
+        TEST(test_no_memory),
         TEST(test_fenced),
         TEST(test_redis_stops),
         TEST(test_follow_latest),
