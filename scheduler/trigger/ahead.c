@@ -31,6 +31,7 @@
 /* What ahead_reveal.lua answers instead of how many have fired. */
 #define EARLY (-1)
 #define AGAIN (-2)
+#define NONE (-3)
 
 struct reveal {
     struct tick_shard *s;
@@ -72,7 +73,8 @@ static bool may_be_ahead(const struct tick_shard *s, const struct tick_entry *e)
     int64_t due_us = tick_entry_due_us(e);
     return s->t->pace.per_s == 0 && e->progress.enabled && e->pipeline_id == NULL &&
            !e->wants_policy && !e->is_marked && due_us == e->progress.next_us &&
-           due_us % US_PER_S == 0 && strlen(e->doc) <= DOC_MAX && due_us != e->not_ahead_us;
+           due_us % US_PER_S == 0 && due_us == e->ready_us && e->doc_len <= DOC_MAX &&
+           due_us != e->not_ahead_us;
 }
 
 struct tick_heap *ahead_heap_of(struct tick_shard *s, const struct tick_entry *e)
@@ -109,6 +111,19 @@ static void load_undone(struct tick_shard *s, const redisReply *reply)
     }
 }
 
+/* Nothing is there of a group that may have been: the answer that told of it was lost, and with it
+ * which ticks were taken back; or Redis has lost what it had confirmed. They are due as before. */
+static void look_anew(struct tick_shard *s, int64_t at_us)
+{
+    s->scan_wanted = true; /* for those that are not in memory */
+    for (size_t i = 0; i < s->held.count; i++) {
+        const struct tick_entry *e = s->held.items[i];
+        if (e->progress.last_us == at_us) {
+            shard_load(s, e->id.text);
+        }
+    }
+}
+
 static void take_in(struct tick_shard *s, const struct reveal *reveal, const redisReply *reply)
 {
     int64_t redis_us = reply_int(reply->element[0], reveal->sent_us);
@@ -131,13 +146,11 @@ static void take_in(struct tick_shard *s, const struct reveal *reveal, const red
             memmove(s->ahead + i, s->ahead + i + 1, (s->ahead_count - i) * sizeof(*s->ahead));
         }
     }
-    if (s->is_reveal_doubtful) { /* the lost answer may have told of ticks taken back */
-        s->is_reveal_doubtful = false;
-        for (size_t i = 0; i < s->held.count; i++) {
-            shard_load(s, s->held.items[i]->id.text);
-        }
+    if (count == NONE) {
+        look_anew(s, reveal->at_us);
+    } else {
+        ticker_count_fired(t, count, reveal->at_us);
     }
-    ticker_count_fired(t, count, clock_now_us() - reveal->at_us);
     hatch_some(s);                /* of this answer, or of one like it that was lost */
     shard_place_all(s, &s->held); /* their last tick has happened */
     if (t->on_events != NULL) {
@@ -163,7 +176,6 @@ static void on_revealed(void *owner, redisReply *reply, const struct err *err)
     } else if (err->code == ERR_FENCED) {
         shard_fenced(s, err);
     } else {
-        s->is_reveal_doubtful = true;
         shard_back_off(s, err, "revealing");
     }
     free(reveal);
@@ -230,7 +242,6 @@ void ahead_stop(struct tick_shard *s)
     }
     s->ahead_count = 0;
     s->reveal_from_us = 0;
-    s->is_reveal_doubtful = false;
     s->soon.count = s->held.count = 0;
 }
 

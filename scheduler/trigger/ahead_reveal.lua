@@ -8,8 +8,8 @@
 -- KEYS: 1 epoch, 2 ahead, 3 ahead:<at>:undo, 4 ahead:<at>:undone, 5 born:<at>, 6 births, 7 events,
 --       8 told
 -- ARGV: 1 epoch, 2 how far the daemon's clock was moved (us; tests), 3 at (us), 4 key prefix
--- Result: {Redis's clock in us, how many ticks fired or -1 not yet by Redis's clock or -2 call again, recurring
---       runs whose tick was taken back, ...}. FENCED.
+-- Result: {Redis's clock in us, how many ticks fired or -1 not yet by Redis's clock or -2 call again or -3 there
+--       is no such group (any more), recurring runs whose tick was taken back, ...}. FENCED.
 --@include ahead.lua.in
 local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then
@@ -24,6 +24,7 @@ if late < 0 then
     return out
 end
 if not call('ZSCORE', KEYS[2], ARGV[3]) then
+    out[2] = -3
     return out
 end
 if late >= AHEAD_STANDS then

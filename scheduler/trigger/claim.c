@@ -140,9 +140,10 @@ static void tick_fired(struct tick *tick, int64_t now_us, struct ticker *t)
         e->is_marked = false;
     }
     entry_turn(e, now_us);
+    e->wants_policy = false; /* it had a place, and may have one next time */
     e->tries = 0;
     free(STEAL(e->latest));
-    ticker_count_fired(t, 1, clock_now_us() - tick->due_us);
+    ticker_count_fired(t, 1, tick->due_us);
     t->counts.outcomes[TICK_SKIPPED_WINDOW] += tick->also.count;
     t->counts.outcomes[TICK_DROPPED_BUFFER] += tick->left.count;
     LOG_DEBUG("recurring run fired",
@@ -214,7 +215,8 @@ static void tick_settle_ahead(struct claim *claim, struct tick *tick, int64_t re
     case CLAIM_STALE:
         e->must_reload = true;
         break;
-    default:
+    default: /* CLAIM_FULL, CLAIM_EARLY */
+        e->wants_policy |= result == CLAIM_FULL;
         e->not_ahead_us = claim->ahead_us;
         break;
     }
@@ -267,7 +269,6 @@ static void claim_refused(struct claim *claim, const struct err *err)
         }
         return;
     }
-    claim->ticks[0].e->not_ahead_us = claim->ahead_us;
     tick_put_off(s, claim->ticks[0].e);
 }
 
@@ -279,6 +280,7 @@ static void claim_failed(struct claim *claim, const struct err *err)
     }
     if (err->code != ERR_FENCED && !err_is_transient(err)) {
         claim_refused(claim, err);
+        ticker_poke(s->t);
         return;
     }
     for (size_t i = 0; i < claim->count; i++) {
@@ -399,7 +401,7 @@ static void claim_add(struct claim *claim, struct tick_entry *e, size_t *bytes)
 {
     e->state = TICK_STATE_CLAIMING;
     claim->count++;
-    *bytes += strlen(e->doc) + 1024;
+    *bytes += e->doc_len + 1024;
 }
 
 static void fill_with_due(struct claim *claim, int64_t now_us)

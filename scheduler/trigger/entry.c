@@ -107,6 +107,7 @@ static int prepare_texts(struct tick_entry *e, const json_t *doc, struct err *er
     }
     e->name = xrealloc(buf_steal(&all, NULL), pipeline_at + strlen(pipeline_id) + 1);
     e->doc = e->name + doc_at;
+    e->doc_len = data_at - doc_at - 1;
     e->data = e->name + data_at;
     e->experiment_id = e->name + experiment_at;
     e->pipeline_id = pinned ? NULL : e->name + pipeline_at;
@@ -226,7 +227,7 @@ void tick_entry_advance(struct tick_entry *e, struct progress *p, char *text)
 void tick_entry_run_doc(const struct tick_entry *e, int64_t index, struct buf *out)
 {
     buf_addf(out, "{\"index\":%" PRId64 ",\"name\":\"%s-%" PRId64 "\"", index, e->name, index);
-    buf_adds(out, e->doc);
+    buf_add(out, e->doc, e->doc_len);
     if (e->latest != NULL) {
         buf_adds(out, e->latest);
     }

@@ -50,6 +50,7 @@ struct tick_entry {
      * of the event's data that never change. In one allocation, held by `name`. */
     char *name;
     const char *doc, *data, *experiment_id;
+    size_t doc_len;
     /* Follow-latest only. */
     const char *pipeline_id; /* NULL: pinned */
     char *latest;            /* members spec and version_id, once looked up */

@@ -45,13 +45,14 @@ void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us)
     }
 }
 
-void ticker_count_fired(struct ticker *t, int64_t count, int64_t late_us)
+void ticker_count_fired(struct ticker *t, int64_t count, int64_t due_us)
 {
     static const int64_t limits_us[] = {
         1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000, 30000000};
     struct ticker_counts *counts = &t->counts;
     _Static_assert(ARRAY_LEN(limits_us) + 1 == ARRAY_LEN(counts->lateness_buckets),
         "one bucket more than limits");
+    int64_t late_us = ticker_now_us(t) - due_us;
     size_t i = 0;
     while (i < ARRAY_LEN(limits_us) && late_us > limits_us[i]) {
         i++;

@@ -67,7 +67,6 @@ struct tick_shard {
     size_t ahead_count, ahead_cap;
     struct reveal *reveal; /* under way, or NULL */
     int64_t reveal_from_us; /* not before */
-    bool is_reveal_doubtful; /* an answer was lost */
     struct id *to_hatch; /* runs that claims have created */
     size_t to_hatch_count, to_hatch_cap;
     size_t hatching_count;  /* of to_hatch, the first ones are under way */
@@ -120,8 +119,8 @@ struct tick_shard *ticker_shard(struct ticker *t, const char *id);
 int64_t ticker_now_us(const struct ticker *t);
 /* A script sent at sent_us by our own clock (clock_now_us()) met this instant in Redis. */
 void ticker_heard_clock(struct ticker *t, int64_t redis_us, int64_t sent_us);
-/* Metrics: so many ticks have fired so late. */
-void ticker_count_fired(struct ticker *t, int64_t count, int64_t late_us);
+/* Metrics: so many ticks that were due at this instant have fired now. */
+void ticker_count_fired(struct ticker *t, int64_t count, int64_t due_us);
 /* Random, in [ms/2, ms]. */
 int64_t ticker_jitter_ms(int64_t ms);
 

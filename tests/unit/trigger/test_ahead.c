@@ -1,122 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ticks that are claimed before their instant: nobody sees them, a change takes them back, and each
  * fires once. */
-#include "trigger_fixture.h"
-
-#include <inttypes.h>
-
-#include "trigger/ticker.h"
-#include "trigger_scripts.h"
-
-static struct fixture f;
-
-static int setup(void **unused)
-{
-    (void)unused;
-    fixture_init(&f);
-    fixture_clock(&f, "2026-03-04T10:00:10Z");
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    fixture_done(&f);
-    return 0;
-}
-
-/* ---- words ---- */
-
-static void clock_at(const char *time)
-{
-    char text[40];
-    snprintf(text, sizeof text, "2026-03-04T%sZ", time);
-    fixture_clock(&f, text);
-}
-
-static int64_t instant(const char *time)
-{
-    char text[40];
-    snprintf(text, sizeof text, "2026-03-04T%sZ", time);
-    return fixture_instant(text);
-}
-
-static int64_t keys_like(const char *pattern)
-{
-    return harness_cmd(&f.h, "EVAL %s 0 %s", "return #redis.call('KEYS', ARGV[1])", pattern);
-}
-
-/* Ticks that are claimed ahead in the shard of this one. */
-static int64_t hidden(const struct id *rr)
-{
-    return fixture_hidden(&f, store_id_prefix(f.h.store, rr->text));
-}
-
-static void wait_hidden(const struct id *rr, int64_t count)
-{
-    int64_t limit = clock_mono_us() + HARNESS_LIMIT_US;
-    while (hidden(rr) != count) {
-        if (clock_mono_us() > limit) {
-            fail_msg("%lld claimed ahead", (long long)hidden(rr));
-        }
-        loop_turn(f.h.loop, true);
-    }
-}
-
-/* Each minute, and the tick of 10:01 is claimed ahead. */
-static struct id minutely(int64_t max_concurrency)
-{
-    struct recurring_request req = fixture_request("* * * * *", 0);
-    req.max_concurrency = max_concurrency;
-    struct id rr = fixture_create(&f, &req);
-    clock_at("10:00:57.5");
-    wait_hidden(&rr, 1);
-    return rr;
-}
-
-static struct id run_of(const struct id *rr, int64_t generation, const char *time)
-{
-    char name[64];
-    snprintf(name, sizeof name, "tick/%" PRId64 "/%" PRId64, generation, instant(time));
-    struct id run;
-    id_derive(&run, rr->text, name);
-    return run;
-}
-
-static bool has_run(const struct id *run)
-{
-    run_get(f.h.store, run->text, false, fixture_on_record, &f);
-    fixture_answer(&f);
-    return f.err.code == ERR_NONE;
-}
-
-/* Nothing is left of what was hidden, and no run waits for its records. */
-static void check_nothing_left(void)
-{
-    int64_t limit = clock_mono_us() + HARNESS_LIMIT_US;
-    while (keys_like("rondo:*:ahead*") + keys_like("rondo:*:birth*") + keys_like("rondo:*:born*") >
-           0) {
-        assert_true(clock_mono_us() < limit);
-        loop_turn(f.h.loop, true);
-    }
-}
-
-static void check_fired(const struct id *rr, size_t count)
-{
-    fixture_wait_fired(&f, (int64_t)count);
-    assert_int_equal(json_array_size(fixture_runs(&f, rr)), count);
-    check_nothing_left();
-}
-
-static void edit(const struct id *rr, const char *changes)
-{
-    json_t *members = json_loads(changes, 0, NULL);
-    recurring_edit(f.ticker, rr->text, members, fixture_on_record, &f);
-    json_decref(members);
-    fixture_good(&f);
-}
-
-/* ---- tests ---- */
+#include "ahead_fixture.h"
 
 static void test_nobody_sees_it_before(void **unused)
 {
@@ -304,7 +189,8 @@ static void test_absence(void **unused)
 static void test_many_late(void **unused)
 {
     (void)unused;
-    enum { COUNT = 600 };
+    enum { COUNT = 300 };
+    clock_at("08:00:00"); /* however long it takes to create them */
     struct recurring_request req = fixture_request("1 10 * * *", 0);
     struct id rr = {{0}};
     int64_t in_shard = 0;
@@ -416,24 +302,7 @@ static void test_reveal_by_itself(void **unused)
     } rows[] = {{"10:00:59", 0, -1}, {"10:01:00", 1, -2}, {"10:01:00", 0, 1}, {"10:01:00.5", 0, 0}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         clock_at(rows[i].time);
-        struct store_args *args = store_args_new();
-        long long at = (long long)instant("10:01:00");
-        store_key(args, "%sepoch", prefix);
-        store_key(args, "%sahead", prefix);
-        store_key(args, "%sahead:%lld:undo", prefix, at);
-        store_key(args, "%sahead:%lld:undone", prefix, at);
-        store_key(args, "%sborn:%lld", prefix, at);
-        store_key(args, "%sbirths", prefix);
-        store_key(args, "%sevents", prefix);
-        store_key(args, "%stold", prefix);
-        store_arg_i(args, store_id_epoch(f.h.store, rr.text) - rows[i].epoch_less);
-        store_arg_i(args, clock_shift_us());
-        store_arg_i(args, at);
-        store_arg(args, prefix);
-        f.h.answered = 0;
-        f.h.number = 0;
-        store_eval(f.h.store, &script_ahead_reveal, args, harness_on_reply, &f.h);
-        harness_wait(&f.h, &f.h.answered);
+        ahead_reveal(prefix, "10:01:00", rows[i].epoch_less, 0);
         assert_int_equal(f.h.err.code, rows[i].count == -2 ? ERR_FENCED : ERR_NONE);
         assert_int_equal(harness_cmd(&f.h, "XLEN %sevents", prefix), i < 2 ? 0 : 1);
         assert_int_equal(harness_cmd(&f.h, "HLEN %sbirths", prefix), i < 2 ? 0 : 1);
@@ -474,8 +343,6 @@ static void test_what_waits_for_its_instant(void **unused)
         assert_int_equal(json_array_size(fixture_runs(&f, &rrs[i])), 1);
     }
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {

@@ -1,27 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Orders of steps around ticks that are claimed before their instant, as the model found them
  * (tests/model/ahead.pml, BREAK_LATE and BREAK_LOOK). */
-#include "trigger_fixture.h"
-
-#include "trigger/ticker.h"
-#include "trigger_scripts.h"
-
-static struct fixture f;
-
-static int setup(void **unused)
-{
-    (void)unused;
-    fixture_init(&f);
-    fixture_clock(&f, "2026-03-04T10:00:10Z");
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    fixture_done(&f);
-    return 0;
-}
+#include "ahead_fixture.h"
 
 /* A claim of its first tick, at 10:01, as a daemon has prepared it. */
 static void send_claim_ahead(const struct id *rr, const char *prefix)
@@ -56,9 +36,7 @@ static void send_claim_ahead(const struct id *rr, const char *prefix)
     store_arg(args, run.text);
     store_arg(args, "0 0 1 - - - {}");
     store_arg(args, "");
-    f.h.answered = 0;
-    store_eval(f.h.store, &script_claim, args, harness_on_reply, &f.h);
-    harness_wait(&f.h, &f.h.answered);
+    ahead_eval(&script_claim, args);
     assert_int_equal(f.h.err.code, ERR_NONE);
 }
 
@@ -129,8 +107,6 @@ static void test_nothing_is_claimed_before_the_first_look(void **unused)
     fixture_wait_fired(&f, 0);
     assert_int_equal(json_array_size(fixture_runs(&f, &rr)), 0);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
