@@ -31,7 +31,8 @@ static json_t *answer(const char *line, size_t len)
     }
     json_t *times = json_array();
     int64_t at = from_us;
-    for (int64_t i = 0; i < n && (at = schedule_next(schedule, from_us, at)) != SCHEDULE_NEVER; i++) {
+    for (int64_t i = 0; i < n && (at = schedule_next(schedule, from_us, at)) != SCHEDULE_NEVER;
+         i++) {
         json_array_append_new(times, json_integer(at / US_PER_S));
     }
     schedule_free(schedule);
