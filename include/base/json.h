@@ -57,6 +57,9 @@ bool jget_bool(const json_t *obj, const char *key, bool fallback);
 
 /* Set only if value is not NULL / not empty. */
 void jset_str(json_t *obj, const char *key, const char *value);
+/* JSON as text: append `,"key":"text"`; what stands between the quotes of a string. */
+void jadd_str(struct buf *out, const char *key, const char *text);
+void jadd_bare(struct buf *out, const char *text);
 /* "2026-11-23T09:30:00Z". */
 void jset_time(json_t *obj, const char *key, int64_t us);
 

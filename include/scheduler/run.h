@@ -100,11 +100,24 @@ void run_create(struct store *store, const struct run_request *req, run_json_fn 
  */
 void run_born_head(struct buf *out, int64_t created_us, int64_t scheduled_us, int64_t generation,
     const char *recurring_run_id, const char *experiment_id, const char *detail);
+/* One event recurring_run.fired. */
+struct run_fired {
+    const char *recurring_run; /* what run_add_recurring() adds: JSON, made once for all its events */
+    const char *pipeline_id;   /* left out unless it is an id */
+    const char *run_id;
+    const char *name, *name_end; /* of the run: the inside of a JSON string, and what comes after it */
+    int64_t index, scheduled_us, at_us, lateness_us;
+    const char *request_id; /* of whoever asked for it; NULL: its schedule did */
+};
+void run_fired_event(const struct run_fired *fired, struct buf *out);
+/* The members about a recurring run that its events have, without brackets. */
+void run_add_recurring(struct buf *out, const char *id, const char *name, const char *experiment_id,
+    const char *pipeline_name);
 /*
- * The event recurring_run.fired of a run that was claimed ahead of its instant, from its text in
- * `born:<instant>`; came_us: when the instant was seen to have come. NULL when the text is none.
+ * The event of a run that was claimed ahead of its instant, from its text in `born:<instant>`;
+ * came_us: when the instant was seen to have come. NULL when the text is none.
  */
-json_t *run_fired_event(const char *run_id, const char *text, int64_t came_us);
+json_t *run_born_event(const char *run_id, const char *text, int64_t came_us);
 /* Lines that the ledger of a recurring run keeps unless history-max-ticks says otherwise. */
 #define RUN_LEDGER_MAX 50
 /* These, or with count 0 up to `any` of those that are left in the shard. ledger_max: lines kept of

@@ -459,6 +459,20 @@ void jset_str(json_t *obj, const char *key, const char *value)
     json_object_set_new(obj, key, text);
 }
 
+void jadd_str(struct buf *out, const char *key, const char *text)
+{
+    buf_addf(out, ",\"%s\":\"", key);
+    jadd_bare(out, text);
+    buf_addc(out, '"');
+}
+
+void jadd_bare(struct buf *out, const char *text)
+{
+    json_t *value CLEANUP(json_decrefp) = json_string(text);
+    char *quoted CLEANUP(cleanup_free) = jtext(value);
+    buf_add(out, quoted + 1, strlen(quoted) - 2);
+}
+
 void jset_time(json_t *obj, const char *key, int64_t us)
 {
     char text[CLOCK_TEXT_MAX];

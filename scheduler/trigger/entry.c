@@ -19,28 +19,12 @@
 
 enum field { DOC, PROGRESS, ACTIVE, WAITING, FAILS, FIELD_COUNT };
 
-/* Append `"key":"text"`, with a comma before it. */
-static void add_member(struct buf *out, const char *key, const char *text)
-{
-    json_t *value CLEANUP(json_decrefp) = json_string(text);
-    char *quoted CLEANUP(cleanup_free) = jtext(value);
-    buf_addf(out, ",\"%s\":%s", key, quoted);
-}
-
-/* The text between the quotes of a JSON string. */
-static void add_bare(struct buf *out, const char *text)
-{
-    json_t *value CLEANUP(json_decrefp) = json_string(text);
-    char *quoted CLEANUP(cleanup_free) = jtext(value);
-    buf_add(out, quoted + 1, strlen(quoted) - 2);
-}
-
-/* The same, of a doc, where what is empty is left out. */
+/* `,"key":"text"` of a doc, where what is empty is left out. */
 static void add_text(struct buf *out, const json_t *doc, const char *key)
 {
     const char *text = jget_str(doc, key, "");
     if (text[0] != '\0') {
-        add_member(out, key, text);
+        jadd_str(out, key, text);
     }
 }
 
@@ -73,14 +57,6 @@ static void add_doc(struct buf *out, const json_t *doc, bool pinned)
     }
 }
 
-static void add_data(struct buf *out, const struct tick_entry *e, const json_t *doc)
-{
-    buf_addf(out, "\"recurring_run_id\":\"%s\"", e->id.text);
-    add_member(out, "recurring_run_name", jget_str(doc, "name", ""));
-    add_member(out, "experiment_id", jget_str(doc, "experiment_id", ""));
-    add_member(out, "pipeline_name", jget_str(doc, "pipeline_name", ""));
-}
-
 /* Several texts in one allocation: a million of these may be in memory. */
 static int prepare_texts(struct tick_entry *e, const json_t *doc, struct err *err)
 {
@@ -88,13 +64,14 @@ static int prepare_texts(struct tick_entry *e, const json_t *doc, struct err *er
     bool pinned = jget_str(doc, "spec", "")[0] != '\0';
     struct buf all;
     buf_init(&all, ENTRY_TEXT_MAX);
-    add_bare(&all, jget_str(doc, "name", ""));
+    jadd_bare(&all, jget_str(doc, "name", ""));
     buf_addc(&all, '\0');
     size_t doc_at = all.len;
     add_doc(&all, doc, pinned);
     buf_addc(&all, '\0');
     size_t data_at = all.len;
-    add_data(&all, e, doc);
+    run_add_recurring(&all, e->id.text, jget_str(doc, "name", ""),
+        jget_str(doc, "experiment_id", ""), jget_str(doc, "pipeline_name", ""));
     buf_addc(&all, '\0');
     size_t experiment_at = all.len;
     buf_adds(&all, jget_str(doc, "experiment_id", ""));
@@ -243,27 +220,35 @@ void tick_entry_born(const struct tick_entry *e, int64_t index, int64_t slot_us,
 }
 
 /* Behind its experiment, also where e->pipeline_id says that the version is pinned. */
+static const char *pipeline_of(const struct tick_entry *e)
+{
+    return e->experiment_id + strlen(e->experiment_id) + 1;
+}
+
 void tick_entry_add_pipeline(const struct tick_entry *e, struct buf *out)
 {
-    const char *pipeline_id = e->experiment_id + strlen(e->experiment_id) + 1;
-    if (id_is_valid(pipeline_id)) {
-        buf_addf(out, ",\"pipeline_id\":\"%s\"", pipeline_id);
+    if (id_is_valid(pipeline_of(e))) {
+        buf_addf(out, ",\"pipeline_id\":\"%s\"", pipeline_of(e));
     }
 }
 
 void tick_entry_event(const struct tick_entry *e, const char *run_id, int64_t index,
     int64_t slot_us, int64_t now_us, struct buf *out)
 {
-    struct id id;
-    id_derive(&id, run_id, "recurring_run.fired");
-    buf_addf(out,
-        "{\"id\":\"%s\",\"type\":\"recurring_run.fired\",\"time_us\":%" PRId64 ",\"data\":{%s",
-        id.text, now_us, e->data);
-    tick_entry_add_pipeline(e, out);
-    buf_addf(out,
-        ",\"run_id\":\"%s\",\"run_name\":\"%s-%" PRId64 "\",\"index\":%" PRId64
-        ",\"scheduled_us\":%" PRId64 ",\"lateness_us\":%" PRId64 "}}",
-        run_id, e->name, index, index, slot_us, now_us - slot_us - e->offset_us);
+    char number[32];
+    snprintf(number, sizeof number, "-%" PRId64, index);
+    const struct run_fired fired = {
+        .recurring_run = e->data,
+        .pipeline_id = pipeline_of(e),
+        .run_id = run_id,
+        .name = e->name,
+        .name_end = number,
+        .index = index,
+        .scheduled_us = slot_us,
+        .at_us = now_us,
+        .lateness_us = now_us - slot_us - e->offset_us,
+    };
+    run_fired_event(&fired, out);
 }
 
 /* ---- heap ---- */

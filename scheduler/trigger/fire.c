@@ -135,21 +135,29 @@ static void add_born(const struct recurring_op *op, const json_t *version, const
     buf_adds(out, text);
 }
 
-static char *fired_event(const struct recurring_op *op, const char *name, int64_t now_us)
+static void add_event(
+    const struct recurring_op *op, const char *name, int64_t now_us, struct buf *out)
 {
-    struct id id;
     const json_t *record = op->records;
-    id_derive(&id, asked(op, "run_id"), "recurring_run.fired");
-    json_t *event CLEANUP(json_decrefp) =
-        json_pack("{s:s,s:s,s:I,s:{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:s}}", "id", id.text,
-            "type", "recurring_run.fired", "time_us", (json_int_t)now_us, "data",
-            "recurring_run_id", op->id.text, "recurring_run_name", jget_str(record, "name", ""),
-            "experiment_id", jget_str(record, "experiment_id", ""), "pipeline_name",
-            jget_str(record, "pipeline_name", ""), "run_id", asked(op, "run_id"), "run_name", name,
-            "index", (json_int_t)0, "scheduled_us", (json_int_t)now_us, "lateness_us",
-            (json_int_t)0, "manual", 1, "request_id", asked(op, "request_id"));
-    jset_str(json_object_get(event, "data"), "pipeline_id", jget_str(record, "pipeline_id", ""));
-    return jtext(event);
+    struct buf recurring_run, bare;
+    buf_init(&recurring_run, TEXT_MAX);
+    buf_init(&bare, TEXT_MAX);
+    run_add_recurring(&recurring_run, op->id.text, jget_str(record, "name", ""),
+        jget_str(record, "experiment_id", ""), jget_str(record, "pipeline_name", ""));
+    jadd_bare(&bare, name);
+    const struct run_fired fired = {
+        .recurring_run = buf_str(&recurring_run),
+        .pipeline_id = jget_str(record, "pipeline_id", ""),
+        .run_id = asked(op, "run_id"),
+        .name = buf_str(&bare),
+        .name_end = "",
+        .scheduled_us = now_us,
+        .at_us = now_us,
+        .request_id = asked(op, "request_id"),
+    };
+    run_fired_event(&fired, out);
+    buf_done(&recurring_run);
+    buf_done(&bare);
 }
 
 /* version: the newest one, when it follows that. */
@@ -161,10 +169,11 @@ static void fire_send(struct recurring_op *op, const json_t *version)
     op->number = jget_i64(op->records, "max_concurrency", 1);
     char *name CLEANUP(cleanup_free) =
         xasprintf("%s-manual-%.8s", jget_str(op->records, "name", ""), asked(op, "run_id"));
-    char *event CLEANUP(cleanup_free) = fired_event(op, name, now_us);
-    struct buf born;
+    struct buf born, event;
     buf_init(&born, TEXT_MAX);
+    buf_init(&event, TEXT_MAX);
     add_born(op, version, name, now_us, &born);
+    add_event(op, name, now_us, &event);
     struct store_args *args = store_args_new();
     store_key(args, "%sepoch", prefix);
     store_key(args, "%sprogress", prefix);
@@ -176,9 +185,10 @@ static void fire_send(struct recurring_op *op, const json_t *version)
     store_arg_i(args, str_eq(asked(op, "overlap"), "skip") ? op->number : 0);
     store_arg(args, asked(op, "run_id"));
     store_arg_b(args, buf_str(&born), born.len);
-    store_arg(args, event);
+    store_arg_b(args, buf_str(&event), event.len);
     store_arg_i(args, clock_shift_us());
     buf_done(&born);
+    buf_done(&event);
     FAULT("recurring.fire.before");
     op->call = store_eval(store, &script_fire, args, fire_on_reply, op);
 }

@@ -385,13 +385,6 @@ void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out)
     }
 }
 
-static void add_text(struct buf *out, const char *key, const char *text)
-{
-    json_t *value CLEANUP(json_decrefp) = json_string(text);
-    char *quoted CLEANUP(cleanup_free) = jtext(value);
-    buf_addf(out, ",\"%s\":%s", key, quoted);
-}
-
 void tick_range_detail(struct buf *out, int64_t to_us, int64_t count, const char *why)
 {
     buf_addf(out, "{\"count\":%" PRId64 ",\"to_us\":%" PRId64, count, to_us);
@@ -399,7 +392,7 @@ void tick_range_detail(struct buf *out, int64_t to_us, int64_t count, const char
         buf_adds(out, ",\"at_least\":true");
     }
     if (why[0] != '\0') {
-        add_text(out, "why", why);
+        jadd_str(out, "why", why);
     }
     buf_addc(out, '}');
 }
@@ -476,7 +469,7 @@ static void add_event(const struct tick_entry *e, enum tick_outcome outcome, int
         ",\"outcome\":\"%s\",\"ticks\":%" PRId64 ",\"to_us\":%" PRId64,
         slot_us, late_us > 0 ? late_us : 0, tick_outcome_name(outcome), count, to_us);
     if (why[0] != '\0') {
-        add_text(out, "reason", why);
+        jadd_str(out, "reason", why);
     }
     buf_adds(out, "}}");
 }

@@ -331,7 +331,7 @@ static void on_group(void *owner, redisReply *reply, const struct err *err)
     events_until(o, is_over ? o->group : o->cursor, false);
     for (size_t i = 1; i < runs->elements; i += 2) {
         const char *id = reply_str(runs->element[i - 1]), *text = reply_str(runs->element[i]);
-        event_add(o, run_fired_event(id, text, o->group_came_us), o->group);
+        event_add(o, run_born_event(id, text, o->group_came_us), o->group);
     }
     if (is_over) {
         free(STEAL(o->group));

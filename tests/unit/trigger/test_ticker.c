@@ -694,7 +694,7 @@ static void test_event_and_lateness(void **unused)
     char run_id[ID_LEN + 1];
     snprintf(run_id, sizeof run_id, "%s", f.h.text);
     json_t *event =
-        run_fired_event(run_id, f.h.text + ID_LEN, fixture_instant("2026-03-04T10:01:00.25Z"));
+        run_born_event(run_id, f.h.text + ID_LEN, fixture_instant("2026-03-04T10:01:00.25Z"));
     assert_non_null(event);
     const json_t *data = json_object_get(event, "data");
     assert_string_equal(jget_str(event, "type", ""), "recurring_run.fired");
