@@ -25,7 +25,7 @@
 #define AHEAD_US (3 * US_PER_S)
 /* Redis is left alone so long around a group's instant: it would answer late. */
 #define QUIET_US (10 * US_PER_MS)
-/* The text of a run is its event as well: larger ones are not written twice. */
+/* The text of a run is its event as well, and copied for that: not that of a larger one. */
 #define DOC_MAX ((size_t)2048)
 
 /* What ahead_reveal.lua answers instead of how many have fired. */
@@ -174,7 +174,7 @@ static void on_revealed(void *owner, redisReply *reply, const struct err *err)
         take_in(s, reveal, reply);
         ticker_poke(s->t);
     } else if (err->code == ERR_FENCED) {
-        shard_fenced(s, err);
+        shard_fenced(s, err, "revealing");
     } else {
         shard_back_off(s, err, "revealing");
     }

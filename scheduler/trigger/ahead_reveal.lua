@@ -10,13 +10,14 @@
 -- ARGV: 1 epoch, 2 how far the daemon's clock was moved (us; tests), 3 at (us), 4 key prefix
 -- Result: {Redis's clock in us, how many ticks fired or -1 not yet by Redis's clock or -2 call again or -3 there
 --       is no such group (any more), recurring runs whose tick was taken back, ...}. FENCED.
+--@include ../base/clock.lua.in
 --@include ahead.lua.in
 local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('FENCED another daemon has taken over this shard')
 end
 local PART = 200
-local clock = ahead_clock(ARGV[2])
+local clock = clock_us(ARGV[2])
 local out = {string.format('%.0f', clock), 0}
 local late = clock - tonumber(ARGV[3])
 if late < 0 then

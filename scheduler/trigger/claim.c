@@ -275,9 +275,6 @@ static void claim_refused(struct claim *claim, const struct err *err)
 static void claim_failed(struct claim *claim, const struct err *err)
 {
     struct tick_shard *s = claim->s;
-    if (claim->ahead_us > 0) {
-        ahead_note(s, claim->ahead_us); /* it may have been done all the same */
-    }
     if (err->code != ERR_FENCED && !err_is_transient(err)) {
         claim_refused(claim, err);
         ticker_poke(s->t);
@@ -287,7 +284,7 @@ static void claim_failed(struct claim *claim, const struct err *err)
         shard_place(s, claim->ticks[i].e);
     }
     if (err->code == ERR_FENCED) {
-        shard_fenced(s, err);
+        shard_fenced(s, err, "claim");
     } else {
         /* If it was done all the same and another slot is due at the next try, nobody tells of
          * its runs. */
@@ -336,9 +333,6 @@ static void claim_on_reply(void *owner, redisReply *reply, const struct err *err
     }
     claim->redis_us = reply_int(reply->element[0], claim->now_us);
     ticker_heard_clock(s->t, claim->redis_us, claim->sent_us);
-    if (claim->ahead_us > 0) {
-        ahead_note(s, claim->ahead_us);
-    }
     for (size_t i = 0; i < claim->count; i++) {
         int64_t result = reply_int(reply->element[i + 1], CLAIM_STALE);
         (claim->ahead_us > 0 ? tick_settle_ahead : tick_settle)(claim, &claim->ticks[i], result);
@@ -359,6 +353,7 @@ static void claim_send(struct claim *claim)
         store_key(args, "%s%s", s->prefix, keys[i]);
     }
     if (claim->ahead_us > 0) {
+        ahead_note(s, claim->ahead_us); /* whatever the answer, or none: it may have been done */
         long long at = (long long)claim->ahead_us;
         store_key(args, "%sborn:%lld", s->prefix, at);
         store_key(args, "%sahead", s->prefix);

@@ -25,13 +25,13 @@
 -- Result: {Redis's clock in us, for each tick 1 fired, 2 may not fire (kind "f": nothing is changed, ask with kind
 --       "p"), 3 gone (deleted), 0 stale (somebody changed it: read it again), 5 not due by Redis's clock,
 --       6 waits or was passed over, 7 failed too often}. FENCED.
+--@include ../base/clock.lua.in
 local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('FENCED another daemon has taken over this shard')
 end
 local STALE, FIRED, FULL, GONE, EARLY, PASSED, FAILING = 0, 1, 2, 3, 5, 6, 7
-local time = call('TIME')
-local clock = tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[2])
+local clock = clock_us(ARGV[2])
 local count, prefix, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local is_ahead, base = ARGV[6] ~= '0', 6
 -- Its group may have happened (this claim was long under way), and nobody would look for it once more; or runs

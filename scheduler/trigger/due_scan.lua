@@ -5,8 +5,8 @@
 -- Result: {{id, ...}, next_us of the last of them or "", next_us of the first one after `until`
 --       or "", number of recurring runs, number of enabled ones, runs that have no records yet,
 --       Redis's clock (us), {instants of what was claimed ahead, ...}}
+--@include ../base/clock.lua.in
 --@include ../run/born.lua.in
-local time = redis.call('TIME')
 local rows = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0,
     ARGV[2])
 local ids = {}
@@ -17,5 +17,5 @@ local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', 'WITH
     0, 1)
 return {ids, rows[#rows] or '', after[2] or '', redis.call('ZCARD', KEYS[2]),
     redis.call('HGET', KEYS[3], 'enabled') or '0', born_count(ARGV[4]),
-    string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[3]),
+    string.format('%.0f', clock_us(ARGV[3])),
     redis.call('ZRANGE', KEYS[4], 0, -1)}

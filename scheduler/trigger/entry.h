@@ -21,7 +21,7 @@ struct tick_heap;
 struct shared_schedule;
 
 enum tick_state {
-    TICK_STATE_READY,     /* in the heap */
+    TICK_STATE_READY,     /* in a heap */
     TICK_STATE_RESOLVING, /* which version is the latest? */
     TICK_STATE_CLAIMING,
 };
@@ -41,7 +41,7 @@ struct tick_entry {
     struct tick_heap *heap; /* the one it is in */
     size_t heap_at;
     int64_t not_ahead_us; /* what is due then is not claimed before; 0 nothing */
-    int64_t ready_us; /* heap order: due, or later when it has just had its turn or failed */
+    int64_t ready_us;     /* heap order: due, or later when it has just had its turn or failed */
     int64_t start_us, end_us, created_us;
     struct progress progress;
     char *progress_text; /* as it is stored */

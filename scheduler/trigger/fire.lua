@@ -6,6 +6,7 @@
 --       5 the run to be (born.lua.in), 6 event, 7 how far the daemon's clock was moved (us; tests)
 -- Result: {1 fired | 2 it was there | 3 as many as may be are active, active}. NOSUCH.
 --@include ../base/knock.lua.in
+--@include ../base/clock.lua.in
 --@include ahead.lua.in
 local call = redis.call
 local id = ARGV[2]

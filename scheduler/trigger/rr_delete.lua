@@ -5,6 +5,7 @@
 -- ARGV: 1 the epoch that we hold or 0, 2 id, 3 how far the daemon's clock was moved (us; tests)
 -- Result: 1 it was enabled, 0 it was not. NOSUCH.
 --@include ../base/knock.lua.in
+--@include ../base/clock.lua.in
 --@include ahead.lua.in
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     knock(KEYS[1], 'recurring ' .. ARGV[2])

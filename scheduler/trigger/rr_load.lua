@@ -5,6 +5,7 @@
 --       tests), then the ids
 -- Result: for each {doc, progress, active, waiting, fails}, nil for what is not there; doc is nil for a
 --         recurring run that is gone, and "" for a key of another kind.
+--@include ../base/clock.lua.in
 --@include ahead.lua.in
 local out, fields = {}, {}
 local ids = {unpack(ARGV, 3)}

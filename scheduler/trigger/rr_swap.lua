@@ -10,6 +10,7 @@
 -- Result: {1 swapped | 0 it is another one by now, doc, progress, active, waiting, fails}.
 --         FENCED, NOSUCH.
 --@include ../base/knock.lua.in
+--@include ../base/clock.lua.in
 --@include ahead.lua.in
 local call = redis.call
 local epoch = call('GET', KEYS[1])

@@ -96,9 +96,9 @@ void shard_worked(struct tick_shard *s)
     s->backoff_ms = RETRY_MIN_MS;
 }
 
-void shard_fenced(struct tick_shard *s, const struct err *err)
+void shard_fenced(struct tick_shard *s, const struct err *err, const char *what)
 {
-    shard_back_off(s, err, "claim");
+    shard_back_off(s, err, what);
     if (s->t->on_fenced != NULL) {
         s->t->on_fenced(s->t->on_fenced_owner, s->number);
     }

@@ -142,9 +142,9 @@ static void ticker_sweep(void *owner)
 static void ticker_guard(void *owner)
 {
     struct ticker *t = owner;
-    int64_t ahead_us = clock_now_us() - clock_mono_us();
-    int64_t step_us = ahead_us - t->ahead_us;
-    t->ahead_us = ahead_us;
+    int64_t offset_us = clock_now_us() - clock_mono_us();
+    int64_t step_us = offset_us - t->guard_offset_us;
+    t->guard_offset_us = offset_us;
     bool is_set = step_us > TICKER_SKEW_MIN_US || step_us < -TICKER_SKEW_MIN_US;
     bool any = false;
     for (unsigned i = 0; i < t->shard_count; i++) {
@@ -195,7 +195,7 @@ void ticker_shard_start(struct ticker *t, unsigned shard, void (*done)(void *own
         timer_start_ms(&t->sweep, ticker_jitter_ms(SWEEP_MS));
     }
     if (!timer_is_armed(&t->guard)) {
-        t->ahead_us = clock_now_us() - clock_mono_us();
+        t->guard_offset_us = clock_now_us() - clock_mono_us();
         timer_start_ms(&t->guard, GUARD_MS);
     }
 }

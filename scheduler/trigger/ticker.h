@@ -7,8 +7,8 @@
  *   ticker.c   life, the timer, counters          shard.c   looking ahead and loading
  *   claim.c    firing                             latest.c  which version "latest" is
  *   ahead.c    letting happen what was claimed before its instant
- *   entry.c    a recurring run in memory, heap    op.c, recurring.c, change.c, fire.c   the API's
- * calls
+ *   births.c   records for the runs of claims     entry.c   a recurring run in memory, heap
+ *   op.c, recurring.c, change.c, fire.c   the API's calls
  */
 #ifndef SCHEDULER_TRIGGER_TICKER_H
 #define SCHEDULER_TRIGGER_TICKER_H
@@ -48,11 +48,11 @@ struct tick_shard {
     struct ticker *t;
     unsigned number;
     const char *prefix;
-    struct tick_heap heap;   /* due later, or ready */
+    struct tick_heap heap;       /* due later, or ready */
     struct tick_heap soon, held; /* ahead.c */
-    size_t loaded;           /* entries in memory, in the heap or not */
-    int64_t loaded_until_us; /* all that are due until here are loaded or being loaded */
-    int64_t beyond_us;       /* when the first one after that is due; INT64_MAX: none */
+    size_t loaded;               /* entries in memory, in a heap or not */
+    int64_t loaded_until_us;     /* all that are due until here are loaded or being loaded */
+    int64_t beyond_us;           /* when the first one after that is due; INT64_MAX: none */
     bool is_ours;
     bool scan_wanted, was_cut, is_known; /* is_known: the first look has succeeded */
     void (*started)(void *owner);        /* told once when it is known; or NULL */
@@ -65,9 +65,9 @@ struct tick_shard {
     struct claim *claim; /* under way, or NULL */
     int64_t *ahead; /* instants of what was claimed ahead of them, or may have been; ascending */
     size_t ahead_count, ahead_cap;
-    struct reveal *reveal; /* under way, or NULL */
+    struct reveal *reveal;  /* under way, or NULL */
     int64_t reveal_from_us; /* not before */
-    struct id *to_hatch; /* runs that claims have created */
+    struct id *to_hatch;    /* runs that claims have created */
     size_t to_hatch_count, to_hatch_cap;
     size_t hatching_count;  /* of to_hatch, the first ones are under way */
     int64_t hatch_since_us; /* how long the first of them waits; monotonic */
@@ -88,7 +88,7 @@ struct ticker {
     struct timer timer; /* wall clock: the earliest of everything */
     struct timer sweep;
     struct timer guard; /* has somebody set our clock? */
-    int64_t ahead_us;   /* the wall clock less the one for durations, when the guard looked last */
+    int64_t guard_offset_us; /* the wall clock less the one for durations, when it looked last */
     struct deferred step;
     unsigned step_at;  /* the shard that is looked at next */
     unsigned starting; /* shards that ticker_start() waits for */
@@ -144,7 +144,7 @@ void shard_note(struct tick_shard *s, const char *id, int64_t next_us);
 void shard_load(struct tick_shard *s, const char *id);
 /* Out of memory with it. */
 void shard_drop(struct tick_shard *s, struct tick_entry *e);
-/* Put an entry where it belongs by its next_us: the heap, or back to Redis only. */
+/* Put an entry where it belongs by what is due next: a heap, or back to Redis only. */
 void shard_place(struct tick_shard *s, struct tick_entry *e);
 /* The same for all of a heap, each ready when it is due. */
 void shard_place_all(struct tick_shard *s, struct tick_heap *heap);
@@ -152,7 +152,7 @@ void shard_place_all(struct tick_shard *s, struct tick_heap *heap);
 void shard_back_off(struct tick_shard *s, const struct err *err, const char *what);
 void shard_worked(struct tick_shard *s);
 /* It is not ours any more: whoever leases it is told, and decides; meanwhile it waits. */
-void shard_fenced(struct tick_shard *s, const struct err *err);
+void shard_fenced(struct tick_shard *s, const struct err *err, const char *what);
 /* Its next due tick has to wait for `after_ms`. */
 void shard_delay(struct tick_shard *s, struct tick_entry *e, int64_t after_ms);
 
