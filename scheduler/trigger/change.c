@@ -33,7 +33,6 @@
 #define SKIP_MAX 1000000
 #define NOTE_MAX 1024
 #define TEXT_MAX ((size_t)64 << 10)
-#define COUNT_MAX TICK_COUNT_MAX
 
 /* A change as it is being worked out. */
 struct change {
@@ -122,7 +121,7 @@ static void add_missed(struct recurring_op *op, struct change *c, int64_t until_
     struct schedule_window each = c->window;
     each.no_catchup = false;
     int64_t first = c->progress.next_us, slot = first, last = first, count = 0;
-    while (slot > 0 && slot <= until_us && count < COUNT_MAX) {
+    while (slot > 0 && slot <= until_us && count < TICK_COUNT_MAX) {
         last = slot;
         count++;
         slot = c->schedule == NULL ? 0 : slot_after(c->schedule, &each, slot, slot);
@@ -133,11 +132,6 @@ static void add_missed(struct recurring_op *op, struct change *c, int64_t until_
     if (count > 0) {
         add_ticks(op, c, first, outcome, last, count, why);
     }
-}
-
-static bool is_backfill(const struct change *c)
-{
-    return jget_str(c->record, "backfill_of", "")[0] != '\0';
 }
 
 /* Those that wait will not fire any more. */
@@ -182,7 +176,7 @@ static int enable(struct recurring_op *op, struct change *c, struct err *err)
         c->is_noop = true;
         return 0;
     }
-    if (!is_backfill(c)) { /* that is all past: its pause has only held it up */
+    if (!slot_is_backfill(c->record)) { /* that is all past: its pause has only held it up */
         at_us -= policy_offset_us(&c->policy, op->id.text);
         add_missed(op, c, at_us, TICK_SKIPPED_PAUSED, "paused");
         go_on_after(c, at_us);
@@ -208,7 +202,7 @@ static int disable(struct recurring_op *op, struct change *c, struct err *err)
     }
     bool waits_in_place =
         jget_str(c->record, "mark", "")[0] != '\0' && progress_more(&c->progress, "waits") == NULL;
-    if (is_backfill(c)) {
+    if (slot_is_backfill(c->record)) {
         c->swap.mark = "0";
     } else if (waits_in_place) {
         int64_t at_us = c->now_us - policy_offset_us(&c->policy, op->id.text);

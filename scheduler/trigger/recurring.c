@@ -362,8 +362,7 @@ static bool preview_begin(struct preview *p, const json_t *record, int64_t now_u
     };
     /* Slots that have passed, but whose place in the window is to come, are to come. */
     p->now_us = now_us - policy_offset_us(&p->policy, jget_str(record, "id", ""));
-    bool is_backfill = jget_str(record, "backfill_of", "")[0] != '\0';
-    if (!jget_bool(record, "enabled", true) && !is_backfill && state.next_us > 0) {
+    if (!jget_bool(record, "enabled", true) && !slot_is_backfill(record) && state.next_us > 0) {
         /* As if it were enabled now, or at the end of its pause. */
         int64_t until_us = jget_i64(json_object_get(record, "pause"), "until_us", 0);
         slot_resume(p->schedule, &p->window, &state,

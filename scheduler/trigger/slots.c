@@ -93,6 +93,11 @@ const char *slot_hash_key(const json_t *doc)
     return jget_str(doc, "backfill_of", jget_str(doc, "id", ""));
 }
 
+bool slot_is_backfill(const json_t *doc)
+{
+    return jget_str(doc, "backfill_of", "")[0] != '\0';
+}
+
 int slot_schedule(const json_t *doc, struct schedule **out, struct err *err)
 {
     *out = NULL;

@@ -6,6 +6,7 @@
 #ifndef SCHEDULER_TRIGGER_SLOTS_H
 #define SCHEDULER_TRIGGER_SLOTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <jansson.h>
 
@@ -45,6 +46,8 @@ void slot_resume(const struct schedule *schedule, const struct schedule_window *
 /* What the places of `H` are picked from: its id, or of a backfill that of the one it belongs to.
  */
 const char *slot_hash_key(const json_t *doc);
+/* Whether the record or doc is a backfill: all of it is past, and no pause takes any of it away. */
+bool slot_is_backfill(const json_t *doc);
 /* The schedule of a record or doc: the members of schedule_parse(), and id as its hash key. *out
  * is NULL for one without a trigger. */
 int slot_schedule(const json_t *doc, struct schedule **out, struct err *err);

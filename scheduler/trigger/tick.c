@@ -10,8 +10,6 @@
 #include "base/json.h"
 #include "base/util.h"
 
-#define COUNT_MAX TICK_COUNT_MAX
-
 static const char *const outcome_names[TICK_OUTCOME_COUNT] = {"fired", "waiting", "skipped-overlap",
     "skipped-window", "skipped-paused", "skipped-excluded", "skipped-requested", "dropped-buffer",
     "failed-to-start"};
@@ -45,7 +43,7 @@ static int64_t first_from(
     *last_us = slot_us;
     while (slot_us > 0 && slot_us < from_us) {
         *last_us = slot_us;
-        if (++*count >= COUNT_MAX) {
+        if (++*count >= TICK_COUNT_MAX) {
             /* Too many to go through: from here it is a matter of the calendar alone. */
             struct schedule_window window = tick_entry_window(e);
             window.no_catchup = false;
@@ -234,7 +232,7 @@ static int64_t latest_running(const struct tick_entry *e, int64_t slot_us, int64
         return latest_us;
     }
     int64_t found = slot_us;
-    for (int64_t count = 0; slot_us > 0 && slot_us < latest_us && count < COUNT_MAX; count++) {
+    for (int64_t count = 0; slot_us > 0 && slot_us < latest_us && count < TICK_COUNT_MAX; count++) {
         found = schedule_is_excluded(schedule, slot_us, why) ? found : slot_us;
         slot_us = next_one(e, slot_us);
     }
@@ -388,7 +386,7 @@ void tick_detail(const struct tick_entry *e, int64_t slot_us, struct buf *out)
 void tick_range_detail(struct buf *out, int64_t to_us, int64_t count, const char *why)
 {
     buf_addf(out, "{\"count\":%" PRId64 ",\"to_us\":%" PRId64, count, to_us);
-    if (count >= COUNT_MAX) {
+    if (count >= TICK_COUNT_MAX) {
         buf_adds(out, ",\"at_least\":true");
     }
     if (why[0] != '\0') {
